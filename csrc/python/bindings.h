@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace yopo::python {
+
+void bind_cpu(pybind11::module_& module);
+
+}  // namespace yopo::python

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""YOPO adversarial training with the first-layer inner loop in one native kernel.
+
+`inner_ascent` runs the n projected ascent steps of YOPO-m-n (Zhang et al., NeurIPS 2019) with the co-state frozen;
+`hamiltonian` gives the first layer its own gradient; `FirstLayer`, `capture_costate` and `YOPO` put them to work
+in a training loop; the `yopo` command trains and evaluates.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from yopo_ext.ops import explain, hamiltonian, inner_ascent
+
+if TYPE_CHECKING:
+    from yopo_ext.adversaries.yopo import YOPO
+    from yopo_ext.costate import capture_costate
+    from yopo_ext.first_layer import FirstLayer
+
+__version__ = "0.1.0"
+__all__ = ["YOPO", "FirstLayer", "capture_costate", "explain", "hamiltonian", "inner_ascent"]
+
+_LAZY = {
+    "YOPO": "yopo_ext.adversaries.yopo",
+    "FirstLayer": "yopo_ext.first_layer",
+    "capture_costate": "yopo_ext.costate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""One call of an operator, read and checked: what a backend is asked whether it can run, and then to run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from yopo_ext.activation import Activation
+from yopo_ext.arguments import ChannelValues
+
+
+class Layer(NamedTuple):
+    """The first layer f0(u) = act(conv(norm(u); W) + b)."""
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+    activation: Activation
+    normalization: ChannelValues
+
+    def out_size(self, height: int, width: int) -> tuple[int, int]:
+        """(H', W') for an input of (H, W); not positive where the kernel does not fit."""
+        sizes = (
+            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, stride, padding, dilation in zip(
+                (height, width), self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+        rows, columns = sizes
+        return rows, columns
+
+    def normalization_tensors(self, like: Tensor) -> tuple[Tensor, Tensor] | None:
+        """mean and std, (1, C, 1, 1), of the dtype and on the device of `like`."""
+        if not self.normalization.given:
+            return None
+        mean, std = rows(self.normalization, like)
+        return mean, std
+
+
+class InnerAscentCall(NamedTuple):
+    x: Tensor
+    eta: Tensor
+    p: Tensor
+    layer: Layer
+    budget: ChannelValues
+    steps: int
+    norm: str
+    direction: str
+    precision: str | None
+
+    @property
+    def images(self) -> Tensor:
+        return self.x
+
+
+class HamiltonianCall(NamedTuple):
+    u: Tensor
+    p: Tensor
+    layer: Layer
+    precision: str | None
+
+    @property
+    def images(self) -> Tensor:
+        return self.u
+
+
+Call = InnerAscentCall | HamiltonianCall
+
+
+def rows(values: ChannelValues, like: Tensor) -> tuple[Tensor, ...]:
+    """The rows of per-channel values, each (1, C, 1, 1), rounded to float32, of the dtype and device of `like`."""
+    channels = like.shape[1]
+    table = values.table
+    if table is None:
+        table = torch.tensor(values.floats, dtype=torch.float32).to(like.device)
+    return tuple(table.to(like.dtype).reshape(-1, 1, channels, 1, 1).unbind(0))
