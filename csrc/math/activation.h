@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The first layer's activation functions: torch's formulas, torch's derivatives (also where they jump, and at NaN).
+// The first layer's activation functions: torch's formulas, torch's derivatives (also where they jump, and at
+// NaN).
 #pragma once
 
 #include <cmath>
@@ -12,7 +13,7 @@ enum class Activation : int {
     identity,
     relu,
     leaky_relu,  // a: negative slope
-    elu,         // a: factor of exp(b z) - 1 for z <= 0, b: input scale there, c: slope for z > 0; also celu, selu
+    elu,  // a: factor of exp(b z) - 1 for z <= 0, b: input scale there, c: slope for z > 0; also celu, selu
     gelu,
     gelu_tanh,
     silu,
@@ -26,10 +27,31 @@ struct ActivationParameters {
     float a = 0, b = 0, c = 0;
 };
 
-// What the formulas below need beyond arithmetic and comparison; csrc/cpu/vector.h adds it for vectors of float.
-YOPO_FUNCTION float exponential(float z) { return expf(z); }
-YOPO_FUNCTION float error_function(float z) { return erff(z); }
-YOPO_FUNCTION float absolute(float z) { return z < 0.0f ? -z : z; }
+// What the formulas below need beyond arithmetic and comparison; csrc/cpu/vector.h adds it for vectors of
+// float.
+template <class T>
+struct Elementary;
+
+template <>
+struct Elementary<float> {
+    static YOPO_FUNCTION float exponential(float z) { return expf(z); }
+    static YOPO_FUNCTION float error_function(float z) { return erff(z); }
+};
+
+template <class T>
+YOPO_FUNCTION T exponential(T z) {
+    return Elementary<T>::exponential(z);
+}
+
+template <class T>
+YOPO_FUNCTION T error_function(T z) {
+    return Elementary<T>::error_function(z);
+}
+
+template <class T>
+YOPO_FUNCTION T absolute(T z) {
+    return z < 0.0f ? -z : z;
+}
 
 // 1 / (1 + exp(-z)) without overflow
 template <class T>

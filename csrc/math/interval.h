@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The feasible interval of a perturbation and one projected step (l-infinity), for T = float or a vector of float.
-// Clamping is by comparison, because fminf/fmaxf would lose NaN; "upper wins" where the interval is empty.
+// The feasible interval of a perturbation and one projected step (l-infinity), for T = float or a vector of
+// float. Clamping is by comparison, because fminf/fmaxf would lose NaN; "upper wins" where the interval is
+// empty.
 #pragma once
 
 #include "math/portability.h"
@@ -43,7 +44,8 @@ YOPO_FUNCTION T sign(T g) {
     return g > zero ? one : (g < zero ? -one : zero);
 }
 
-// eta + delta, or eta where that is NaN: a gradient that is not finite moves nothing outside the number range.
+// eta + delta, or eta where that is NaN: a gradient that is not finite moves nothing outside the number
+// range.
 template <class T>
 YOPO_FUNCTION T moved(T eta, T delta) {
     const T sum = eta + delta;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One source for g++, clang and nvcc: every function of csrc/math/ is inlined into its caller, on the host and
-// on the device. (Always inlined, because the same function is compiled for several instruction sets: an
+// One source for g++, clang and nvcc: every function of csrc/math/ is inlined into its caller, on the host
+// and on the device. (Always inlined, because the same function is compiled for several instruction sets: an
 // out-of-line copy built for AVX-512 must never be the one the linker keeps for everybody.)
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From Python's numbers to the structs of the C++ interface. Addresses are torch's data_ptr(); yopo_ext/checks.py has
-// made sure that shapes, strides and devices fit them.
+// From Python's numbers to the structs of the C++ interface. Addresses are torch's data_ptr();
+// yopo_ext/checks.py has made sure that shapes, strides and devices fit them.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -19,12 +19,14 @@ namespace yopo::python {
 
 using Address = std::uintptr_t;
 using Strides4 = std::array<std::int64_t, 4>;
-using Tensor4 = std::pair<Address, Strides4>;                  // float32 images
-using Costate4 = std::tuple<Address, Strides4, int>;           // and the DType
-using Floats = std::vector<float>;                             // rows of per-channel values
+using Tensor4 = std::pair<Address, Strides4>;                    // float32 images
+using Costate4 = std::tuple<Address, Strides4, int>;             // and the DType
+using Floats = std::vector<float>;                               // rows of per-channel values
 using ActivationArguments = std::pair<int, std::vector<float>>;  // the kind, its parameters
 
-inline Strides strides(const Strides4& s) { return {s[0], s[1], s[2], s[3]}; }
+inline Strides strides(const Strides4& s) {
+    return {s[0], s[1], s[2], s[3]};
+}
 
 inline Images images(const Tensor4& tensor) {
     return {reinterpret_cast<const float*>(tensor.first), strides(tensor.second)};

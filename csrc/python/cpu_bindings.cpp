@@ -9,8 +9,9 @@ namespace {
 
 void inner_ascent(const Tensor4& x, const Tensor4& eta, const Tensor4& out, const Costate4& p,
                   const std::array<int, 13>& shape, Address weight, Address bias,
-                  const ActivationArguments& activation, const Floats& normalization, const Floats& budget_rows,
-                  std::int64_t steps, int norm, int direction, int threads, std::string isa) {
+                  const ActivationArguments& activation, const Floats& normalization,
+                  const Floats& budget_rows, std::int64_t steps, int norm, int direction, int threads,
+                  std::string isa) {
     InnerAscent problem;
     problem.layer = first_layer(shape, weight, bias, activation, normalization);
     problem.x = images(x);
@@ -32,8 +33,8 @@ Hamiltonian hamiltonian_problem(const Tensor4& u, const Costate4& p, const std::
 }
 
 float hamiltonian(const Tensor4& u, const Costate4& p, const std::array<int, 13>& shape, Address weight,
-                  Address bias, const ActivationArguments& activation, const Floats& normalization, int threads,
-                  std::string isa) {
+                  Address bias, const ActivationArguments& activation, const Floats& normalization,
+                  int threads, std::string isa) {
     const Hamiltonian problem = hamiltonian_problem(u, p, shape, weight, bias, activation, normalization);
     float value = 0;
     py::gil_scoped_release unlocked;
@@ -41,20 +42,19 @@ float hamiltonian(const Tensor4& u, const Costate4& p, const std::array<int, 13>
     return value;
 }
 
-void hamiltonian_gradients(const Tensor4& u, const Costate4& p, const std::array<int, 13>& shape, Address weight,
-                           Address bias, const ActivationArguments& activation, const Floats& normalization,
-                           Address grad_weight, Address grad_bias, const Tensor4& grad_input, int threads,
-                           std::string isa) {
+void hamiltonian_gradients(const Tensor4& u, const Costate4& p, const std::array<int, 13>& shape,
+                           Address weight, Address bias, const ActivationArguments& activation,
+                           const Floats& normalization, Address grad_weight, Address grad_bias,
+                           const Tensor4& grad_input, int threads, std::string isa) {
     const Hamiltonian problem = hamiltonian_problem(u, p, shape, weight, bias, activation, normalization);
-    const HamiltonianGradients gradients{reinterpret_cast<float*>(grad_weight), reinterpret_cast<float*>(grad_bias),
-                                         mutable_images(grad_input)};
+    const HamiltonianGradients gradients{reinterpret_cast<float*>(grad_weight),
+                                         reinterpret_cast<float*>(grad_bias), mutable_images(grad_input)};
     py::gil_scoped_release unlocked;
     raise_if_failed(hamiltonian_gradients_cpu(problem, gradients, {threads, std::move(isa)}));
 }
 
-// Whether the kernels have room for one image of this shape, or why not.
-std::string refusal(const std::array<int, 13>& shape, bool whole_gradient) {
-    return cpu_refusal(conv_shape(shape), whole_gradient);
+std::string refusal(const std::array<int, 13>& shape) {
+    return cpu_refusal(conv_shape(shape));
 }
 
 }  // namespace

@@ -2,4 +2,6 @@
 // The Python module yopo_ext._native. It knows addresses and sizes, not torch.
 #include "python/bindings.h"
 
-PYBIND11_MODULE(_native, module) { yopo::python::bind_cpu(module); }
+PYBIND11_MODULE(_native, module) {
+    yopo::python::bind_cpu(module);
+}

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "yopo/first_layer.h"
+
 namespace yopo {
 
 struct CpuOptions {
@@ -13,5 +15,8 @@ struct CpuOptions {
 
 // The instruction sets compiled in that this processor has, best first.
 std::vector<std::string> runnable_isas();
+
+// Why the CPU kernels have no room for an image of this shape; empty if they have.
+std::string cpu_refusal(const ConvShape& shape);
 
 }  // namespace yopo

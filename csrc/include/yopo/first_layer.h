@@ -36,7 +36,9 @@ struct ConvShape {
     int out_channels, kernel_h, kernel_w;
     int stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
 
-    int out_height() const { return (height + 2 * padding_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1; }
+    int out_height() const {
+        return (height + 2 * padding_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1;
+    }
     int out_width() const { return (width + 2 * padding_w - dilation_w * (kernel_w - 1) - 1) / stride_w + 1; }
 };
 

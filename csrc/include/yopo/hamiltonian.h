@@ -23,7 +23,8 @@ struct HamiltonianGradients {
 // H(u, p) = sum of p * f0(u)
 Status hamiltonian_cpu(const Hamiltonian& problem, float* value, const CpuOptions& options);
 
-// dH/dW, dH/db, dH/du. Sums are formed in an order that depends on shapes alone, not on the number of threads.
+// dH/dW, dH/db, dH/du. Sums are formed in an order that depends on shapes alone, not on the number of
+// threads.
 Status hamiltonian_gradients_cpu(const Hamiltonian& problem, const HamiltonianGradients& gradients,
                                  const CpuOptions& options);
 
