@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""The co-state p, the loss gradient at the first layer's output, caught during an ordinary backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from yopo_ext.first_layer import FirstLayer, Modules, first_layer_modules
+
+
+class Costate:
+    """What `capture_costate` and `cut_at_first_layer` yield; `value` is p once the backward pass is over."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._name = type(module).__name__
+        self._calls = 0
+        self._p: Tensor | None = None
+
+    @property
+    def value(self) -> Tensor:
+        """p, with the shape, dtype and memory format of the gradient at the first layer's output.
+
+        It is the sum over the backward passes made inside the block.
+
+        Raises:
+            RuntimeError: the first layer was never called, or no gradient has arrived.
+        """
+        if self._p is None:
+            raise RuntimeError(self._missing())
+        return self._p
+
+    def _missing(self) -> str:
+        if self._calls == 0:
+            return (
+                f"the first layer ({self._name}) was never called, so there is no co-state: either the model does "
+                "not use this module (a slice of a Sequential is never called itself: pass its modules as a "
+                "tuple), or it runs inside a compiled region (compile the first layer and the rest separately)"
+            )
+        return (
+            f"no gradient reached the output of the first layer ({self._name}): call backward inside the with "
+            "block, on a loss that depends on it"
+        )
+
+    def _add(self, p: Tensor) -> None:
+        self._p = p.detach() if self._p is None else self._p + p.detach()
+
+
+class _OutputHook:
+    """Forward hook of the first layer's last module: puts a tensor hook on the output of the only call."""
+
+    only_observes = True
+
+    def __init__(self, costate: Costate) -> None:
+        self.costate = costate
+
+    def __call__(self, module: nn.Module, args: tuple[object, ...], output: object) -> Tensor | None:
+        _refuse_compilation()
+        self.costate._calls += 1
+        name = type(module).__name__
+        if self.costate._calls > 1:
+            raise RuntimeError(
+                f"the first layer ({name}) was called again, so its co-state is ambiguous: call it once per "
+                "block and keep it out of activation checkpointing"
+            )
+        if not isinstance(output, Tensor):
+            given = type(output).__name__
+            raise RuntimeError(f"the first layer ({name}) returned a {given}, expected a Tensor")
+        if not torch.is_grad_enabled():
+            raise RuntimeError(
+                f"the first layer ({name}) was called with gradients disabled (torch.no_grad, or reentrant "
+                "activation checkpointing), so there is no co-state"
+            )
+        if output.requires_grad:
+            output.register_hook(self.costate._add)
+            return None
+        # Nothing before this is in the graph (a frozen first layer, or a cut), so the graph may begin here.
+        started = _GraphStart.apply(output, torch.empty((), device=output.device, requires_grad=True))
+        started.register_hook(self.costate._add)
+        return started
+
+
+class _GraphStart(torch.autograd.Function):
+    """Begins a graph at a tensor, without a copy. Unlike a leaf, the result may be changed in place."""
+
+    @staticmethod
+    def forward(ctx, output: Tensor, anchor: Tensor) -> Tensor:
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx, p: Tensor) -> tuple[None, None]:
+        return None, None
+
+
+@contextmanager
+def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
+    """Catch p = ∂L/∂f0 of the one forward and backward pass made inside the block.
+
+        with capture_costate(model.conv1) as costate:
+            criterion(model(x + eta), y).backward()
+        p = costate.value
+
+    The graph stays as it is, and an in-place activation after the layer does no harm. Under autocast p has
+    the dtype of the layer's output.
+
+    Args:
+        first_layer: a module, a sequence of modules that the model calls one after another (p is taken at the
+            last one's output), or a `FirstLayer`.
+
+    Raises:
+        RuntimeError: the layer was never called, called again, called with gradients disabled or inside a
+            compiled region, or no gradient reached its output.
+        TypeError, ValueError: `first_layer` is no module or sequence of modules.
+    """
+    last = first_layer_modules(first_layer)[-1]
+    costate = Costate(last)
+    handle = last.register_forward_hook(_OutputHook(costate))
+    try:
+        yield costate
+    finally:
+        handle.remove()
+    costate.value  # noqa: B018  raises where there is none
+
+
+@contextmanager
+def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
+    """As `capture_costate`, with the graph cut at the first layer's output.
+
+    The first layer runs without a graph, which saves its weight gradient and saved tensors; its parameters
+    get no gradient from the pass, their `requires_grad` stays, and batch-norm statistics are updated as ever.
+
+    Raises:
+        RuntimeError: as `capture_costate`; also if the layer's input requires grad, for that gradient would
+            be lost.
+        TypeError, ValueError: as `capture_costate`.
+    """
+    modules = first_layer_modules(first_layer)
+    switch = _GradSwitch()
+    handles = []
+    # The block restores the grad mode where a module raises between switching off and on.
+    with torch.set_grad_enabled(torch.is_grad_enabled()):
+        try:
+            for module in modules:
+                handles.append(module.register_forward_pre_hook(switch.off))
+                handles.append(module.register_forward_hook(switch.on))
+            with capture_costate(modules) as costate:
+                yield costate
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class _GradSwitch:
+    """Hooks that disable gradients while a module runs."""
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def off(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        _refuse_compilation()
+        if torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in args):
+            raise RuntimeError(
+                f"the input of the first layer ({type(module).__name__}) requires grad, and the cut would lose "
+                "that gradient: pass a detached input, and make what is learnable before it part of first_layer"
+            )
+        self._before.append(torch.is_grad_enabled())
+        torch.set_grad_enabled(False)
+
+    def on(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
+        torch.set_grad_enabled(self._before.pop())
+
+    off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
+
+
+def _refuse_compilation() -> None:
+    if torch.compiler.is_compiling():
+        raise RuntimeError(
+            "the first layer runs inside a compiled region, where its co-state cannot be caught: "
+            "compile the first layer and the rest of the model separately"
+        )

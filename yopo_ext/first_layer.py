@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: MIT
+"""A network's first layer: its modules as arguments of the operators, or autograd where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from yopo_ext import arguments, layer_modules, ops
+from yopo_ext.arguments import PerChannel
+from yopo_ext.layer_modules import ConvolutionLayer, NotAConvolutionLayer
+from yopo_ext.projection import feasible_set, per_channel
+
+Modules = nn.Module | Sequence[nn.Module]
+
+
+@dataclass(frozen=True)
+class LayerExplanation:
+    """How a `FirstLayer` runs.
+
+    Attributes:
+        path: "operator", one fused call; or "autograd", n forward and backward evaluations of the modules.
+        reason: why the path is "autograd"; empty for "operator".
+        backend: the operator's backends (`yopo_ext.explain`); None for "autograd", or where no images were
+            given.
+    """
+
+    path: str
+    reason: str
+    backend: ops.Explanation | None
+
+    def __str__(self) -> str:
+        if self.path == "autograd":
+            return f"runs through autograd, slower: {self.reason}"
+        return str(self.backend) if self.backend else "runs through the operators"
+
+
+class FirstLayer:
+    """f0 of a network for the operators `inner_ascent` and `hamiltonian` (YOPO, Zhang et al., NeurIPS 2019).
+
+    It refers to the network's own modules, reads weights and training mode at every call, and is no module
+    itself: as an attribute of a model it adds no state-dict keys, and a deep copy of both keeps pointing into
+        the copy.
+
+    A layer made of [normalisation,] nn.Conv2d [, batch norm in eval mode] [, activation] runs through the
+    operators, batch norm folded into weight and bias. Normalisation is any module with attributes `mean` and
+    `std` (a scalar or one value per channel) and nothing else to it. Whatever else there is goes through
+    autograd, slower; `explain` says which. Buffers (running statistics, for one) are never changed.
+
+    Args:
+        module: the layer, or a sequence of modules that the network calls one after another.
+
+    Raises:
+        TypeError: neither a module nor a sequence of modules.
+        ValueError: an empty sequence.
+    """
+
+    def __init__(self, module: Modules | FirstLayer) -> None:
+        self.modules: tuple[nn.Module, ...] = first_layer_modules(module)
+
+    def __repr__(self) -> str:
+        return f"FirstLayer({', '.join(type(module).__name__ for module in self.modules)})"
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The layer's parameters, each once."""
+        yield from {id(p): p for module in self.modules for p in module.parameters()}.values()
+
+    @property
+    def trains(self) -> bool:
+        """Whether any parameter requires grad."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    @torch.no_grad()
+    def inner_ascent(
+        self,
+        x: Tensor,
+        eta: Tensor,
+        p: Tensor,
+        *,
+        eps: PerChannel,
+        alpha: PerChannel,
+        steps: int,
+        bounds: tuple[PerChannel, PerChannel] | None = (0.0, 1.0),
+        norm: str = "linf",
+        direction: str = "sign",
+        precision: str | None = None,
+        backend: str | None = None,
+    ) -> Tensor:
+        """n projected ascent steps on Σ p ⊙ f0(x + η), p frozen.
+
+        Arguments, result and errors as `yopo_ext.inner_ascent`.
+
+        Raises:
+            RuntimeError: also where `backend` is given and the layer has to go through autograd.
+        """
+        options = {
+            "eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds, "norm": norm, "direction": direction,
+        }  # fmt: skip
+        layer = self._read(backend)
+        if isinstance(layer, ConvolutionLayer):
+            return ops.inner_ascent(
+                x, eta, p, layer.weight, layer.bias, **layer.options, **options,
+                precision=precision, backend=backend,
+            )  # fmt: skip
+        return self._inner_ascent_by_autograd(x, eta, p, **options)
+
+    def hamiltonian(
+        self, u: Tensor, p: Tensor, *, precision: str | None = None, backend: str | None = None
+    ) -> Tensor:
+        """H(u, p) = Σ p ⊙ f0(u), 0-d, differentiable in u and in the layer's parameters; p is a constant.
+
+        u is (B, C, H, W), p like f0(u) in any floating dtype. Errors as `yopo_ext.hamiltonian`.
+        """
+        layer = self._read(backend)
+        if isinstance(layer, ConvolutionLayer):
+            return ops.hamiltonian(
+                u, p.detach(), layer.weight, layer.bias, **layer.options, precision=precision, backend=backend
+            )
+        with torch.autocast(u.device.type, enabled=False):
+            return self._hamiltonian_by_autograd(u, p)
+
+    def accumulate_hamiltonian(
+        self,
+        u: Tensor,
+        p: Tensor,
+        *,
+        scale: float = 1.0,
+        precision: str | None = None,
+        backend: str | None = None,
+    ) -> None:
+        """Add scale · ∂H/∂θ to `.grad` of the layer's parameters that require it, without evaluating H.
+
+        Arguments and errors as for `hamiltonian`. This is the gradient that YOPO gives the first layer at the
+        updated perturbation, u = x + η.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trained:
+            return
+        u = u.detach()
+        with torch.enable_grad():
+            layer = self._read(backend)
+            if isinstance(layer, ConvolutionLayer):
+                grads = ops.hamiltonian_gradients(
+                    u, p.detach(), layer.weight.detach(), None if layer.bias is None else layer.bias.detach(),
+                    **layer.options, precision=precision, backend=backend,
+                )  # fmt: skip
+                outputs = zip((layer.weight, layer.bias), grads[:2], strict=True)
+            else:
+                with torch.autocast(u.device.type, enabled=False):
+                    h = self._hamiltonian_by_autograd(u, p)
+                outputs = iter([(h, torch.ones_like(h))])
+        wanted = [(out, grad) for out, grad in outputs if out is not None and out.requires_grad]
+        torch.autograd.backward(
+            [out for out, _ in wanted],
+            [grad if scale == 1.0 else grad * scale for _, grad in wanted],
+            inputs=trained,
+        )
+
+    def explain(
+        self,
+        x: Tensor | None = None,
+        eta: Tensor | None = None,
+        p: Tensor | None = None,
+        *,
+        eps: PerChannel = 0.0,
+        alpha: PerChannel = 0.0,
+        steps: int = 1,
+        bounds: tuple[PerChannel, PerChannel] | None = (0.0, 1.0),
+        norm: str = "linf",
+        direction: str = "sign",
+        precision: str | None = None,
+        backend: str | None = None,
+    ) -> LayerExplanation:
+        """Which path `inner_ascent` takes and, given images x, which backend. Nothing runs.
+
+        η and p default to tensors like those of a float32 network. Errors as `inner_ascent`.
+        """
+        try:
+            layer = layer_modules.read_layer(self.modules)
+        except NotAConvolutionLayer as reason:
+            return LayerExplanation("autograd", str(reason), None)
+        if x is None:
+            return LayerExplanation("operator", "", None)
+        backends = ops.explain(
+            x, x if eta is None else eta, layer.output_like(x) if p is None else p, layer.weight, layer.bias,
+            **layer.options, eps=eps, alpha=alpha, steps=steps, bounds=bounds, norm=norm, direction=direction,
+            precision=precision, backend=backend,
+        )  # fmt: skip
+        return LayerExplanation("operator", "", backends)
+
+    def _read(self, backend: str | None) -> ConvolutionLayer | None:
+        """The layer as the operators take it; None for autograd."""
+        try:
+            return layer_modules.read_layer(self.modules)
+        except NotAConvolutionLayer as reason:
+            if backend is None:
+                return None
+            raise RuntimeError(
+                f"backend: got {backend!r}, expected None, for this first layer runs through autograd: {reason}"
+            ) from None
+
+    def _evaluate(self, u: Tensor) -> Tensor:
+        """f0(u) by the modules themselves; what they write to their buffers goes to copies."""
+        chain = nn.Sequential(*(layer_modules.unwrap_compiled(module) for module in self.modules))
+        buffers = {name: buffer.clone() for name, buffer in chain.named_buffers()}
+        return torch.func.functional_call(chain, buffers, (u,))
+
+    def _hamiltonian_by_autograd(self, u: Tensor, p: Tensor) -> Tensor:
+        output = self._evaluate(u)
+        _require_shape("p", p, tuple(output.shape), "the first layer's output")
+        kind = torch.promote_types(output.dtype, torch.float32)
+        return (output.to(kind) * p.detach().to(kind)).sum()
+
+    def _inner_ascent_by_autograd(
+        self, x: Tensor, eta: Tensor, p: Tensor, *, eps, alpha, steps, bounds, norm, direction
+    ) -> Tensor:  # fmt: skip
+        arguments.one_of("norm", norm, arguments.NORMS)
+        arguments.one_of("direction", direction, arguments.DIRECTIONS)
+        arguments.count("steps", steps)
+        arguments.budget(eps, alpha, bounds, norm, x.shape[1], x.device)
+        _require_shape("eta", eta, tuple(x.shape), "x")
+        x, eta = x.detach(), eta.detach()
+        feasible = feasible_set(x, eps, bounds, norm)
+        step_size = per_channel(alpha, x)
+        eta = feasible.project(eta)
+        for _ in range(steps):
+            with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+                # The sum is no leaf, so that a module may work on it in place.
+                leaf = eta.requires_grad_()
+                g = torch.autograd.grad(self._hamiltonian_by_autograd(x + leaf, p), leaf)[0]
+            eta = feasible.step(eta.detach(), g, step_size, direction)
+        return eta
+
+
+def first_layer_modules(first_layer: Modules | FirstLayer) -> tuple[nn.Module, ...]:
+    """The modules of a first layer, in the order of their calls.
+
+    Raises:
+        TypeError, ValueError: as `FirstLayer`.
+    """
+    if isinstance(first_layer, FirstLayer):
+        return first_layer.modules
+    if isinstance(first_layer, nn.Module):
+        return (first_layer,)
+    if not isinstance(first_layer, Sequence) or not all(isinstance(item, nn.Module) for item in first_layer):
+        given = type(first_layer).__name__
+        raise TypeError(f"first_layer: got {given}, expected a torch.nn.Module or a sequence of them")
+    if not first_layer:
+        raise ValueError("first_layer: got an empty sequence, expected at least one module")
+    return tuple(first_layer)
+
+
+def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...], whose: str) -> None:
+    if tuple(tensor.shape) != expected:
+        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, expected that of {whose}, {expected}")

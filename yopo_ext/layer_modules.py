@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Reads [normalisation,] convolution [, batch norm] [, activation] out of modules, or says why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from yopo_ext.activation import parse_activation
+from yopo_ext.backends.call import Layer
+
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+class NotAConvolutionLayer(Exception):
+    """The modules are none that the operators can stand for; the message says why."""
+
+
+@dataclass(frozen=True)
+class ConvolutionLayer:
+    """Arguments of the operators; weight (K, C, kh, kw) and bias (K,) carry the graph to the parameters."""
+
+    weight: Tensor
+    bias: Tensor | None
+    options: dict[str, object]
+
+    def output_like(self, x: Tensor) -> Tensor:
+        """An uninitialised f0(x) for x (B, C, H, W)."""
+        stride, padding, dilation = (list(self.options[key]) for key in ("stride", "padding", "dilation"))
+        size = Layer(
+            self.weight, self.bias, stride, padding, dilation, self.options["activation"], None
+        ).out_size(*x.shape[2:])
+        return x.new_empty((x.shape[0], self.weight.shape[0], *size))
+
+
+def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
+    """The modules, called one after another, as one convolution layer.
+
+    Raises:
+        NotAConvolutionLayer: with the reason.
+    """
+    parts = [part for module in modules for part in _flatten(module) if not _is_identity(part)]
+    mean_and_std = _normalization(parts.pop(0)) if parts and _is_normalization(parts[0]) else {}
+    if not parts or not _is_plain_convolution(parts[0]):
+        raise NotAConvolutionLayer(f"expected a convolution, found {_name(parts[0]) if parts else 'nothing'}")
+    conv = parts.pop(0)
+    geometry = _geometry(conv)
+    weight, bias = conv.weight, conv.bias
+    if weight.dtype not in (torch.float32, torch.float64):
+        raise NotAConvolutionLayer(f"the weights are {weight.dtype}")
+    if parts and isinstance(parts[0], nn.modules.batchnorm._BatchNorm):
+        weight, bias = _fold(parts.pop(0), weight, bias)
+    activation = parse_activation("identity")
+    if parts:
+        try:
+            activation = parse_activation(parts[0])
+        except TypeError:
+            raise NotAConvolutionLayer(f"{_name(parts[0])} is not a known activation") from None
+    if len(parts) > 1:
+        raise NotAConvolutionLayer(f"{_name(parts[1])} follows the activation")
+    return ConvolutionLayer(weight, bias, {**geometry, **mean_and_std, "activation": activation})
+
+
+def unwrap_compiled(module: nn.Module) -> nn.Module:
+    """The module that torch.compile wrapped, or the module itself."""
+    while isinstance(original := getattr(module, "_orig_mod", None), nn.Module):
+        module = original
+    return module
+
+
+def _name(module: nn.Module) -> str:
+    return type(module).__name__
+
+
+def _flatten(module: nn.Module) -> Iterator[nn.Module]:
+    module = unwrap_compiled(module)
+    if "forward" in vars(module):
+        raise NotAConvolutionLayer(f"{_name(module)} has a forward of its own")
+    for kind in _HOOKS:
+        # Such a hook may change what the module computes. Ours only looks on.
+        if any(not getattr(hook, "only_observes", False) for hook in getattr(module, kind).values()):
+            raise NotAConvolutionLayer(f"{_name(module)} has {kind.strip('_').replace('_', ' ')}")
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        for child in module:
+            yield from _flatten(child)
+    else:
+        yield module
+
+
+def _is_identity(module: nn.Module) -> bool:
+    return type(module) is nn.Identity or (isinstance(module, _DropoutNd) and not module.training)
+
+
+def _is_normalization(module: nn.Module) -> bool:
+    if not (hasattr(module, "mean") and hasattr(module, "std")):
+        return False
+    own = {name for name, _ in module.named_parameters()} <= {"mean", "std"}
+    return own and not any(module.children())
+
+
+def _normalization(module: nn.Module) -> dict[str, object]:
+    values = {"mean": module.mean, "std": module.std}
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise NotAConvolutionLayer(f"{_name(module)}.{name} requires grad")
+        if isinstance(value, Tensor) and value.numel() > 1 and value.numel() != max(value.shape[-3:]):
+            raise NotAConvolutionLayer(f"{_name(module)}.{name} is not one value per channel")
+    return values
+
+
+def _is_plain_convolution(module: nn.Module) -> bool:
+    """Also with a parametrised weight, which is computed where it is read."""
+    return (
+        isinstance(module, nn.Conv2d)
+        and type(module).forward is nn.Conv2d.forward
+        and type(module)._conv_forward is nn.Conv2d._conv_forward
+    )
+
+
+def _geometry(conv: nn.Conv2d) -> dict[str, object]:
+    if conv.groups != 1:
+        raise NotAConvolutionLayer(f"the convolution has groups={conv.groups}")
+    if conv.padding_mode != "zeros":
+        raise NotAConvolutionLayer(f"the convolution has padding_mode={conv.padding_mode!r}")
+    padding = conv.padding
+    if padding == "valid":
+        padding = (0, 0)
+    elif padding == "same":
+        total = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+        if any(size % 2 for size in total):
+            raise NotAConvolutionLayer("the convolution's padding='same' is not symmetric")
+        padding = tuple(size // 2 for size in total)
+    return {"stride": conv.stride, "padding": padding, "dilation": conv.dilation}
+
+
+def _fold(
+    norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution with the batch norm that follows it."""
+    if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
+        raise NotAConvolutionLayer(f"{_name(norm)} is no batch norm that can be folded")
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        raise NotAConvolutionLayer("the batch norm uses the statistics of the batch (training mode)")
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale if bias is None else (bias - norm.running_mean) * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias
+    return weight * scale.reshape(-1, 1, 1, 1), shift

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""Cross entropy, the loss of natural, PGD and YOPO training."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """The mean cross entropy of the batch, 0-d.
+
+    Args:
+        logits: (B, classes); half precision is computed in float32.
+        y: class indices (B,) int64, or class probabilities (B, classes).
+        label_smoothing: the share, 0 to 1, of the target spread evenly over all classes.
+
+    Raises:
+        ValueError: label_smoothing outside [0, 1].
+    """
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label_smoothing: got {label_smoothing}, expected a value from 0 to 1")
+    if logits.element_size() < 4:
+        logits = logits.float()
+    return F.cross_entropy(logits, y, label_smoothing=label_smoothing)
