@@ -52,16 +52,18 @@ struct AdjointTile {
                 (static_cast<std::int64_t>(block.first) * plan.shape.in_channels + channel) * taps;
             for (int k = 0; k < block.channels; ++k) {
                 for (const Tap* tap = begin; tap != end; ++tap) {
-                    const float* source = q - tap->offset;
-                    const float* w = weight + tap->index;
-                    V value[vectors];
-#pragma GCC unroll 24
-                    for (int v = 0; v < vectors; ++v) value[v] = load<V>(source + v * I::lanes);
+                    // Few factors stay in registers, the many values pass by one at a time.
+                    V factor[in_channels];
 #pragma GCC unroll 4
                     for (int c = 0; c < in_channels; ++c) {
-                        const V factor = broadcast<V>(w[c * taps]);
+                        factor[c] = broadcast<V>(weight[tap->index + c * taps]);
+                    }
+                    const float* source = q + tap->back;
 #pragma GCC unroll 24
-                        for (int v = 0; v < vectors; ++v) sum[c][v] += factor * value[v];
+                    for (int v = 0; v < vectors; ++v) {
+                        const V value = I::load_once(source + v * I::lanes);
+#pragma GCC unroll 4
+                        for (int c = 0; c < in_channels; ++c) sum[c][v] += factor[c] * value;
                     }
                 }
                 q += plan.q_plane;

@@ -20,7 +20,7 @@ struct ForwardBlock {
 template <class I, int channels>
 struct ForwardTile {
     using V = typename I::V;
-    static constexpr int width = I::accumulators / channels;
+    static constexpr int width = channels == 1 ? 4 : I::accumulators / channels;
 
     // z of `channels` neighbouring channels; `finish(channel, position, z)` takes each vector from its
     // register.
@@ -55,7 +55,7 @@ struct ForwardTile {
                 const float* source = u + offsets[term];
                 V value[vectors];
 #pragma GCC unroll 24
-                for (int v = 0; v < vectors; ++v) value[v] = load<V>(source + v * I::lanes);
+                for (int v = 0; v < vectors; ++v) value[v] = I::load_once(source + v * I::lanes);
 #pragma GCC unroll 4
                 for (int k = 0; k < channels; ++k) {
                     const V w = broadcast<V>(weight[k * terms + term]);

@@ -13,12 +13,12 @@ namespace yopo {
 namespace cpu {
 namespace {
 
-Job make_job(const Hamiltonian& problem, bool input, bool gradient) {
+Job make_job(const Hamiltonian& problem, bool input, bool gradient, bool value = false) {
     const Activation kind = problem.layer.activation;
     PlanOptions needs;
     needs.input = input;
     needs.gradient = gradient;
-    needs.z = kind != Activation::identity && kind != Activation::relu;
+    needs.z = value || (kind != Activation::identity && kind != Activation::relu);
     return {make_plan(problem.layer.shape, needs), needs};
 }
 
@@ -93,7 +93,7 @@ Status hamiltonian_cpu(const Hamiltonian& problem, float* value, const CpuOption
     using namespace cpu;
     const Kernels* kernels = find_kernels(options.isa);
     if (!kernels) return unknown_isa(options.isa);
-    const Job job = make_job(problem, true, false);
+    const Job job = make_job(problem, true, false, true);
     if (!job.plan.fits()) return too_large_error(problem);
     try {
         std::vector<double> totals(problem.layer.shape.batch, 0.0);

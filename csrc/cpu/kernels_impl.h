@@ -35,56 +35,52 @@ void ascend(const InnerAscent& problem, const Job& job, std::int64_t image, floa
     }
 }
 
-template <class I, Activation kind>
-struct AddHamiltonian {
-    const float* p;
-    int p_plane, positions, pitch, width;
-    ActivationParameters parameters;
-    double* total;
-
-    // Summed a vector at a time; the columns past W' hold no output.
-    YOPO_FUNCTION void operator()(int k, int position, typename I::V z) const {
-        float lane[I::lanes];
-        store(lane, z);
-        for (int i = 0; i < I::lanes; ++i) {
-            if (position + i >= positions || (position + i) % pitch >= width) continue;
-            *total +=
-                static_cast<double>(p[k * p_plane + position + i]) * activate<kind>(lane[i], parameters);
+// The sum of p * act(z) over the rows of one channel; the columns past W' hold no output.
+template <Activation kind>
+double value_of_plane(const float* p, const float* z, const Plan& plan, int rows,
+                      ActivationParameters parameters) {
+    double total = 0;
+    for (int r = 0; r < rows; ++r) {
+        for (int j = r * plan.pitch; j < r * plan.pitch + plan.out_width; ++j) {
+            total += static_cast<double>(p[j]) * activate<kind>(z[j], parameters);
         }
     }
-};
+    return total;
+}
 
-template <class I, Activation kind>
-void add_hamiltonian(const ForwardBlock& block, const float* p, ActivationParameters parameters,
-                     double* total) {
-    const Plan& plan = *block.plan;
-    forward<I>(block, AddHamiltonian<I, kind>{p, plan.q_plane, block.positions, plan.pitch, plan.out_width,
-                                              parameters, total});
+using ValueOfPlane = double (*)(const float* p, const float* z, const Plan&, int rows, ActivationParameters);
+
+inline ValueOfPlane value_of_plane_with(Activation kind) {
+    static constexpr ValueOfPlane values[kActivations] = {
+        value_of_plane<Activation::identity>,   value_of_plane<Activation::relu>,
+        value_of_plane<Activation::leaky_relu>, value_of_plane<Activation::elu>,
+        value_of_plane<Activation::gelu>,       value_of_plane<Activation::gelu_tanh>,
+        value_of_plane<Activation::silu>,       value_of_plane<Activation::softplus>,
+        value_of_plane<Activation::tanh>,       value_of_plane<Activation::sigmoid>,
+    };
+    return values[static_cast<int>(kind)];
 }
 
 template <class I>
 void hamiltonian(const Hamiltonian& problem, const Job& job, std::int64_t image, float* memory,
-                 double* value) {
-    using Add = void (*)(const ForwardBlock&, const float*, ActivationParameters, double*);
-    static constexpr Add adders[kActivations] = {
-        add_hamiltonian<I, Activation::identity>,   add_hamiltonian<I, Activation::relu>,
-        add_hamiltonian<I, Activation::leaky_relu>, add_hamiltonian<I, Activation::elu>,
-        add_hamiltonian<I, Activation::gelu>,       add_hamiltonian<I, Activation::gelu_tanh>,
-        add_hamiltonian<I, Activation::silu>,       add_hamiltonian<I, Activation::softplus>,
-        add_hamiltonian<I, Activation::tanh>,       add_hamiltonian<I, Activation::sigmoid>,
-    };
+                 double* total) {
     const Plan& plan = job.plan;
+    const FirstLayer& layer = problem.layer;
     const Scratch scratch(memory, plan, job.options);
-    const Image<I> work{problem.layer, problem.p, plan, scratch, image};
+    const Image<I> work{layer, problem.p, plan, scratch, image};
     const InputImage input{problem.u, nullptr, {}, image};
-    float* q = scratch.q + plan.q_lead;
+    const ValueOfPlane value = value_of_plane_with(layer.activation);
     work.for_each_band(&input, [&](int row, int rows) {
-        for (int first = 0; first < plan.shape.out_channels; first += plan.block_channels) {
+        for (int first = 0; first < plan.shape.out_channels; first += 4) {
             const int left = plan.shape.out_channels - first;
-            const int channels = left < plan.block_channels ? left : plan.block_channels;
-            pack_costate<I>(problem.p, plan, {image, first, channels, row, rows}, q, plan.q_plane);
-            const ForwardBlock block{&problem.layer, &plan, scratch.u, first, channels, rows * plan.pitch};
-            adders[static_cast<int>(problem.layer.activation)](block, q, problem.layer.parameters, value);
+            const int channels = left < 4 ? left : 4;
+            pack_costate<I>(problem.p, plan, {image, first, channels, row, rows}, scratch.q, plan.q_plane);
+            forward<I>({&layer, &plan, scratch.u, first, channels, rows * plan.pitch},
+                       StoreZ<I>{scratch.z, plan.p_plane});
+            for (int k = 0; k < channels; ++k) {
+                *total += value(scratch.q + k * plan.q_plane, scratch.z + k * plan.p_plane, plan, rows,
+                                layer.parameters);
+            }
         }
     });
 }

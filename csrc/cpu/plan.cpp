@@ -26,8 +26,8 @@ void place_taps(Plan& plan) {
             for (int dx = 0; dx < s.kernel_w; ++dx) {
                 const int y = dy * s.dilation_h, x = dx * s.dilation_w;
                 if (y % s.stride_h * s.stride_w + x % s.stride_w != phase) continue;
-                plan.taps.push_back(
-                    {dy * s.kernel_w + dx, phase, y / s.stride_h * plan.pitch + x / s.stride_w});
+                const int ahead = y / s.stride_h * plan.pitch + x / s.stride_w;
+                plan.taps.push_back({dy * s.kernel_w + dx, phase, -ahead});
             }
         }
     }
@@ -103,7 +103,7 @@ Plan make_plan(const ConvShape& s, const PlanOptions& options) {
     for (int c = 0; c < s.in_channels; ++c) {
         for (const Tap& tap : plan.taps) {
             plan.input_offsets[c * plan.taps.size() + tap.index] =
-                (c * plan.phases + tap.phase) * plan.u_plane + tap.offset;
+                (c * plan.phases + tap.phase) * plan.u_plane - static_cast<int>(tap.back);
         }
     }
     return plan;

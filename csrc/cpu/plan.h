@@ -24,9 +24,9 @@ inline constexpr std::size_t kScratchLimit = 2u << 20;  // bytes a thread may us
 inline constexpr int kSlack = 16;                       // floats a vector may read or write past a plane
 
 struct Tap {
-    int index;   // dy * kw + dx
-    int phase;   // which plane of the padded input it reads
-    int offset;  // where in it, relative to the output position
+    int index;            // dy * kw + dx
+    int phase;            // which plane of the padded input it reads
+    std::ptrdiff_t back;  // from a position of that plane to the output that reads it here: never positive
 };
 
 // What must be held in memory beside q.

@@ -33,7 +33,7 @@ YOPO_FUNCTION void store(float* address, V value) {
 
 template <class V>
 YOPO_FUNCTION V broadcast(float value) {
-    return V{} + value;
+    return value - V{};  // folds to a broadcast; value + 0 would not, because of -0
 }
 
 template <class V>

@@ -48,7 +48,7 @@ struct WeightGradient {
             for (int c = 0; c < channels; ++c) value[c] = load<V>(q + c * block.plan->q_plane + position);
 #pragma GCC unroll 8
             for (int t = 0; t < terms; ++t) {
-                const V u = load<V>(block.u + offsets[t] + position);
+                const V u = I::load_once(block.u + offsets[t] + position);
 #pragma GCC unroll 4
                 for (int c = 0; c < channels; ++c) sums[c][t] += value[c] * u;
             }
