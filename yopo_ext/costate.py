@@ -36,13 +36,13 @@ class Costate:
     def _missing(self) -> str:
         if self._calls == 0:
             return (
-                f"the first layer ({self._name}) was never called, so there is no co-state: either the model does "
-                "not use this module (a slice of a Sequential is never called itself: pass its modules as a "
-                "tuple), or it runs inside a compiled region (compile the first layer and the rest separately)"
+                f"the first layer ({self._name}) was never called, so there is no co-state: either the model "
+                "does not use this module (a slice of a Sequential is never called itself: pass its modules "
+                "as a tuple), or it runs inside a compiled region (compile it and the rest separately)"
             )
         return (
-            f"no gradient reached the output of the first layer ({self._name}): call backward inside the with "
-            "block, on a loss that depends on it"
+            f"no gradient reached the output of the first layer ({self._name}): call backward inside the "
+            "with block, on a loss that depends on it"
         )
 
     def _add(self, p: Tensor) -> None:
@@ -163,8 +163,8 @@ class _GradSwitch:
         _refuse_compilation()
         if torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in args):
             raise RuntimeError(
-                f"the input of the first layer ({type(module).__name__}) requires grad, and the cut would lose "
-                "that gradient: pass a detached input, and make what is learnable before it part of first_layer"
+                f"the input of the first layer ({type(module).__name__}) requires grad, and the cut would "
+                "lose that gradient: pass a detached input, and let first_layer include what is learnable"
             )
         self._before.append(torch.is_grad_enabled())
         torch.set_grad_enabled(False)

@@ -96,9 +96,8 @@ class FirstLayer:
         Raises:
             RuntimeError: also where `backend` is given and the layer has to go through autograd.
         """
-        options = {
-            "eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds, "norm": norm, "direction": direction,
-        }  # fmt: skip
+        budget = {"eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds}
+        options = {**budget, "norm": norm, "direction": direction}
         layer = self._read(backend)
         if isinstance(layer, ConvolutionLayer):
             return ops.inner_ascent(
@@ -199,14 +198,15 @@ class FirstLayer:
             if backend is None:
                 return None
             raise RuntimeError(
-                f"backend: got {backend!r}, expected None, for this first layer runs through autograd: {reason}"
+                f"backend: got {backend!r}, expected None: the first layer runs through autograd: {reason}"
             ) from None
 
     def _evaluate(self, u: Tensor) -> Tensor:
-        """f0(u) by the modules themselves; what they write to their buffers goes to copies."""
+        """f0(u) by the modules themselves; what they write to their buffers is dropped."""
         chain = nn.Sequential(*(layer_modules.unwrap_compiled(module) for module in self.modules))
         buffers = {name: buffer.clone() for name, buffer in chain.named_buffers()}
-        return torch.func.functional_call(chain, buffers, (u,))
+        # A module that works in place changes a copy, and so may be given a leaf.
+        return torch.func.functional_call(chain, buffers, (u.clone(),))
 
     def _hamiltonian_by_autograd(self, u: Tensor, p: Tensor) -> Tensor:
         output = self._evaluate(u)
@@ -228,7 +228,6 @@ class FirstLayer:
         eta = feasible.project(eta)
         for _ in range(steps):
             with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-                # The sum is no leaf, so that a module may work on it in place.
                 leaf = eta.requires_grad_()
                 g = torch.autograd.grad(self._hamiltonian_by_autograd(x + leaf, p), leaf)[0]
             eta = feasible.step(eta.detach(), g, step_size, direction)

@@ -49,6 +49,9 @@ def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
         raise NotAConvolutionLayer(f"expected a convolution, found {_name(parts[0]) if parts else 'nothing'}")
     conv = parts.pop(0)
     geometry = _geometry(conv)
+    if conv.training and any(True for _ in conv.buffers()):
+        # Reading such a weight (spectral norm's) in training mode changes the state.
+        raise NotAConvolutionLayer("the convolution's weight is computed from buffers")
     weight, bias = conv.weight, conv.bias
     if weight.dtype not in (torch.float32, torch.float64):
         raise NotAConvolutionLayer(f"the weights are {weight.dtype}")

@@ -15,6 +15,7 @@ from yopo_ext.projection import FeasibleSet, feasible_set
 Bounds = tuple[PerChannel, PerChannel] | None
 
 
+@torch.no_grad()
 def random_start(
     x: Tensor,
     *,
@@ -30,6 +31,9 @@ def random_start(
         eps: radius; one value, or with linf one per channel.
         bounds: the box (low, high) of valid images, each one value or one per channel; None: no box.
         generator: on x's device; None for torch's own.
+
+    Returns:
+        eta, like x; it does not require grad.
 
     Raises:
         TypeError, ValueError: naming the argument.

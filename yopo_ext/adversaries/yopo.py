@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""YOPO-m-n ("You Only Propagate Once", Zhang et al., NeurIPS 2019): m full passes, n cheap steps after each."""
+"""YOPO-m-n ("You Only Propagate Once", Zhang et al., NeurIPS 2019): m full passes, n cheap steps each."""
 
 from __future__ import annotations
 

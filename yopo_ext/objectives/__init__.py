@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is minimised: one objective a file, each a plain function of logits that returns the batch's mean, 0-d.
+"""What is minimised: one objective a file, each a plain function of logits that returns the mean, 0-d.
 
 Those of one forward pass are called as loss(logits, y): they serve the attack and the weight step alike, and
 are what the adversaries take as `loss=`. One that compares clean with adversarial logits is called as
