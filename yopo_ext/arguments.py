@@ -121,7 +121,9 @@ def budget(
     require_finite("alpha", rows[1])
     if norm == "l2":
         for name, value in (("eps", eps), ("alpha", alpha)):
-            if (value.numel() if isinstance(value, Tensor) else 1 if isinstance(value, Real) else len(value)) != 1:
+            if (
+                value.numel() if isinstance(value, Tensor) else 1 if isinstance(value, Real) else len(value)
+            ) != 1:
                 raise ValueError(f"{name}: got one value per channel, expected a single one with norm='l2'")
     if bounds is None:
         return pack(rows, device)

@@ -129,9 +129,7 @@ def hamiltonian(
     Raises:
         TypeError, ValueError, RuntimeError: as `inner_ascent`.
     """
-    call = _read_hamiltonian(
-        u, p, weight, bias, stride, padding, dilation, activation, mean, std, precision
-    )
+    call = _read_hamiltonian(u, p, weight, bias, stride, padding, dilation, activation, mean, std, precision)
     return torch.ops.yopo_ext.hamiltonian.default(u, p, *_flat(call.layer), precision, backend)
 
 
@@ -155,9 +153,7 @@ def hamiltonian_gradients(
 
     Arguments and errors as for `hamiltonian`. The results do not require grad.
     """
-    call = _read_hamiltonian(
-        u, p, weight, bias, stride, padding, dilation, activation, mean, std, precision
-    )
+    call = _read_hamiltonian(u, p, weight, bias, stride, padding, dilation, activation, mean, std, precision)
     wanted = [True, bias is not None, need_input]
     grads = torch.ops.yopo_ext.hamiltonian_gradients.default(
         u, p, *_flat(call.layer), precision, backend, wanted

@@ -70,7 +70,9 @@ class FeasibleSet:
         return torch.minimum(torch.maximum(eta, self.low - self.x), self.high - self.x)
 
 
-def feasible_set(x: Tensor, eps: object, bounds: tuple[object, object] | None, norm: str = "linf") -> FeasibleSet:
+def feasible_set(
+    x: Tensor, eps: object, bounds: tuple[object, object] | None, norm: str = "linf"
+) -> FeasibleSet:
     """The feasible set around x (B, C, H, W); eps and the two bounds are a float or one value per channel."""
     radius = per_channel(eps, x)  # type: ignore[arg-type]
     if bounds is None:

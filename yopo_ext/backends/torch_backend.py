@@ -30,7 +30,17 @@ def _convolution_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of Σ q ⊙ conv(v) with respect to (v, weight, bias)."""
     return torch.ops.aten.convolution_backward(
-        q, v, layer.weight, [q.shape[1]], layer.stride, layer.padding, layer.dilation, False, [0, 0], 1, list(wanted)
+        q,
+        v,
+        layer.weight,
+        [q.shape[1]],
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        False,
+        [0, 0],
+        1,
+        list(wanted),
     )
 
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""The backends that the differential tests run, each with the reason why it cannot be run here, if so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from yopo_ext.native import native, why_not_native
+
+#: name of the backend, environment it is run with
+VARIANTS = {
+    "torch": {},
+    "cpu": {},
+    "cpu-avx512": {"YOPO_EXT_CPU_ISA": "avx512"},
+    "cpu-avx2": {"YOPO_EXT_CPU_ISA": "avx2"},
+    "cpu-avx2-wide": {"YOPO_EXT_CPU_ISA": "avx2-wide"},
+    "cpu-baseline": {"YOPO_EXT_CPU_ISA": "baseline"},
+}
+
+
+def why_not(variant: str) -> str | None:
+    if not variant.startswith("cpu"):
+        return None
+    if (reason := why_not_native()) is not None:
+        return reason
+    isa = VARIANTS[variant].get("YOPO_EXT_CPU_ISA")
+    if isa is not None and isa not in native().cpu_isas():
+        return f"this processor does not have {isa}"
+    return None
+
+
+@pytest.fixture(params=VARIANTS)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of each backend in turn, in each of its variants."""
+    if (reason := why_not(request.param)) is not None:
+        pytest.skip(reason)
+    for name, value in VARIANTS[request.param].items():
+        monkeypatch.setenv(name, value)
+    return request.param.split("-")[0]
+
+
+@pytest.fixture
+def needs_native() -> None:
+    if (reason := why_not_native()) is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
