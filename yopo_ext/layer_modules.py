@@ -110,7 +110,8 @@ def _normalization(module: nn.Module) -> dict[str, object]:
     for name, value in values.items():
         if isinstance(value, Tensor) and value.requires_grad:
             raise NotAConvolutionLayer(f"{_name(module)}.{name} requires grad")
-        if isinstance(value, Tensor) and value.numel() > 1 and value.numel() != max(value.shape[-3:]):
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if len(shape) > 1 and value.numel() > 1 and shape[-3:] != (value.numel(), 1, 1):
             raise NotAConvolutionLayer(f"{_name(module)}.{name} is not one value per channel")
     return values
 

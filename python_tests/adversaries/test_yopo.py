@@ -347,5 +347,5 @@ def test_bad_arguments_are_named(change, error, name):
 def test_images_of_bytes_are_refused():
     model = relu_net()
     x, y = batch(torch.float32)
-    with pytest.raises(TypeError, match="x: got torch.uint8"):
+    with pytest.raises(TypeError, match=r"x: got torch[.]uint8"):
         YOPO(model, model[0]).accumulate((x * 255).byte(), y)

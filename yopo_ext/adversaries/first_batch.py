@@ -55,7 +55,6 @@ def expect_input(first_layer: FirstLayer, expected: Tensor) -> Iterator[None]:
             "first_layer=(model.normalize, model.conv1)"
         )
 
-    check.only_observes = True  # type: ignore[attr-defined]
     handle = first_layer.modules[0].register_forward_pre_hook(check)
     try:
         yield
