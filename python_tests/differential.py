@@ -143,9 +143,7 @@ def gradient_error_bound(problem: Problem, mantissa_bits: int = 23) -> Tensor:
     terms = weight[0].numel()
     z_error = magnitude * (unit * (terms + 8) + 2 * rounding)
     slope = 1.2 * max([1.0, *(abs(value) for value in activation.parameters)]) ** 2
-    slope = (
-        1.2 if activation.kind == "softplus" else slope
-    )  # |act''| <= beta / 4; the other one is a threshold
+    slope = 1.2 if activation.kind == "softplus" else slope  # |act''| <= beta / 4; the other one is a threshold
     q = activation.vjp(p, z)
     q_error = p.abs() * (slope * z_error + 4 * unit) + q.abs() * (unit + rounding)
     if activation.derivative_jumps:

@@ -17,7 +17,7 @@ GOOD = {"eps": 0.1, "alpha": 0.02, "steps": 2, "padding": 1, "activation": "relu
 
 def tensors(**changed):
     problem = make_problem(Shape(2, 3, 8, 8, 4))
-    named = dict(x=problem.x, eta=problem.eta, p=problem.p, weight=problem.weight, bias=problem.bias)
+    named = {"x": problem.x, "eta": problem.eta, "p": problem.p, "weight": problem.weight, "bias": problem.bias}
     return {**named, **changed}
 
 
@@ -91,9 +91,9 @@ def test_l2_takes_single_values():
 
 def test_the_hamiltonian_checks_too():
     named = tensors()
-    with pytest.raises(ValueError, match="^p: got shape"):
+    with pytest.raises(ValueError, match=r"^p: got shape"):
         yopo_ext.hamiltonian(named["x"], named["p"][:, :3], named["weight"], padding=1)
-    with pytest.raises(TypeError, match="^u:"):
+    with pytest.raises(TypeError, match=r"^u:"):
         yopo_ext.hamiltonian(named["x"].int(), named["p"], named["weight"], padding=1)
 
 
@@ -101,5 +101,5 @@ def test_the_operator_itself_checks_shapes():
     """Also for somebody who calls torch.ops directly: no kernel reads past a tensor."""
     named = tensors(p=torch.zeros(2, 4, 7, 8))
     layer = ([1, 1], [1, 1], [1, 1], "relu", [], [], None)
-    with pytest.raises(ValueError, match="^p: got shape"):
+    with pytest.raises(ValueError, match=r"^p: got shape"):
         torch.ops.yopo_ext.hamiltonian(named["x"], named["p"], named["weight"], None, *layer, None, None)

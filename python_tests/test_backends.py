@@ -16,9 +16,7 @@ PROBLEM = make_problem(Shape(2, 3, 8, 8, 4))
 
 
 def explain(*tensors, **options):
-    return yopo_ext.explain(
-        *(tensors or PROBLEM.tensors), **PROBLEM.adversary, steps=2, **PROBLEM.layer, **options
-    )
+    return yopo_ext.explain(*(tensors or PROBLEM.tensors), **PROBLEM.adversary, steps=2, **PROBLEM.layer, **options)
 
 
 def test_the_cpu_kernels_are_preferred(needs_native):
@@ -34,7 +32,7 @@ def test_explain_gives_the_reason_of_each_other_backend(needs_native):
 
 
 def test_an_explicit_backend_that_cannot_run_the_call_raises(needs_native):
-    with pytest.raises(RuntimeError, match="backend='cpu' cannot run this call: .*float64"):
+    with pytest.raises(RuntimeError, match=r"backend='cpu' cannot run this call: .*float64"):
         explain(*PROBLEM.double(), backend="cpu")
 
 
@@ -56,7 +54,7 @@ def test_the_environment_names_a_backend(monkeypatch):
 
 def test_an_unknown_instruction_set_is_named(needs_native, monkeypatch):
     monkeypatch.setenv("YOPO_EXT_CPU_ISA", "mmx")
-    with pytest.raises(RuntimeError, match="'mmx'.*baseline"):
+    with pytest.raises(RuntimeError, match=r"'mmx'.*baseline"):
         yopo_ext.inner_ascent(*PROBLEM.tensors, **PROBLEM.adversary, steps=1, **PROBLEM.layer, backend="cpu")
 
 
@@ -74,15 +72,12 @@ def test_a_linear_layer_pays_one_adjoint_whatever_n_is(needs_native):
         best = float("inf")
         for _ in range(5):
             start = perf_counter()
-            yopo_ext.inner_ascent(
-                *problem.tensors, **problem.adversary, steps=steps, **problem.layer, backend="cpu"
-            )
+            yopo_ext.inner_ascent(*problem.tensors, **problem.adversary, steps=steps, **problem.layer, backend="cpu")
             best = min(best, perf_counter() - start)
         return best
 
     assert seconds(100) < 10 * seconds(1)
     one, many = (
-        yopo_ext.inner_ascent(*problem.tensors, **problem.adversary, steps=n, **problem.layer)
-        for n in (1, 100)
+        yopo_ext.inner_ascent(*problem.tensors, **problem.adversary, steps=n, **problem.layer) for n in (1, 100)
     )
     assert not torch.equal(one, many)

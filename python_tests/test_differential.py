@@ -48,9 +48,7 @@ def test_one_step_with_every_activation(backend, activation):
 @pytest.mark.parametrize(("p_dtype", "channels_last"), LAYOUTS)
 @pytest.mark.parametrize("activation", ["identity", "relu", "silu"])
 def test_one_step_with_every_layout_of_p(backend, p_dtype, channels_last, activation):
-    problem = make_problem(
-        Shape(2, 3, 10, 11, 13), activation=activation, p_dtype=p_dtype, channels_last=channels_last
-    )
+    problem = make_problem(Shape(2, 3, 10, 11, 13), activation=activation, p_dtype=p_dtype, channels_last=channels_last)
     assert_step_agrees(problem, backend)
 
 
@@ -121,17 +119,13 @@ def assert_hamiltonian_agrees(problem, backend: str) -> None:
     scale = (problem.p.double().abs().sum() * problem.weight.abs().mean()).item()
     assert abs(actual.item() - value.item()) <= 1e-5 * scale
     actual.backward()
-    flips_allowed = (
-        gradient_error_bound(problem).max().item() if problem.layer["activation"] == "relu" else 0.0
-    )
+    flips_allowed = gradient_error_bound(problem).max().item() if problem.layer["activation"] == "relu" else 0.0
     for tensor, exact in zip(ours, expected, strict=True):
         torch.testing.assert_close(
             tensor.grad.double(), exact, rtol=1e-4, atol=1e-5 * exact.abs().max().item() + flips_allowed
         )
 
-    grads = hamiltonian_gradients(
-        problem.u, *problem.tensors[2:], **problem.layer, backend=backend, need_input=True
-    )
+    grads = hamiltonian_gradients(problem.u, *problem.tensors[2:], **problem.layer, backend=backend, need_input=True)
     for tensor, grad in zip((ours[1], *ours[2:], ours[0]), (g for g in grads if g is not None), strict=True):
         assert torch.equal(tensor.grad, grad)
 

@@ -17,9 +17,7 @@ SHAPE = Shape(3, 3, 9, 10, 8)
 
 
 def ascend(problem, backend, **options):
-    return yopo_ext.inner_ascent(
-        *problem.tensors, **{**problem.adversary, **options}, **problem.layer, backend=backend
-    )
+    return yopo_ext.inner_ascent(*problem.tensors, **{**problem.adversary, **options}, **problem.layer, backend=backend)
 
 
 def test_empty_batch(backend):
@@ -69,9 +67,7 @@ def test_strided_and_expanded_arguments(backend):
 
     one = torch.full((1, 1, 1, 1), 0.01).expand_as(problem.p)
     same = ascend(problem.__class__(**{**vars(problem), "p": one}), backend, steps=2)
-    assert torch.equal(
-        same, ascend(problem.__class__(**{**vars(problem), "p": one.clone()}), backend, steps=2)
-    )
+    assert torch.equal(same, ascend(problem.__class__(**{**vars(problem), "p": one.clone()}), backend, steps=2))
 
 
 def test_inputs_are_not_modified(backend):
@@ -102,9 +98,7 @@ def test_an_image_outside_the_bounds_ends_at_the_upper_end(backend):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["x", "eta", "p", "weight", "bias"])
 @pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
-def test_numbers_that_are_not_finite_do_not_spread(
-    backend, where, value, activation, direction, norm, bounds
-):
+def test_numbers_that_are_not_finite_do_not_spread(backend, where, value, activation, direction, norm, bounds):
     problem = make_problem(SHAPE, activation=activation)
     getattr(problem, where).view(-1)[17 % getattr(problem, where).numel()] = value
     eta = ascend(problem, backend, steps=3, norm=norm, direction=direction, bounds=bounds)

@@ -28,18 +28,14 @@ def test_opcheck(needs_native, requires_grad):
     torch.library.opcheck(ops.inner_ascent.default, ascent)
     torch.library.opcheck(ops.hamiltonian.default, (x, p.detach(), weight, bias, *LAYER, None, "cpu"))
     wanted = [True, True, True]
-    torch.library.opcheck(
-        ops.hamiltonian_gradients.default, (x, p, weight, bias, *LAYER, None, "cpu", wanted)
-    )
+    torch.library.opcheck(ops.hamiltonian_gradients.default, (x, p, weight, bias, *LAYER, None, "cpu", wanted))
 
 
 def test_gradcheck_of_the_hamiltonian():
-    x, eta, p, weight, bias = (t.requires_grad_() for t in make_problem(SHAPE, activation="tanh").double())
+    x, _eta, p, weight, bias = (t.requires_grad_() for t in make_problem(SHAPE, activation="tanh").double())
     p.requires_grad_(False)
     assert torch.autograd.gradcheck(
-        lambda u, w, b: yopo_ext.hamiltonian(
-            u, p, w, b, padding=1, activation="tanh", mean=[0.4, 0.5, 0.6], std=0.3
-        ),
+        lambda u, w, b: yopo_ext.hamiltonian(u, p, w, b, padding=1, activation="tanh", mean=[0.4, 0.5, 0.6], std=0.3),
         (x, weight, bias),
     )
 
@@ -71,9 +67,7 @@ def test_compile_with_tensors_for_eps_and_bounds(needs_native):
 
     def loop(eps, *tensors):
         bounds = (torch.zeros(3), torch.ones(3))
-        return yopo_ext.inner_ascent(
-            *tensors, eps=eps, alpha=eps / 4, bounds=bounds, steps=2, **problem.layer
-        )
+        return yopo_ext.inner_ascent(*tensors, eps=eps, alpha=eps / 4, bounds=bounds, steps=2, **problem.layer)
 
     compiled = torch.compile(loop, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(eps, *problem.tensors), loop(eps, *problem.tensors))

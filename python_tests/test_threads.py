@@ -18,15 +18,11 @@ PROBLEM = make_problem(Shape(12, 3, 16, 16, 16))
 
 
 def ascend():
-    return yopo_ext.inner_ascent(
-        *PROBLEM.tensors, **PROBLEM.adversary, steps=3, **PROBLEM.layer, backend="cpu"
-    )
+    return yopo_ext.inner_ascent(*PROBLEM.tensors, **PROBLEM.adversary, steps=3, **PROBLEM.layer, backend="cpu")
 
 
 def gradients():
-    return hamiltonian_gradients(
-        PROBLEM.u, *PROBLEM.tensors[2:], **PROBLEM.layer, backend="cpu", need_input=True
-    )
+    return hamiltonian_gradients(PROBLEM.u, *PROBLEM.tensors[2:], **PROBLEM.layer, backend="cpu", need_input=True)
 
 
 def test_results_do_not_depend_on_the_number_of_threads(needs_native):

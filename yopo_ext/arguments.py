@@ -101,8 +101,7 @@ def pack(rows: list[list[float] | Tensor], device: torch.device) -> ChannelValue
     if all(isinstance(row, list) for row in rows):
         return ChannelValues([item for row in rows for item in row], None)
     tensors = [
-        row.to(device) if isinstance(row, Tensor) else torch.tensor(row, dtype=torch.float32).to(device)
-        for row in rows
+        row.to(device) if isinstance(row, Tensor) else torch.tensor(row, dtype=torch.float32).to(device) for row in rows
     ]
     return ChannelValues([], torch.stack(tensors))
 
@@ -121,9 +120,7 @@ def budget(
     require_finite("alpha", rows[1])
     if norm == "l2":
         for name, value in (("eps", eps), ("alpha", alpha)):
-            if (
-                value.numel() if isinstance(value, Tensor) else 1 if isinstance(value, Real) else len(value)
-            ) != 1:
+            if (value.numel() if isinstance(value, Tensor) else 1 if isinstance(value, Real) else len(value)) != 1:
                 raise ValueError(f"{name}: got one value per channel, expected a single one with norm='l2'")
     if bounds is None:
         return pack(rows, device)

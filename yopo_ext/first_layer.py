@@ -106,9 +106,7 @@ class FirstLayer:
             )  # fmt: skip
         return self._inner_ascent_by_autograd(x, eta, p, **options)
 
-    def hamiltonian(
-        self, u: Tensor, p: Tensor, *, precision: str | None = None, backend: str | None = None
-    ) -> Tensor:
+    def hamiltonian(self, u: Tensor, p: Tensor, *, precision: str | None = None, backend: str | None = None) -> Tensor:
         """H(u, p) = Σ p ⊙ f0(u), 0-d, differentiable in u and in the layer's parameters; p is a constant.
 
         u is (B, C, H, W), p like f0(u) in any floating dtype. Errors as `yopo_ext.hamiltonian`.

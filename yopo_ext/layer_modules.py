@@ -31,9 +31,9 @@ class ConvolutionLayer:
     def output_like(self, x: Tensor) -> Tensor:
         """An uninitialised f0(x) for x (B, C, H, W)."""
         stride, padding, dilation = (list(self.options[key]) for key in ("stride", "padding", "dilation"))
-        size = Layer(
-            self.weight, self.bias, stride, padding, dilation, self.options["activation"], None
-        ).out_size(*x.shape[2:])
+        size = Layer(self.weight, self.bias, stride, padding, dilation, self.options["activation"], None).out_size(
+            *x.shape[2:]
+        )
         return x.new_empty((x.shape[0], self.weight.shape[0], *size))
 
 
@@ -141,9 +141,7 @@ def _geometry(conv: nn.Conv2d) -> dict[str, object]:
     return {"stride": conv.stride, "padding": padding, "dilation": conv.dilation}
 
 
-def _fold(
-    norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _fold(norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution with the batch norm that follows it."""
     if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
         raise NotAConvolutionLayer(f"{_name(norm)} is no batch norm that can be folded")

@@ -155,9 +155,7 @@ def hamiltonian_gradients(
     """
     call = _read_hamiltonian(u, p, weight, bias, stride, padding, dilation, activation, mean, std, precision)
     wanted = [True, bias is not None, need_input]
-    grads = torch.ops.yopo_ext.hamiltonian_gradients.default(
-        u, p, *_flat(call.layer), precision, backend, wanted
-    )
+    grads = torch.ops.yopo_ext.hamiltonian_gradients.default(u, p, *_flat(call.layer), precision, backend, wanted)
     return grads[0], grads[1] if bias is not None else None, grads[2] if need_input else None
 
 
@@ -169,9 +167,7 @@ class Explanation:
     others: dict[str, str]
 
     def __str__(self) -> str:
-        return "\n".join(
-            [f"runs on: {self.backend}", *(f"not on {name}: {why}" for name, why in self.others.items())]
-        )
+        return "\n".join([f"runs on: {self.backend}", *(f"not on {name}: {why}" for name, why in self.others.items())])
 
 
 def explain(

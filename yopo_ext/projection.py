@@ -15,6 +15,8 @@ from torch import Tensor
 
 def per_channel(value: float | Tensor | list[float] | tuple[float, ...], like: Tensor) -> Tensor:
     """A float or one value per channel, rounded to float32, as a tensor that broadcasts over (B, C, H, W)."""
+    if isinstance(value, (int, float)):  # filled on the device: a copy from the host would wait for it
+        return torch.full((1, 1, 1, 1), value, dtype=torch.float32, device=like.device).to(like.dtype)
     rounded = torch.as_tensor(value, dtype=torch.float32, device=like.device).to(like.dtype)
     return rounded.reshape(1, -1, 1, 1)
 
@@ -70,9 +72,7 @@ class FeasibleSet:
         return torch.minimum(torch.maximum(eta, self.low - self.x), self.high - self.x)
 
 
-def feasible_set(
-    x: Tensor, eps: object, bounds: tuple[object, object] | None, norm: str = "linf"
-) -> FeasibleSet:
+def feasible_set(x: Tensor, eps: object, bounds: tuple[object, object] | None, norm: str = "linf") -> FeasibleSet:
     """The feasible set around x (B, C, H, W); eps and the two bounds are a float or one value per channel."""
     radius = per_channel(eps, x)  # type: ignore[arg-type]
     if bounds is None:

@@ -39,9 +39,7 @@ def hamiltonian(u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None = None
     return (p.to(u.dtype) * first_layer(u, weight, bias, **layer)).sum()  # type: ignore[arg-type]
 
 
-def input_gradient(
-    u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None = None, **layer: object
-) -> Tensor:
+def input_gradient(u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None = None, **layer: object) -> Tensor:
     """g = ∂H/∂u, shaped like u."""
     with torch.enable_grad():
         u = u.detach().requires_grad_()

@@ -13,10 +13,8 @@ struct Isa {
     static constexpr int accumulators = accumulators_;  // registers a tile may accumulate in
     using V = typename VectorOf<lanes_>::Float;
 
-    // Loads once what several multiply-adds use: compilers like to fold the load into each of them, and a
-    // load that crosses cache lines costs twice.
-    static YOPO_FUNCTION V load_once(const float* address) {
-        V value = load<V>(address);
+    // Makes the compiler keep the value in a register.
+    static YOPO_FUNCTION V in_register(V value) {
 #if defined(__x86_64__)
         if constexpr (one_register_) asm("" : "+v"(value));
 #elif defined(__aarch64__)
@@ -24,6 +22,10 @@ struct Isa {
 #endif
         return value;
     }
+
+    // Loads once what several multiply-adds use: compilers like to fold the load into each of them, and a load that
+    // crosses cache lines costs twice.
+    static YOPO_FUNCTION V load_once(const float* address) { return in_register(load<V>(address)); }
 };
 
 struct Baseline : Isa<4, 12> {};  // SSE2, NEON

@@ -29,6 +29,9 @@ struct Kernels {
     void (*hamiltonian)(const Hamiltonian&, const Job&, std::int64_t image, float* scratch, double* value);
     void (*input_gradient)(const Hamiltonian&, const Job&, std::int64_t image, const MutableImages&,
                            float* scratch);
+    // Independent multiply-adds in registers, to measure the processor's peak; returns their sum.
+    float (*multiply_adds)(std::int64_t iterations);
+    int multiply_adds_flops;  // of one iteration
     void (*weight_gradient)(const Hamiltonian&, const Job&, const WeightShare&, float* scratch);
 };
 

@@ -117,8 +117,27 @@ void weight_gradient(const Hamiltonian& problem, const Job& job, const WeightSha
 }
 
 template <class I>
+float multiply_adds(std::int64_t iterations) {
+    using V = typename I::V;
+    V sums[12] = {};
+    const V factor = broadcast<V>(0.5f);
+    for (std::int64_t n = 0; n < iterations; ++n) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; ++i) sums[i] = I::in_register(sums[i] * factor + factor);
+    }
+    float total = 0;
+    for (const V& part : sums) total += sum(part);
+    return total;
+}
+
+template <class I>
 constexpr Kernels kernels() {
-    return {ascend<I>, hamiltonian<I>, input_gradient<I>, weight_gradient<I>};
+    return {.ascend = ascend<I>,
+            .hamiltonian = hamiltonian<I>,
+            .input_gradient = input_gradient<I>,
+            .multiply_adds = multiply_adds<I>,
+            .multiply_adds_flops = 2 * 12 * I::lanes,
+            .weight_gradient = weight_gradient<I>};
 }
 
 }  // namespace yopo::cpu

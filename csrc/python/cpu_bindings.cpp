@@ -57,11 +57,17 @@ std::string refusal(const std::array<int, 13>& shape) {
     return cpu_refusal(conv_shape(shape));
 }
 
+double multiply_adds(std::int64_t iterations, int threads, std::string isa) {
+    py::gil_scoped_release unlocked;
+    return multiply_adds_cpu(iterations, {threads, std::move(isa)});
+}
+
 }  // namespace
 
 void bind_cpu(py::module_& module) {
     module.def("cpu_isas", &runnable_isas);
     module.def("cpu_refusal", &refusal);
+    module.def("multiply_adds_cpu", &multiply_adds);
     module.def("inner_ascent_cpu", &inner_ascent);
     module.def("hamiltonian_cpu", &hamiltonian);
     module.def("hamiltonian_gradients_cpu", &hamiltonian_gradients);

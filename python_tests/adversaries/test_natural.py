@@ -39,6 +39,4 @@ def test_class_probabilities_count_their_largest():
 def test_a_loss_of_many_values_is_refused():
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     with pytest.raises(ValueError, match=r"loss: returned shape \(2,\)"):
-        Natural(model, loss=lambda logits, y: logits.sum(1)).accumulate(
-            torch.rand(2, 1, 2, 2), torch.tensor([0, 1])
-        )
+        Natural(model, loss=lambda logits, y: logits.sum(1)).accumulate(torch.rand(2, 1, 2, 2), torch.tensor([0, 1]))

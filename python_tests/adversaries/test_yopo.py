@@ -114,12 +114,8 @@ def test_gradients_are_those_of_the_literal_algorithm(net, reduction, first_laye
         parameter.grad = torch.ones_like(parameter)  # what is there stays, unscaled
     yopo.accumulate(x, y)
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(
-            parameter.grad, expected[name] + 1, msg=lambda text, name=name: f"{name}: {text}"
-        )
-    torch.testing.assert_close(
-        yopo.eta, before if first_layer_grad == "backprop" else after, rtol=0, atol=1e-12
-    )
+        torch.testing.assert_close(parameter.grad, expected[name] + 1, msg=lambda text, name=name: f"{name}: {text}")
+    torch.testing.assert_close(yopo.eta, before if first_layer_grad == "backprop" else after, rtol=0, atol=1e-12)
     for name, buffer in model.named_buffers():
         torch.testing.assert_close(buffer, literal.get_buffer(name))
         if name.endswith("num_batches_tracked"):
@@ -209,9 +205,7 @@ def test_autocast_to_bfloat16(first_layer_grad):
     gradients = []
     for enabled in (False, True):
         model = relu_net()
-        yopo = YOPO(
-            model, tuple(model[:2]), M, N, EPS, ALPHA, first_layer_grad=first_layer_grad, generator=seeded()
-        )
+        yopo = YOPO(model, tuple(model[:2]), M, N, EPS, ALPHA, first_layer_grad=first_layer_grad, generator=seeded())
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             yopo.accumulate(*batch(torch.float32))
         assert all(parameter.grad.dtype == torch.float32 for parameter in model.parameters())
@@ -293,9 +287,7 @@ def test_normalised_images_are_noticed_on_the_first_batch():
     normalised = (x - 0.5) / 0.25
     with pytest.raises(ValueError, match=r"from -\d.*bounds=\(0.0, 1.0\).*normalised.*std"):
         YOPO(model, model[0]).accumulate(normalised, y)
-    YOPO(model, model[0], bounds=([-2.0] * 2, [2.0] * 2), eps=[0.1, 0.2], alpha=[0.05] * 2).accumulate(
-        normalised, y
-    )
+    YOPO(model, model[0], bounds=([-2.0] * 2, [2.0] * 2), eps=[0.1, 0.2], alpha=[0.05] * 2).accumulate(normalised, y)
     YOPO(model, model[0], bounds=None).accumulate(normalised, y)
     yopo = YOPO(model, model[0])
     yopo.accumulate(x, y)

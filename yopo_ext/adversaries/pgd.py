@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from yopo_ext import arguments
 from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
-from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw, resident
+from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
 from yopo_ext.arguments import PerChannel
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
@@ -63,7 +63,7 @@ def pgd(
     arguments.count("steps", steps)
     x = x.detach() if isinstance(x, Tensor) else x
     feasible = checked_feasible_set(x, eps, alpha, bounds, norm)
-    step_size = per_channel(resident(alpha, x), x)
+    step_size = per_channel(alpha, x)
     eta = draw(feasible, generator) if random_start else feasible.project(torch.zeros_like(x))
     for _ in range(steps):
         with torch.enable_grad():
@@ -138,9 +138,7 @@ class PGD:
 def _batch_norm_in(mode: str, model: nn.Module) -> Iterator[None]:
     """For "eval", the model's batch norms in eval mode for the block; else nothing."""
     switched = [
-        module
-        for module in model.modules()
-        if mode == "eval" and isinstance(module, _BatchNorm) and module.training
+        module for module in model.modules() if mode == "eval" and isinstance(module, _BatchNorm) and module.training
     ]
     try:
         for module in switched:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import torch
 from torch import Tensor
 
@@ -55,21 +53,11 @@ def draw(feasible: FeasibleSet, generator: torch.Generator | None) -> Tensor:
     return feasible.project(direction * (radius / size))
 
 
-def checked_feasible_set(
-    x: Tensor, eps: PerChannel, alpha: PerChannel, bounds: Bounds, norm: str
-) -> FeasibleSet:
+def checked_feasible_set(x: Tensor, eps: PerChannel, alpha: PerChannel, bounds: Bounds, norm: str) -> FeasibleSet:
     """The feasible set around x, its arguments (and alpha) checked."""
     if not isinstance(x, Tensor) or x.dim() != 4 or not x.is_floating_point():
         given = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x: got {given}, expected floating point images (B, C, H, W)")
     arguments.one_of("norm", norm, arguments.NORMS)
     arguments.budget(eps, alpha, bounds, norm, x.shape[1], x.device)
-    box = None if bounds is None else (resident(bounds[0], x), resident(bounds[1], x))
-    return feasible_set(x, resident(eps, x), box, norm)
-
-
-def resident(value: PerChannel, like: Tensor) -> Tensor:
-    """A number as a float32 tensor on the device, made there: copying it over would wait for the device."""
-    if isinstance(value, Real):
-        return torch.full((1,), float(value), device=like.device, dtype=torch.float32)
-    return torch.as_tensor(value, device=like.device)
+    return feasible_set(x, eps, bounds, norm)

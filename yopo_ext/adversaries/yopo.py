@@ -133,9 +133,7 @@ class YOPO:
     def _needs_last_ascent(self) -> bool:
         return self.first_layer_grad != "backprop" and self.first_layer.trains
 
-    def _pass(
-        self, adversarial: Tensor, y: Tensor, wants_costate: bool
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _pass(self, adversarial: Tensor, y: Tensor, wants_costate: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         """One full pass: the detached loss, the detached logits and, if wanted, p."""
         catches = wants_costate or self.first_layer_grad == "hamiltonian"
         catch = _CATCH[self.first_layer_grad](self.first_layer) if catches else nullcontext()

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from yopo_ext.activation import Activation
 from yopo_ext.arguments import ChannelValues
+from yopo_ext.projection import per_channel
 
 
 class Layer(NamedTuple):
@@ -75,7 +75,12 @@ Call = InnerAscentCall | HamiltonianCall
 def rows(values: ChannelValues, like: Tensor) -> tuple[Tensor, ...]:
     """The rows of per-channel values, each (1, C, 1, 1), rounded to float32, of the dtype and device of `like`."""
     channels = like.shape[1]
-    table = values.table
-    if table is None:
-        table = torch.tensor(values.floats, dtype=torch.float32).to(like.device)
-    return tuple(table.to(like.dtype).reshape(-1, 1, channels, 1, 1).unbind(0))
+    if values.table is not None:
+        return tuple(values.table.to(like.dtype).reshape(-1, 1, channels, 1, 1).unbind(0))
+    starts = range(0, len(values.floats), channels)
+    return tuple(_row(values.floats[start : start + channels], like) for start in starts)
+
+
+def _row(floats: list[float], like: Tensor) -> Tensor:
+    """A single value is filled in on the device: a copy from the host would wait for it."""
+    return per_channel(floats[0] if len(set(floats)) == 1 else floats, like)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""What is installed: a native module that knows nothing of torch, a fast import, a build that fails loudly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from yopo_ext.native import native
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_python(code: str, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        cwd="/",
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="binutils' nm is not installed")
+def test_the_native_module_has_no_torch_symbol(needs_native):
+    names = subprocess.run(["nm", "-D", native().__file__], capture_output=True, text=True, check=True).stdout
+    assert not re.search(r"torch|c10|at::", names)
+    exported = [line for line in names.splitlines() if " T " in line]
+    assert len(exported) == 1
+    assert exported[0].endswith("PyInit__native")
+
+
+@pytest.mark.skipif(shutil.which("ldd") is None, reason="ldd is not installed")
+def test_one_openmp_runtime_serves_torch_and_us(needs_native):
+    """Two would each keep a pool of spinning threads."""
+    code = "import torch, yopo_ext.native as n; n.native(); print(open('/proc/self/maps').read())"
+    assert len(set(re.findall(r"\S*/libgomp\S*", run_python(code)))) <= 1
+
+
+def test_the_import_costs_little_more_than_torch():
+    code = (
+        "import sys, time, torch; before = {*sys.modules}; start = time.perf_counter(); import yopo_ext; "
+        "print(time.perf_counter() - start, *{'sklearn', 'matplotlib', 'tqdm', 'triton'} & ({*sys.modules} - before))"
+    )
+    outputs = [run_python(code).split() for _ in range(3)]
+    assert min(float(seconds) for seconds, *_ in outputs) < 0.2
+    assert all(len(output) == 1 for output in outputs), "a heavy package is imported at start"
+
+
+def test_import_without_the_native_module():
+    code = (
+        "import sys; sys.modules['yopo_ext._native'] = None; import torch, yopo_ext; x = torch.zeros(1, 1, 3, 3); "
+        "print(yopo_ext.explain(x, x, x, torch.ones(1, 1, 1, 1), eps=1.0, alpha=0.1, steps=1))"
+    )
+    assert "not on cpu: the native module is not available" in run_python(code)
+
+
+@pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"YOPO_EXT_NATIVE": "maybe"}, "YOPO_EXT_NATIVE must be auto, on or off, not 'maybe'"),
+        ({"YOPO_EXT_CUDA": "yes"}, "YOPO_EXT_CUDA must be auto, on or off, not 'yes'"),
+        ({"YOPO_EXT_NATIVE": "on", "CXX": "", "PATH": "/nowhere"}, "no C++ compiler found"),
+    ],
+)
+def test_the_build_says_what_is_wrong(environment, message):
+    pytest.importorskip("setuptools")
+    result = subprocess.run(
+        [sys.executable, "setup.py", "--name"],
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert message in result.stderr
+
+
+@pytest.mark.skipif(not (ROOT / "CMakeLists.txt").exists(), reason="not in a source tree")
+def test_cuda_on_without_nvcc_fails_clearly(tmp_path):
+    pytest.importorskip("pybind11")
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("cmake is not installed")
+    import pybind11
+
+    path = ":".join(p for p in os.environ["PATH"].split(":") if not (Path(p) / "nvcc").exists())
+    result = subprocess.run(
+        [cmake, "-S", str(ROOT), "-B", str(tmp_path), "-DYOPO_EXT_CUDA=on", f"-DPython_EXECUTABLE={sys.executable}",
+         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"],
+        capture_output=True, text=True, env={**os.environ, "PATH": path, "CUDACXX": "", "CUDA_PATH": "/nowhere"},
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert "YOPO_EXT_CUDA=on, but nvcc was not found" in result.stderr
