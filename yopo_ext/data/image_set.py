@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Labelled images in memory, eight bits a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and their labels, on one device.
+
+    images: (N, C, H, W) uint8, 0 is black. labels: (N,) int64 in [0, num_classes).
+
+    Kept in uint8 so that a whole data set fits on the device; `to_float` makes network input of a batch. Raises
+    ``ValueError`` for other shapes or dtypes, different lengths, or labels out of range.
+    """
+
+    images: Tensor
+    labels: Tensor
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
+            raise ValueError(f"images must be (N, C, H, W) uint8, got {tuple(self.images.shape)} {self.images.dtype}")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"labels must be ({len(self.images)},) int64, got {tuple(self.labels.shape)} {self.labels.dtype}"
+            )
+        if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.num_classes:
+            raise ValueError(
+                f"labels must lie in 0..{self.num_classes - 1}, got {int(self.labels.min())}..{int(self.labels.max())}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels C."""
+        return self.images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Height in pixels (the standard sets are square)."""
+        return self.images.shape[2]
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """The same set on ``device``."""
+        return ImageSet(self.images.to(device), self.labels.to(device), self.num_classes)
+
+    def take(self, count: int) -> ImageSet:
+        """The first ``count`` images (all of them where there are fewer). Raises ``ValueError`` for ``count < 1``."""
+        if count < 1:
+            raise ValueError(f"cannot take {count} images, at least 1 is needed")
+        return ImageSet(self.images[:count], self.labels[:count], self.num_classes)
+
+    def select(self, index: Tensor) -> ImageSet:
+        """The images at ``index`` (int64), in that order."""
+        return ImageSet(self.images[index], self.labels[index], self.num_classes)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images of any shape to float32 in [0, 1]: value / 255."""
+    return images.to(torch.float32).div_(255.0)

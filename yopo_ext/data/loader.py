@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Mini-batches from a set that already lies on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .augment import crop_and_flip
+from .image_set import ImageSet, to_float
+
+
+class DeviceLoader:
+    """Shuffled mini-batches, cut, augmented and converted on the set's device; resumable at any batch.
+
+    Each epoch draws a new order from the loader's own generator, seeded with ``seed``. ``augment`` applies random
+    crop and flip. With ``drop_last`` a last, smaller batch is left out. Raises ``ValueError`` for ``batch_size < 1``
+    or where ``drop_last`` would leave no batch at all.
+
+    Iterating goes on where the loader stands: at the start of an epoch, or, after `load_state_dict`, in the middle
+    of one.
+    """
+
+    def __init__(
+        self, images: ImageSet, batch_size: int, *, seed: int = 0, augment: bool = False, drop_last: bool = False
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if len(images) == 0 or (drop_last and len(images) < batch_size):
+            raise ValueError(f"batch_size {batch_size} leaves no batch of {len(images)} images")
+        self.images = images
+        self.batch_size = batch_size
+        self.augment = augment
+        self.drop_last = drop_last
+        self.generator = torch.Generator(images.images.device).manual_seed(seed)
+        self.epoch = 0
+        self.position = 0
+        self._order: Tensor | None = None
+        self._order_rng = self.generator.get_state()
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        whole, rest = divmod(len(self.images), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """``(images, labels)``: float32 (B, C, H, W) in [0, 1] and int64 (B,), until the epoch's end."""
+        order = self._current_order()
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            index = order[start : start + self.batch_size]
+            self.position += 1
+            images = self.images.images[index]
+            if self.augment:
+                images = crop_and_flip(images, self.generator)
+            yield to_float(images), self.images.labels[index]
+        self.epoch += 1
+        self.position = 0
+        self._order = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, batches served in it, and the generator's states at the epoch's start and now."""
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "order_rng": self.generator.get_state() if self._order is None else self._order_rng,
+            "rng": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes to where ``state`` was taken; the set, batch size and options must be the same."""
+        self.epoch, self.position = state["epoch"], state["position"]
+        self.generator.set_state(state["order_rng"])
+        self._order = None
+        if self.position > 0:
+            self._current_order()
+            self.generator.set_state(state["rng"])
+
+    def _current_order(self) -> Tensor:
+        if self._order is None:
+            self._order_rng = self.generator.get_state()
+            device = self.images.images.device
+            self._order = torch.randperm(len(self.images), generator=self.generator, device=device)
+        return self._order

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Putting a network into evaluation mode for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def frozen_eval(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without parameter gradients; afterwards every module's mode and every parameter is as before.
+
+    Each module's own mode is kept, because parts of a network may be in evaluation mode on purpose.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval()
+        for parameter, _ in required:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad in required:
+            parameter.requires_grad_(requires_grad)

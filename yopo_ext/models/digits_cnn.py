@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""A small network for scikit-learn's 8×8 digits."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from .normalize import optional_normalize
+
+
+class DigitsCNN(nn.Module):
+    """Three padded 3×3 convolutions, one pooling, two linear layers; 8×8 images only.
+
+    Its first layer is conv + ReLU, so that YOPO's n inner steps carry information of their own (a bare convolution is
+    linear, and there n steps walk where one step of n times the size walks).
+
+    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    """
+
+    image_size = 8
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 10,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalize = optional_normalize(mean, std)
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(in_channels, 32, 3, padding=1),
+                relu1=nn.ReLU(),
+                conv2=nn.Conv2d(32, 32, 3, padding=1),
+                relu2=nn.ReLU(inplace=True),
+                maxpool=nn.MaxPool2d(2),
+                conv3=nn.Conv2d(32, 64, 3, padding=1),
+                relu3=nn.ReLU(inplace=True),
+            )
+        )
+        self.classifier = nn.Sequential(
+            OrderedDict(
+                fc1=nn.Linear(64 * 4 * 4, 128),
+                relu1=nn.ReLU(inplace=True),
+                fc2=nn.Linear(128, num_classes),
+            )
+        )
+
+    @property
+    def first_layer(self) -> tuple[nn.Module, ...]:
+        """[normalise,] conv 1→32 3×3 padding 1, ReLU."""
+        head = (self.features.conv1, self.features.relu1)
+        return head if self.normalize is None else (self.normalize, *head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, 8, 8) float images in [0, 1] to (B, num_classes) logits."""
+        if self.normalize is not None:
+            x = self.normalize(x)
+        return self.classifier(self.features(x).flatten(1))

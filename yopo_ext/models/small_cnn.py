@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The MNIST network of TRADES (Zhang et al., ICML 2019), which YOPO uses as well."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from .normalize import optional_normalize
+
+
+class SmallCNN(nn.Module):
+    """Four 3×3 convolutions without padding, two poolings, three linear layers; 28×28 images only.
+
+    The state-dict keys are the published ones (``feature_extractor.conv1.weight``, ``classifier.fc3.bias``, …). The
+    published code shares one ReLU module between all uses; here each use has its own, so that hooks on the first
+    layer see the first layer. As published, the last linear layer starts at zero.
+
+    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    """
+
+    image_size = 28
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 10,
+        *,
+        drop: float = 0.5,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalize = optional_normalize(mean, std)
+        self.feature_extractor = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(in_channels, 32, 3),
+                relu1=nn.ReLU(),
+                conv2=nn.Conv2d(32, 32, 3),
+                relu2=nn.ReLU(inplace=True),
+                maxpool1=nn.MaxPool2d(2),
+                conv3=nn.Conv2d(32, 64, 3),
+                relu3=nn.ReLU(inplace=True),
+                conv4=nn.Conv2d(64, 64, 3),
+                relu4=nn.ReLU(inplace=True),
+                maxpool2=nn.MaxPool2d(2),
+            )
+        )
+        self.classifier = nn.Sequential(
+            OrderedDict(
+                fc1=nn.Linear(64 * 4 * 4, 200),
+                relu1=nn.ReLU(inplace=True),
+                drop=nn.Dropout(drop),
+                fc2=nn.Linear(200, 200),
+                relu2=nn.ReLU(inplace=True),
+                fc3=nn.Linear(200, num_classes),
+            )
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.classifier.fc3.weight)
+        nn.init.zeros_(self.classifier.fc3.bias)
+
+    @property
+    def first_layer(self) -> tuple[nn.Module, ...]:
+        """[normalise,] conv 1→32 3×3 without padding, ReLU: nonlinear, so n inner steps carry information."""
+        head = (self.feature_extractor.conv1, self.feature_extractor.relu1)
+        return head if self.normalize is None else (self.normalize, *head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, 28, 28) float images in [0, 1] to (B, num_classes) logits."""
+        if self.normalize is not None:
+            x = self.normalize(x)
+        return self.classifier(self.feature_extractor(x).flatten(1))

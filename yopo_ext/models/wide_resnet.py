@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Wide residual network for 32×32 images (Zagoruyko and Komodakis 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .normalize import optional_normalize
+
+
+class BasicBlock(nn.Module):
+    """(batch norm, ReLU, 3×3 conv) twice; a 1×1 ``convShortcut`` where the width changes, after the first ReLU."""
+
+    def __init__(self, in_planes: int, planes: int, stride: int, drop_rate: float) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(in_planes)
+        self.conv1 = nn.Conv2d(in_planes, planes, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
+        self.drop_rate = drop_rate
+        # The published state-dict key is camel case.
+        self.convShortcut = nn.Conv2d(in_planes, planes, 1, stride, bias=False) if in_planes != planes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_planes, H, W) to (B, planes, H/stride, W/stride)."""
+        activated = F.relu(self.bn1(x), inplace=True)
+        out = F.relu(self.bn2(self.conv1(activated)), inplace=True)
+        if self.drop_rate > 0:
+            out = F.dropout(out, self.drop_rate, self.training)
+        out = self.conv2(out)
+        return out + (x if self.convShortcut is None else self.convShortcut(activated))
+
+
+class NetworkBlock(nn.Module):
+    """One stage: ``blocks`` times `BasicBlock`, the first with the stride."""
+
+    def __init__(self, in_planes: int, planes: int, blocks: int, stride: int, drop_rate: float) -> None:
+        super().__init__()
+        first = BasicBlock(in_planes, planes, stride, drop_rate)
+        rest = (BasicBlock(planes, planes, 1, drop_rate) for _ in range(blocks - 1))
+        self.layer = nn.Sequential(first, *rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_planes, H, W) to (B, planes, H/stride, W/stride)."""
+        return self.layer(x)
+
+
+class WideResNet(nn.Module):
+    """conv 3→16, three stages of 16·k, 32·k, 64·k channels, batch norm, ReLU, average pooling, a linear layer.
+
+    WRN-34-10, the default, has 46,160,474 parameters for 3 channels and 10 classes. Keys are the widely published ones
+    (``conv1``, ``block1.layer.0.bn1``, …, ``bn1``, ``fc``). Images from 8×8 up.
+
+    ``depth`` must be 6·N + 4, else ``ValueError``. ``mean`` and ``std``, if given, normalise the input inside the
+    network (one float per channel).
+    """
+
+    image_size = None
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        *,
+        depth: int = 34,
+        widen_factor: int = 10,
+        drop_rate: float = 0.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        if depth < 10 or (depth - 4) % 6 != 0:
+            raise ValueError(f"depth of a wide ResNet must be 6 N + 4 (10, 16, 28, 34, ...), got {depth}")
+        blocks = (depth - 4) // 6
+        widths = (16, 16 * widen_factor, 32 * widen_factor, 64 * widen_factor)
+        self.normalize = optional_normalize(mean, std)
+        self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
+        self.block1 = NetworkBlock(widths[0], widths[1], blocks, 1, drop_rate)
+        self.block2 = NetworkBlock(widths[1], widths[2], blocks, 2, drop_rate)
+        self.block3 = NetworkBlock(widths[2], widths[3], blocks, 2, drop_rate)
+        self.bn1 = nn.BatchNorm2d(widths[3])
+        self.fc = nn.Linear(widths[3], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.fc.bias)
+
+    @property
+    def first_layer(self) -> tuple[nn.Module, ...]:
+        """[normalise,] bare conv 3→16 3×3 padding 1 without bias: linear."""
+        return (self.conv1,) if self.normalize is None else (self.normalize, self.conv1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
+        if self.normalize is not None:
+            x = self.normalize(x)
+        x = self.block3(self.block2(self.block1(self.conv1(x))))
+        x = F.relu(self.bn1(x), inplace=True)
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))

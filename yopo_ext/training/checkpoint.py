@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Checkpoints: written atomically, loaded without unpickling anything but plain values and tensors."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .config import TrainConfig, differences
+from .files import write_atomically
+
+FORMAT = "yopo_ext checkpoint"
+VERSION = 1
+NAME = "checkpoint.pt"
+_KEYS = {"config", "model", "optimizer", "loader", "rng", "progress"}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used: the message names the file and says why."""
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes ``state`` over ``path`` atomically: config, model, optimizer, loader, rng and progress."""
+    content = {"format": FORMAT, "version": VERSION, **state}
+    write_atomically(path, lambda file: torch.save(content, file))
+
+
+def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The state that `save_checkpoint` wrote; ``state["config"]`` is a `TrainConfig`.
+
+    ``path`` may be a run's folder. Raises `CheckpointError` for a missing, corrupt or foreign file.
+    """
+    path = path / NAME if path.is_dir() else path
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise CheckpointError(f"{path}: not readable as a checkpoint, corrupt or foreign ({reason[0]})") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of this program")
+    if state.get("version") != VERSION or not set(state) >= _KEYS:
+        raise CheckpointError(f"{path}: found version {state.get('version')}, expected {VERSION}")
+    try:
+        state["config"] = TrainConfig.from_dict(state["config"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its configuration is not valid ({error})") from error
+    return state
+
+
+def check_same_run(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:
+    """Raises `CheckpointError` that lists the settings in which a checkpoint differs from ``config``."""
+    found = differences(config, state["config"])
+    if found:
+        raise CheckpointError(f"{path}: of a run with other settings ({'; '.join(found)})")
