@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import defaultdict
 
@@ -18,7 +19,8 @@ def pytest_benchmark_update_machine_info(config, machine_info) -> None:
     machine_info["torch"] = torch.__version__
     machine_info["yopo_ext"] = yopo_ext.__version__
     machine_info["threads"] = torch.get_num_threads()
-    machine_info["isas"] = [] if why_not_native() else native().cpu_isas()
+    isas = [] if why_not_native() else native().cpu_isas()
+    machine_info["isa"] = os.environ.get("YOPO_EXT_CPU_ISA") or next(iter(isas), None)
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
