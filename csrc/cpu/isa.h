@@ -23,8 +23,8 @@ struct Isa {
         return value;
     }
 
-    // Loads once what several multiply-adds use: compilers like to fold the load into each of them, and a load that
-    // crosses cache lines costs twice.
+    // Loads once what several multiply-adds use: compilers like to fold the load into each of them, and a
+    // load that crosses cache lines costs twice.
     static YOPO_FUNCTION V load_once(const float* address) { return in_register(load<V>(address)); }
 };
 

@@ -17,8 +17,8 @@ struct CpuOptions {
 // The instruction sets compiled in that this processor has, best first.
 std::vector<std::string> runnable_isas();
 
-// Runs independent multiply-adds in registers on every thread, and returns how many floating point operations: what
-// the processor's peak is measured with.
+// Runs independent multiply-adds in registers on every thread, and returns how many floating point
+// operations: what the processor's peak is measured with.
 double multiply_adds_cpu(std::int64_t iterations, const CpuOptions& options);
 
 // Why the CPU kernels have no room for an image of this shape; empty if they have.
