@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
 
 def number(text: str) -> float:
@@ -48,10 +49,15 @@ _OVERRIDES: tuple[tuple[str, type | object, str], ...] = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, without the usage (`--help` prints that)."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="yopo", description="Adversarial training that costs hardly more than training."
-    )
+    parser = _Parser(prog="yopo", description="Adversarial training that costs hardly more than training.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     train = commands.add_parser("train", help="train a robust classifier; without options, of handwritten digits")
@@ -93,7 +99,8 @@ def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in given.items() if value is not None}
     if options.resume is not None:
         elsewhere = {name: value for name, value in given.items() if name in ("data_dir", "device")}
-        if options.preset or options.out or len(given) > len(elsewhere):
+        others = (options.preset, options.out, options.compare_natural)
+        if len(given) > len(elsewhere) or any(value is not None for value in others):
             raise ValueError(
                 "--resume takes its settings from the run; only --data-dir and --device may be given with it"
             )

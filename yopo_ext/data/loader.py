@@ -62,8 +62,10 @@ class DeviceLoader:
         self._order = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, batches served in it, and the generator's states at the epoch's start and now."""
+        """Sizes of set and batches, epoch, batches served in it, the generator's states at the epoch's start and now."""
         return {
+            "images": len(self.images),
+            "batch_size": self.batch_size,
             "epoch": self.epoch,
             "position": self.position,
             "order_rng": self.generator.get_state() if self._order is None else self._order_rng,
@@ -71,7 +73,13 @@ class DeviceLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes to where ``state`` was taken; the set, batch size and options must be the same."""
+        """Goes to where ``state`` was taken; the set, batch size and options must be the same. Raises ``ValueError`` for other sizes."""
+        ours, theirs = (len(self.images), self.batch_size), (state["images"], state["batch_size"])
+        if ours != theirs:
+            raise ValueError(
+                f"cannot go on with {ours[0]} images in batches of {ours[1]}: "
+                f"it was {theirs[0]} images in batches of {theirs[1]}"
+            )
         self.epoch, self.position = state["epoch"], state["position"]
         self.generator.set_state(state["order_rng"])
         self._order = None

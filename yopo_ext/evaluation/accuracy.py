@@ -49,8 +49,8 @@ def robust_accuracy(
 
     Madry et al. (2018): ``steps`` steps of size ``alpha`` (`default_alpha` where None) from a random start, within
     ``eps`` and ``bounds``; the worst case over ``restarts`` random starts and over ``losses`` (names of
-    `ATTACK_LOSSES`), per image. Random numbers come from ``seed`` alone, and a restart's from its own number, so that
-    more restarts never raise the figure. The network and its gradients are left as they were.
+    `ATTACK_LOSSES`), per image. Random numbers come from ``seed`` alone, a restart's from its own number, and each loss
+    attacks as if it were the only one, so that more restarts or losses never raise the figure. The network and its gradients are left as they were.
 
     Raises ``ValueError`` for an empty set, an unknown loss, or ``steps`` or ``restarts`` below 1.
     """
@@ -77,31 +77,32 @@ def attack_survivors(
     on_batch: OnBatch | None = None,
 ) -> Tensor:
     """`robust_accuracy`, image by image: (N,) bool on the set's device, True where no attack succeeded."""
-    _check_attack(steps, restarts, losses)
+    check_attack(steps, restarts, losses)
     device = _nonempty(images).images.device
     alpha = default_alpha(eps, steps) if alpha is None else alpha
     # A generator for each loss and restart: what one attack draws does not depend on how many others there are.
-    attacks = [
-        (ATTACK_LOSSES[name], torch.Generator(device).manual_seed(seed + restart))
-        for name in losses
-        for restart in range(restarts)
-    ]
+    generators = {
+        name: [torch.Generator(device).manual_seed(seed + restart) for restart in range(restarts)] for name in losses
+    }
     survived = []
     with frozen_eval(model):
         for x, y in _batches(images, batch_size):
-            alive = _correct(model, x, y)
-            for loss, generator in attacks:
-                # Only images not yet broken are attacked.
-                index = alive.nonzero().squeeze(1)
-                if len(index) == 0:
-                    break
-                x_alive, y_alive = x[index], y[index]
-                eta = pgd(
-                    model, x_alive, y_alive, eps=eps, alpha=alpha, steps=steps, loss=loss, bounds=bounds, norm=norm,
-                    generator=generator,
-                )  # fmt: skip
-                alive[index] = _correct(model, x_alive + eta, y_alive)
-            survived.append(alive)
+            correct = _correct(model, x, y)
+            survived.append(correct.clone())
+            for name, own in generators.items():
+                alive = correct.clone()
+                for generator in own:
+                    # Only images that this loss has not broken yet are attacked.
+                    index = alive.nonzero().squeeze(1)
+                    if len(index) == 0:
+                        break
+                    x_alive, y_alive = x[index], y[index]
+                    eta = pgd(
+                        model, x_alive, y_alive, eps=eps, alpha=alpha, steps=steps, loss=ATTACK_LOSSES[name],
+                        bounds=bounds, norm=norm, generator=generator,
+                    )  # fmt: skip
+                    alive[index] = _correct(model, x_alive + eta, y_alive)
+                survived[-1] &= alive
             _call(on_batch)
     return torch.cat(survived)
 
@@ -128,7 +129,8 @@ def _nonempty(images: ImageSet) -> ImageSet:
     return images
 
 
-def _check_attack(steps: int, restarts: int, losses: Sequence[str]) -> None:
+def check_attack(steps: int, restarts: int, losses: Sequence[str]) -> None:
+    """Raises ``ValueError`` for no steps, no restarts, no losses or unknown ones."""
     if steps < 1 or restarts < 1:
         raise ValueError(f"an attack needs at least one step and one start, got steps={steps}, restarts={restarts}")
     unknown = [name for name in losses if name not in ATTACK_LOSSES]

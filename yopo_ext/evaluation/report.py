@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..data import ImageSet
-from .accuracy import OnBatch, accuracy, attack_survivors, default_alpha
+from .accuracy import OnBatch, accuracy, attack_survivors, check_attack, default_alpha
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def evaluate(
     on_batch: OnBatch | None = None,
 ) -> Report:
     """Clean accuracy and PGD accuracy for each loss and for their worst case. Arguments as for `robust_accuracy`."""
+    check_attack(steps, restarts, losses)
     alpha = default_alpha(eps, steps) if alpha is None else alpha
     clean = accuracy(model, images, batch_size=batch_size, on_batch=on_batch)
     robust: dict[str, float] = {}

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +37,15 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # on arbitrary bytes the unpickler raises anything, IndexError and struct.error too
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(f"{path}: not readable as a checkpoint, corrupt or foreign ({reason[0]})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this program")
-    if state.get("version") != VERSION or not set(state) >= _KEYS:
+    if state.get("version") != VERSION:
         raise CheckpointError(f"{path}: found version {state.get('version')}, expected {VERSION}")
+    if missing := sorted(_KEYS - set(state)):
+        raise CheckpointError(f"{path}: incomplete, without {', '.join(missing)}")
     try:
         state["config"] = TrainConfig.from_dict(state["config"])
     except (TypeError, ValueError) as error:

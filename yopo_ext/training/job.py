@@ -14,6 +14,7 @@ from ..data import Dataset, load_dataset, split_held_out
 from ..evaluation import Report, evaluate, format_table, plot_accuracy_time
 from .checkpoint import NAME, load_checkpoint
 from .config import TrainConfig
+from .device import open_device
 from .files import write_atomically, write_text_atomically
 from .interrupt import stop_on_signals
 from .methods import method_label
@@ -107,11 +108,14 @@ def evaluate_run(
     """
     state = load_checkpoint(path, device="cpu")
     config: TrainConfig = state["config"]
-    config = replace(config, data_dir=data_dir or config.data_dir, limit_eval=limit or config.limit_eval)
+    place = open_device(device)
+    config = replace(
+        config, data_dir=data_dir or config.data_dir, limit_eval=config.limit_eval if limit is None else limit
+    )
     data = prepare_data(config)
     model = make_model(config, data)
     model.load_state_dict(state["model"])
     return evaluate(
-        model.to(device), data.test.to(device), eps=config.eps if eps is None else eps, alpha=alpha, steps=steps,
+        model.to(place), data.test.to(place), eps=config.eps if eps is None else eps, alpha=alpha, steps=steps,
         restarts=restarts, losses=losses, norm=config.norm, seed=seed,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from ..models import build_model
 from ..stopwatch import Stopwatch
 from .checkpoint import NAME, check_same_run, load_checkpoint, save_checkpoint
 from .config import TrainConfig
+from .device import open_device
 from .files import write_text_atomically
 from .interrupt import Interrupted, StopRequest
 from .methods import build_adversary, method_label
@@ -36,12 +37,12 @@ class Trainer:
     network, the optimiser, where the loader stands, every random generator, and the sums of the unfinished epoch.
 
     Raises:
-        ValueError: a model that does not fit the images.
+        ValueError: a model that does not fit the images, a device that is not there.
     """
 
     def __init__(self, config: TrainConfig, data: Dataset, folder: Path, *, show: bool = True) -> None:
         self.config, self.folder, self.show = config, folder, show
-        self.device = torch.device(config.device)
+        self.device = open_device(config.device)
         self.data = Dataset(data.name, data.train.to(self.device), data.test.to(self.device))
         torch.manual_seed(config.seed)
         self.model = make_model(config, data).to(self.device)
@@ -62,7 +63,7 @@ class Trainer:
 
         Raises:
             Interrupted: a stop was requested; a checkpoint has been written.
-            TrainingError: the loss is not finite; the last good checkpoint has been left alone.
+            TrainingError: the loss or the weights are not finite; the last good checkpoint has been left alone.
         """
         while self.loader.epoch < self.config.epochs:
             try:
@@ -72,6 +73,7 @@ class Trainer:
                 self.save()
                 raise
             self._finish_epoch()
+            stop.check()
 
     def _run_epoch(self, stop: StopRequest) -> None:
         self.model.train()
@@ -163,12 +165,14 @@ class Trainer:
         return float(self.sums[name]) / max(self.sums["count"], 1)
 
     def _require_finite(self) -> None:
-        if math.isfinite(self._mean("loss")):
+        # The last step may have spoilt the weights after a finite loss.
+        weights_are_finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        if math.isfinite(self._mean("loss")) and weights_are_finite:
             return
         path = self.folder / NAME
         left = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint had been written yet"
         raise TrainingError(
-            f"the loss is not finite in epoch {self.loader.epoch + 1}, by step {self.loader.position}; {left}; "
+            f"the {'loss is' if weights_are_finite else 'weights are'} not finite in epoch {self.loader.epoch + 1}, by step {self.loader.position}; {left}; "
             "a smaller learning rate usually helps"
         )
 
@@ -194,13 +198,14 @@ class Trainer:
 
         Raises:
             CheckpointError: it is missing or corrupt, or of a run with other settings, which are listed.
+            ValueError: it is of a run on another number of images.
         """
         path = self.folder / NAME
         state = load_checkpoint(path)
         check_same_run(path, self.config, state)
+        self.loader.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.loader.load_state_dict(state["loader"])
         self.generator.set_state(state["rng"]["adversary"])
         torch.set_rng_state(state["rng"]["torch"])
         if self.device.type == "cuda" and "cuda" in state["rng"]:

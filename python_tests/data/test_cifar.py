@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+
+import pytest
+import torch
+from image_files import CIFAR_RECORD, cifar_records, write_cifar10
+
+from yopo_ext.data import DataFileError, cifar
+from yopo_ext.data.cifar import read_cifar10_file, read_cifar10_test, read_cifar10_train
+
+
+def write(path, records):
+    records.tofile(path)
+    return path
+
+
+def refused(path, found, expected, read):
+    with pytest.raises(DataFileError) as caught:
+        read()
+    assert caught.value.path == path
+    for part in (str(path), found, expected):
+        assert part in str(caught.value)
+
+
+def test_planes_rows_and_labels(tmp_path):
+    records = cifar_records(3)
+    red, green, blue = 1, 1 + 1024, 1 + 2048
+    records[2, red + 5 * 32 + 7], records[2, green + 6], records[2, blue + 1023] = 11, 12, 13
+    images = read_cifar10_file(write(tmp_path / "a.bin", records))
+    assert images.images.shape == (3, 3, 32, 32)
+    assert images.images[2, 0, 5, 7] == 11
+    assert images.images[2, 1, 0, 6] == 12
+    assert images.images[2, 2, 31, 31] == 13
+    assert images.labels.tolist() == [0, 1, 2]
+    assert torch.equal(images.images.reshape(3, -1), torch.from_numpy(records[:, 1:]))
+
+
+def test_the_five_training_files_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "IMAGES_PER_TRAIN_FILE", 4)
+    write_cifar10(tmp_path, train=4, test=6)
+    train, test = read_cifar10_train(tmp_path), read_cifar10_test(tmp_path)
+    expected = torch.cat([torch.from_numpy(cifar_records(4, seed=index)[:, 1:]) for index in range(1, 6)])
+    assert torch.equal(train.images.reshape(20, -1), expected)
+    assert train.labels.tolist() == [0, 1, 2, 3] * 5
+    assert len(test) == 6
+
+
+def test_a_training_file_has_ten_thousand_images(tmp_path):
+    write_cifar10(tmp_path, train=4, test=4)
+    refused(
+        tmp_path / "data_batch_1.bin",
+        f"{4 * CIFAR_RECORD} bytes (4 records",
+        f"{10_000 * CIFAR_RECORD} (10000 records)",
+        lambda: read_cifar10_train(tmp_path),
+    )
+
+
+@pytest.mark.parametrize(("size", "found"), [(0, "0 bytes"), (100, "100 bytes"), (2 * CIFAR_RECORD - 1, "6145 bytes")])
+def test_a_partial_record(tmp_path, size, found):
+    path = tmp_path / "test_batch.bin"
+    path.write_bytes(bytes(size))
+    refused(path, found, "a whole number of 3073-byte records", lambda: read_cifar10_test(tmp_path))
+
+
+def test_a_label_out_of_range(tmp_path):
+    records = cifar_records(5)
+    records[3, 0] = 255
+    path = write(tmp_path / "test_batch.bin", records)
+    refused(path, "label 255 in record 3", "0..9", lambda: read_cifar10_test(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["data_batch_1.bin", "data_batch_5.bin"])
+def test_a_missing_file(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(cifar, "IMAGES_PER_TRAIN_FILE", 2)
+    write_cifar10(tmp_path, train=2, test=2)
+    (tmp_path / name).unlink()
+    refused(tmp_path / name, "no such file", "a binary CIFAR-10 batch", lambda: read_cifar10_train(tmp_path))

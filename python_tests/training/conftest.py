@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""A data set and runs that take a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from yopo_ext.data import Dataset, load_dataset
+from yopo_ext.training import Interrupted, StopRequest, TrainConfig, Trainer
+
+TINY = TrainConfig(
+    m=2, n=2, epochs=3, batch_size=16, limit_train=56, limit_eval=20, curve_steps=1, eval_steps=2, lr=0.05,
+    milestones=(2,),
+)  # fmt: skip
+
+
+class StopAfter(StopRequest):
+    """Asks for a stop when the loop has looked ``checks`` times."""
+
+    def __init__(self, checks: int) -> None:
+        super().__init__()
+        self.left = checks
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.signal_number = 15
+        super().check()
+
+
+class Runs:
+    """Builds trainers and takes snapshots of them."""
+
+    config, stop_after = TINY, StopAfter
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def data(self, config: TrainConfig) -> Dataset:
+        data = load_dataset("digits")
+        train, test = data.train.take(config.limit_train), data.test.take(config.limit_eval)
+        if config.model == "smallcnn":
+            train, test = (type(part)(part.images.repeat(1, 1, 4, 4)[..., :28, :28], part.labels, 10)
+                           for part in (train, test))  # fmt: skip
+        return Dataset("digits", train, test)
+
+    def trainer(self, name: str = "run", config: TrainConfig = TINY, **changes: object) -> Trainer:
+        config = replace(config, **changes)
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        return Trainer(config, self.data(config), folder, show=False)
+
+    def finished(self, name: str, config: TrainConfig = TINY) -> Trainer:
+        trainer = self.trainer(name, config)
+        trainer.fit(StopRequest())
+        return trainer
+
+    def interrupted(self, name: str, config: TrainConfig, checks: int) -> Trainer:
+        trainer = self.trainer(name, config)
+        with pytest.raises(Interrupted):
+            trainer.fit(StopAfter(checks))
+        return trainer
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for more threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

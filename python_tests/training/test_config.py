@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+
+import json
+
+import pytest
+
+from yopo_ext.training import PRESETS, TrainConfig, make_config
+from yopo_ext.training.config import differences
+from yopo_ext.training.presets import DATASET_DEFAULTS
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), *(make_config(name) for name in PRESETS)])
+def test_round_trip_through_a_file(tmp_path, config):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    assert TrainConfig.read(path) == config
+    assert hash(TrainConfig.read(path)) == hash(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "fgsm"}, "method must be one of yopo, pgd, natural, got 'fgsm'"),
+        ({"norm": "l1"}, "norm must be one of linf, l2"),
+        ({"reduction": "none"}, "reduction must be one of"),
+        ({"first_layer_grad": "none"}, "first_layer_grad must be one of"),
+        ({"memory_format": "nhwc"}, "memory_format must be one of"),
+        ({"eps": -0.1}, "eps must be at least 0 and finite, got -0.1"),
+        ({"eps": float("nan")}, "eps must be at least 0 and finite, got nan"),
+        ({"lr": float("inf")}, "lr must be at least 0 and finite, got inf"),
+        ({"alpha": float("nan")}, "alpha must be finite, got nan"),
+        ({"eval_alpha": float("-inf")}, "eval_alpha must be finite"),
+        ({"m": 0}, "m must be at least 1"),
+        ({"n": -1}, "n must be at least 0"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"limit_train": 0}, "limit_train must be at least 1"),
+        ({"held_out": -5}, "held_out must be at least 0"),
+        ({"mean": (0.5,)}, "mean and std go together"),
+        ({"epsilon": 1, "beta": 2}, "unknown settings: beta, epsilon"),
+    ],
+)
+def test_what_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig.from_dict(change)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 0.0])
+def test_any_sign_of_alpha_is_taken(alpha):
+    assert TrainConfig(alpha=alpha, n=0, eps=0).alpha == alpha
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"eps": "large"}', '{"epsilon": 1}', '{"eps": -1}'])
+def test_a_malformed_file_is_named(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"config.json: not a run's configuration"):
+        TrainConfig.read(path)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"config.json: no such file; is its folder the folder of a run"):
+        TrainConfig.read(path)
+
+
+def test_differences():
+    ours, theirs = TrainConfig(m=3, data_dir="a", device="cuda"), TrainConfig(milestones=(1,), data_dir="b")
+    assert differences(ours, theirs) == ["m: 3 here, 5 there", "milestones: () here, (1,) there"]
+    assert differences(ours, ours) == []
+
+
+def settings(config):
+    return (config.model, config.m, config.n, config.eps, config.alpha, config.batch_size, config.lr, config.epochs)
+
+
+PAPERS = {
+    "mnist-yopo-5-10": ("smallcnn", 5, 10, 0.3, 0.01, 256, 0.01 / 5, 40),
+    "cifar10-yopo-5-3": ("preactresnet18", 5, 3, 8 / 255, 2 / 255, 256, 0.2 / 5, 36),
+    "cifar10-yopo-3-5": ("preactresnet18", 3, 5, 8 / 255, 2 / 255, 256, 0.2 / 5, 36),
+    "cifar10-wrn-yopo-5-3": ("wrn-34-10", 5, 3, 8 / 255, 2 / 255, 256, 0.4 / 5, 36),
+    "cifar10-wrn-yopo-3-5": ("wrn-34-10", 3, 5, 8 / 255, 2 / 255, 256, 0.4 / 5, 36),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_settings(name):
+    config = make_config(name, data_dir="somewhere")
+    mnist = name.startswith("mnist")
+    assert settings(config) == PAPERS[name]
+    assert (config.momentum, config.weight_decay, config.lr_decay) == (0.9, 5e-4, 0.1)
+    assert (config.method, config.reduction, config.first_layer_grad) == ("yopo", "sum", "both")
+    assert config.milestones == ((30, 35, 39) if mnist else (30, 34, 36))
+    assert config.first_layer_milestones == ((15, 19) if mnist else (30, 34, 36))
+    assert config.dataset == ("mnist" if mnist else "cifar10")
+    assert config.augment != mnist
+    assert config.held_out == 0
+    assert config.limit_train is None
+    assert config.data_dir == "somewhere"
+    twin = make_config(f"{name}-hamiltonian", data_dir="somewhere")
+    assert differences(config, twin) == ["first_layer_grad: 'both' here, 'hamiltonian' there"]
+
+
+def test_each_preset_is_tested_or_a_twin():
+    assert set(PRESETS) == set(PAPERS) | {f"{name}-hamiltonian" for name in PAPERS}
+
+
+@pytest.mark.parametrize("name", DATASET_DEFAULTS)
+def test_defaults_of_each_data_set(name):
+    config = make_config(dataset=name)
+    assert config.dataset == name
+    assert config.method == "yopo"
+
+
+def test_options_override_a_preset_which_overrides_defaults():
+    assert make_config() == make_config(dataset="digits")
+    assert make_config("mnist-yopo-5-10", eps=0.1).eps == 0.1
+    assert make_config("mnist-yopo-5-10").eps == 0.3
+    assert make_config(dataset="cifar10", model="wrn-34-10").model == "wrn-34-10"
+    with pytest.raises(ValueError, match="unknown preset 'mnist'; known: mnist-yopo-5-10, "):
+        make_config("mnist")
+    with pytest.raises(ValueError, match="unknown dataset 'svhn'; known: digits, "):
+        make_config(dataset="svhn")

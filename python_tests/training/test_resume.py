@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from yopo_ext.data import Dataset
+from yopo_ext.training import CheckpointError, StopRequest, Trainer
+
+
+def everything(trainer):
+    """All that decides how training goes on, and the metrics without what clocks measured."""
+    timed = ("seconds", "inner_share")
+    return {
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "loader": trainer.loader.state_dict(),
+        "generator": trainer.generator.get_state(),
+        "torch": torch.get_rng_state(),
+        "log": [{name: value for name, value in line.items() if name not in timed} for line in trainer.log],
+    }
+
+
+def assert_equal(left, right, where=""):
+    assert type(left) is type(right), where
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    elif isinstance(left, dict):
+        assert list(left) == list(right), where
+        for name in left:
+            assert_equal(left[name], right[name], f"{where}.{name}")
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right), where
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            assert_equal(*pair, f"{where}[{index}]")
+    else:
+        assert left == right, where
+
+
+# Four batches an epoch: the loop looks for a stop after the first three, then at the epoch's end.
+@pytest.mark.parametrize("checks", [1, 4, 6, 8], ids=["first step", "epoch's end", "mid-epoch", "second epoch's end"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"augment": True, "method": "pgd", "pgd_steps": 2},
+        {"method": "natural"},
+        {"first_layer_grad": "both", "reduction": "sum", "first_layer_milestones": (1,)},
+    ],
+    ids=["yopo", "pgd, augmented", "natural", "both"],
+)
+def test_a_resumed_run_equals_one_that_was_not_interrupted(runs, change, checks):
+    config = replace(runs.config, **change)
+    expected = everything(runs.finished("whole", config))
+    stopped = runs.interrupted("parts", config, checks)
+    assert stopped.loader.epoch * 4 + stopped.loader.position == checks
+    torch.manual_seed(12345)
+    resumed = runs.trainer("parts", config)
+    resumed.resume()
+    resumed.fit(StopRequest())
+    assert_equal(everything(resumed), expected)
+
+
+@pytest.mark.parametrize("checks", [2, 4])
+def test_dropout_and_several_interruptions(runs, checks):
+    config = replace(
+        runs.config, model="smallcnn", method="yopo", epochs=2, momentum=0.95, limit_train=24, batch_size=6
+    )
+    whole = runs.finished("whole", config)
+    expected = everything(whole)
+    assert whole.optimizer.state_dict()["state"][0]["momentum_buffer"].any()
+    runs.interrupted("parts", config, checks)
+    torch.rand(7)
+    again = runs.trainer("parts", config)
+    again.resume()
+    stop = runs.stop_after(2)
+    with pytest.raises(Exception, match="interrupted by SIGTERM"):
+        again.fit(stop)
+    resumed = runs.trainer("parts", config)
+    resumed.resume()
+    resumed.fit(StopRequest())
+    assert_equal(everything(resumed), expected)
+
+
+def test_the_seed_decides_the_run(runs):
+    first = everything(runs.finished("a"))
+    assert_equal(everything(runs.finished("b")), first)
+    other = everything(runs.finished("c", replace(runs.config, seed=1)))
+    assert not torch.equal(other["model"]["features.conv1.weight"], first["model"]["features.conv1.weight"])
+
+
+def test_an_epoch_of_one_batch_can_be_interrupted(runs):
+    stopped = runs.interrupted("run", replace(runs.config, batch_size=99), 1)
+    assert (stopped.loader.epoch, len(stopped.log)) == (1, 1)
+
+
+def test_time_already_spent_counts(runs):
+    stopped = runs.interrupted("run", runs.config, 5)
+    assert stopped.seconds > 0
+    resumed = runs.trainer("run")
+    resumed.resume()
+    assert resumed.seconds == stopped.seconds
+    assert resumed.sums["count"] == 16
+    resumed.fit(StopRequest())
+    assert resumed.log[-1]["seconds"] > stopped.seconds
+
+
+def test_other_settings_are_listed(runs):
+    runs.interrupted("run", runs.config, 1)
+    other = runs.trainer("run", eps=0.3, method="pgd")
+    before = [parameter.clone() for parameter in other.model.parameters()]
+    with pytest.raises(CheckpointError) as caught:
+        other.resume()
+    message = str(caught.value)
+    assert str(other.folder / "checkpoint.pt") in message
+    assert "method: 'pgd' here, 'yopo' there; eps: 0.3 here, 0.1 there" in message
+    assert "lr" not in message
+    assert all(map(torch.equal, before, other.model.parameters()))
+
+
+def test_where_the_data_lie_may_change(runs):
+    runs.interrupted("run", runs.config, 1)
+    elsewhere = runs.trainer("run", data_dir="/elsewhere")
+    elsewhere.resume()
+    assert elsewhere.loader.position == 1
+
+
+def test_another_number_of_images_is_refused(runs):
+    runs.interrupted("run", runs.config, 1)
+    data = runs.data(runs.config)
+    other = Trainer(runs.config, Dataset("digits", data.train.take(50), data.test), runs.root / "run", show=False)
+    with pytest.raises(ValueError, match=r"50 images in batches of 16: it was 56 images"):
+        other.resume()
+
+
+def test_nothing_to_resume(runs):
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt: no such checkpoint"):
+        runs.trainer().resume()

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+"""The device that a run is asked to use."""
+
+from __future__ import annotations
+
+import torch
+
+
+def open_device(name: str) -> torch.device:
+    """The device of that name, tried out. Raises ``ValueError`` that says why it cannot be used."""
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return torch.device(name)
