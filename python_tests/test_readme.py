@@ -20,7 +20,7 @@ def test_python_blocks_run(code):
     exec(compile(code, str(README), "exec"), {})
 
 
-@pytest.mark.parametrize("line", re.findall(r"^(?:pip install . && )?yopo (.*?)(?:\s+#.*)?$", TEXT, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^(?:pip install . && )?yopo ([a-z].*?)(?:\s+#.*)?$", TEXT, re.MULTILINE))
 def test_commands_are_understood(line):
     options = build_parser().parse_args(line.split())
     preset = getattr(options, "preset", None)
