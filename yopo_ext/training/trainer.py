@@ -171,9 +171,11 @@ class Trainer:
             return
         path = self.folder / NAME
         left = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint had been written yet"
+        # At an epoch's end the loader has turned the page.
+        epoch, step = self.loader.epoch + (self.loader.position > 0), self.loader.position or len(self.loader)
+        what = "loss is" if weights_are_finite else "weights are"
         raise TrainingError(
-            f"the {'loss is' if weights_are_finite else 'weights are'} not finite in epoch {self.loader.epoch + 1}, by step {self.loader.position}; {left}; "
-            "a smaller learning rate usually helps"
+            f"the {what} not finite in epoch {epoch}, by step {step}; {left}; a smaller learning rate usually helps"
         )
 
     # ---- checkpoints ----
