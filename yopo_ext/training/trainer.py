@@ -126,9 +126,12 @@ class Trainer:
         self.sums = self._no_sums()
         self.log.append(record)
         self.save()
-        write_text_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
+        self._write_log()
         if self.show:
             print(self._line(record), flush=True)
+
+    def _write_log(self) -> None:
+        write_text_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
 
     def _measure(self) -> dict[str, float]:
         """A point of the accuracy-time curve; the attack draws from a generator of its own."""
@@ -215,6 +218,7 @@ class Trainer:
         progress = state["progress"]
         self.log, self.seconds, self.sums = progress["log"], progress["seconds"], progress["sums"]
         self.sums = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in self.sums.items()}
+        self._write_log()  # a crash may have come between the checkpoint and the log
 
 
 def memory_format(config: TrainConfig) -> torch.memory_format:
