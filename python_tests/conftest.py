@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cuda_on_host
 import pytest
 import torch
 
+from yopo_ext.backends import cuda_backend
 from yopo_ext.native import native, why_not_native
 
 #: name of the backend, environment it is run with
@@ -18,10 +20,16 @@ VARIANTS = {
     "cpu-avx2": {"YOPO_EXT_CPU_ISA": "avx2"},
     "cpu-avx2-wide": {"YOPO_EXT_CPU_ISA": "avx2-wide"},
     "cpu-baseline": {"YOPO_EXT_CPU_ISA": "baseline"},
+    "cuda_on_host": {},
+    "cuda_on_gpu": {},
 }
 
 
 def why_not(variant: str) -> str | None:
+    if variant.startswith("cuda"):
+        if (reason := cuda_on_host.why_not(variant)) is None:
+            cuda_on_host.register()
+        return reason
     if not variant.startswith("cpu"):
         return None
     if (reason := why_not_native()) is not None:
@@ -39,7 +47,10 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip(reason)
     for name, value in VARIANTS[request.param].items():
         monkeypatch.setenv(name, value)
-    return request.param.split("-")[0]
+    name = request.param.split("-")[0]
+    if name.startswith("cuda"):  # "high" has tests of its own, with the bounds that belong to it
+        monkeypatch.setattr(cuda_backend, "resolve_precision", lambda precision: precision or "highest")
+    return name
 
 
 @pytest.fixture

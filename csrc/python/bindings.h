@@ -6,5 +6,6 @@
 namespace yopo::python {
 
 void bind_cpu(pybind11::module_& module);
+void bind_cuda(pybind11::module_& module);
 
 }  // namespace yopo::python

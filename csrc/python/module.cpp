@@ -4,4 +4,7 @@
 
 PYBIND11_MODULE(_native, module) {
     yopo::python::bind_cpu(module);
+#if defined(YOPO_WITH_CUDA)
+    yopo::python::bind_cuda(module);
+#endif
 }

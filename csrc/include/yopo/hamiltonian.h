@@ -2,6 +2,7 @@
 #pragma once
 
 #include "yopo/cpu_options.h"
+#include "yopo/cuda_options.h"
 #include "yopo/first_layer.h"
 #include "yopo/status.h"
 
@@ -27,5 +28,13 @@ Status hamiltonian_cpu(const Hamiltonian& problem, float* value, const CpuOption
 // threads.
 Status hamiltonian_gradients_cpu(const Hamiltonian& problem, const HamiltonianGradients& gradients,
                                  const CpuOptions& options);
+
+// The same on a GPU, asynchronous; `value` and the gradients are device addresses. Sums have a fixed order
+// here too.
+Status hamiltonian_cuda(const Hamiltonian& problem, float* value, const CudaOptions& options);
+std::size_t hamiltonian_cuda_workspace(const Hamiltonian& problem, const CudaOptions& options);
+Status hamiltonian_gradients_cuda(const Hamiltonian& problem, const HamiltonianGradients& gradients,
+                                  const CudaOptions& options);
+std::size_t hamiltonian_gradients_cuda_workspace(const Hamiltonian& problem, const CudaOptions& options);
 
 }  // namespace yopo

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "yopo/cpu_options.h"
+#include "yopo/cuda_options.h"
 #include "yopo/first_layer.h"
 #include "yopo/status.h"
 
@@ -33,5 +34,12 @@ struct InnerAscent {
 
 // n projected ascent steps with the co-state frozen. `out` must not overlap the inputs.
 Status inner_ascent_cpu(const InnerAscent& problem, const CpuOptions& options);
+
+// The same on a GPU: all pointers but those of per-channel values are device addresses. Asynchronous on the
+// options' stream; allocates nothing and waits for nothing.
+Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options);
+std::size_t inner_ascent_cuda_workspace(const InnerAscent& problem, const CudaOptions& options);
+// Which kernels would run, by name (for tests and measurements).
+std::string inner_ascent_cuda_path(const InnerAscent& problem, const CudaOptions& options);
 
 }  // namespace yopo

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""What ptxas says of every CUDA kernel: registers, stack, spills. Needs nvcc, but no GPU.
+
+python bench/cuda_static_budget.py            # prints the table
+python bench/cuda_static_budget.py --write    # and writes docs/cuda-kernels.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+ARCHITECTURES = (80, 90, 100)
+DOCUMENT = ROOT / "docs" / "cuda-kernels.md"
+
+HEADER = """# CUDA kernels: static budget
+
+Written by `python bench/cuda_static_budget.py --write` from ptxas' report ({nvcc}). Registers are those of a thread;
+stack and spills are bytes. Shared memory is dynamic throughout: the host measures what a problem needs with the code
+that carves it, and takes another path where a block of the device has less (163 KB on sm_80, 227 KB on sm_90 and
+sm_100).
+
+None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.
+
+"""
+
+
+@dataclass(frozen=True)
+class Usage:
+    kernel: str
+    architecture: int
+    registers: int
+    stack: int
+    spills: int
+    static_shared: int
+
+
+def sources() -> list[Path]:
+    """The sources that define kernels."""
+    return sorted(path for path in (CSRC / "cuda").glob("*.cu") if path.name != "device.cu")
+
+
+def compile_cubin(source: Path, architecture: int, folder: Path) -> tuple[Path, str]:
+    cubin = folder / f"{source.stem}.sm_{architecture}.cubin"
+    result = subprocess.run(
+        ["nvcc", "-std=c++20", "-O3", f"-arch=sm_{architecture}", f"-I{CSRC}", f"-I{CSRC / 'include'}",
+         "-Xptxas", "-v", "-cubin", str(source), "-o", str(cubin)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return cubin, result.stderr
+
+
+def readable(mangled: str) -> str:
+    """The kernel's name and template arguments, without the parameters."""
+    demangler = shutil.which("c++filt")
+    if demangler is None:
+        return mangled
+    name = subprocess.run([demangler, mangled], capture_output=True, text=True, check=True).stdout.strip()
+    name = re.sub(r"^void |\([^()]*\)$", "", name)
+    name = re.sub(r"yopo::(cuda::)?", "", name)
+    for value, dtype in enumerate(("float32", "bfloat16", "float16")):
+        for layout_value, layout in enumerate(("planes", "pixels")):
+            name = name.replace(f"CostateChunk<(DType){value}, (Layout){layout_value}>", f"{dtype}, {layout}")
+    return name.replace(" >", ">")
+
+
+def parse(report: str, architecture: int) -> list[Usage]:
+    usages = []
+    for part in report.split("Compiling entry function '")[1:]:
+        kernel = part.split("'", 1)[0]
+        frame = re.search(
+            rf"Function properties for {re.escape(kernel)}\s+(\d+) bytes stack frame, (\d+) bytes spill stores, "
+            r"(\d+) bytes spill loads",
+            part,
+        )
+        used = re.search(r"Used (\d+) registers", part)
+        assert frame is not None
+        assert used is not None
+        shared = re.search(r"(\d+) bytes smem", part)
+        usages.append(
+            Usage(
+                readable(kernel), architecture, int(used[1]), int(frame[1]), int(frame[2]) + int(frame[3]),
+                int(shared[1]) if shared else 0,
+            )
+        )  # fmt: skip
+    return usages
+
+
+def measure(folder: Path, architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
+    """The usage of every kernel, and the cubins."""
+    jobs = [(source, architecture) for architecture in architectures for source in sources()]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda job: compile_cubin(*job, folder), jobs))
+    usages = [
+        usage
+        for (_, report), (_, architecture) in zip(results, jobs, strict=True)
+        for usage in parse(report, architecture)
+    ]
+    return usages, [cubin for cubin, _ in results]
+
+
+def table(usages: list[Usage]) -> str:
+    by_kernel: dict[str, dict[int, Usage]] = {}
+    for usage in usages:
+        by_kernel.setdefault(usage.kernel, {})[usage.architecture] = usage
+    architectures = sorted({usage.architecture for usage in usages})
+    head = "| kernel | " + " | ".join(f"sm_{a} registers | stack | spills" for a in architectures) + " |"
+    lines = [head, "|---" * (1 + 3 * len(architectures)) + "|"]
+    for kernel, found in sorted(by_kernel.items()):
+        cells = (f"{found[a].registers} | {found[a].stack} | {found[a].spills}" for a in architectures)
+        lines.append(f"| `{kernel}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write docs/cuda-kernels.md")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        usages, _ = measure(Path(folder))
+    print(table(usages))
+    if arguments.write:
+        version = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
+        release = re.search(r"release ([\d.]+), V([\d.]+)", version)
+        assert release is not None
+        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {release[2]}") + table(usages) + "\n")
+
+
+if __name__ == "__main__":
+    main()

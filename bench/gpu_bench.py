@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""The cases of cases.py on a GPU: our kernels and the competitors on the same tensors, cold L2, device events.
+
+    python bench/gpu_bench.py TARGET      # writes TARGET/gpu_bench.json and TARGET/gpu_bench.png
+    python bench/gpu_bench.py --dry-run   # small cases on the CPU, one round: does the script itself work?
+
+The floor of a case is the time of a copy kernel that moves as many bytes, measured the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+from cases import CASES, Case
+from contenders import authors_loop, compiled_loop, lean_loop
+from torch import Tensor
+
+import yopo_ext
+
+Run = Callable[[], object]
+CACHE_BYTES = 256 << 20  # more than the L2 of any GPU
+
+
+def ours(case: Case, t: dict[str, Tensor], precision: str, backend: str) -> Run:
+    options = {name: getattr(case, name) for name in ("eps", "alpha", "steps", "stride", "padding", "activation")}
+    return lambda: yopo_ext.inner_ascent(**t, **options, precision=precision, backend=backend)
+
+
+def in_a_graph(run: Run) -> Run:
+    """The same work as one CUDA graph."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def contenders(case: Case, t: dict[str, Tensor], on_gpu: bool) -> dict[str, Callable[[], Run]]:
+    """Makers, because compiling and capturing may fail for one and not for the others."""
+    backend = "cuda" if on_gpu else "torch"
+    made: dict[str, Callable[[], Run]] = {
+        "ours-high": lambda: ours(case, t, "high", backend),
+        "ours-highest": lambda: ours(case, t, "highest", backend),
+        "authors": lambda: authors_loop(case, t),
+        "lean": lambda: lean_loop(case, t),
+    }
+    if on_gpu:
+        made["ours-high-graph"] = lambda: in_a_graph(ours(case, t, "high", backend))
+        made["ours-highest-graph"] = lambda: in_a_graph(ours(case, t, "highest", backend))
+        made["compiled"] = lambda: compiled_loop(case, t)
+        made["lean-graph"] = lambda: in_a_graph(lean_loop(case, t))
+        made["compiled-graph"] = lambda: in_a_graph(compiled_loop(case, t))
+        made["copy"] = lambda: copy_of_as_many_bytes(case)
+    return made
+
+
+def copy_of_as_many_bytes(case: Case) -> Run:
+    source = torch.ones(int(case.bytes) // 2, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    return in_a_graph(lambda: target.copy_(source))
+
+
+def seconds_on_gpu(run: Run, rounds: int) -> list[float]:
+    """Each round starts with a cold L2, and the clock is the device's own."""
+    flush = torch.empty(CACHE_BYTES, dtype=torch.uint8, device="cuda")
+    for _ in range(3):
+        run()
+    pairs = []
+    for _ in range(rounds):
+        flush.zero_()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        pairs.append((start, end))
+    torch.cuda.synchronize()
+    return [start.elapsed_time(end) * 1e-3 for start, end in pairs]
+
+
+def seconds_on_cpu(run: Run, rounds: int) -> list[float]:
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def quantile(values: Sequence[float], fraction: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
+
+
+def measure(case: Case, device: str, rounds: int) -> dict[str, object]:
+    tensors = case.tensors(device)
+    results: dict[str, dict[str, object]] = {}
+    for name, make in contenders(case, tensors, device == "cuda").items():
+        try:
+            run = make()
+            times = seconds_on_gpu(run, rounds) if device == "cuda" else seconds_on_cpu(run, rounds)
+        except Exception as error:  # one contender's failure is a result too
+            results[name] = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+            continue
+        results[name] = {"median": median(times), "q10": quantile(times, 0.1), "q90": quantile(times, 0.9)}
+    return {"bytes": case.bytes, "flops": case.flops, "contenders": with_ratios(results)}
+
+
+def with_ratios(results: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    floor = results.get("copy", {}).get("median")
+    for name in ("ours-high", "ours-highest", "ours-high-graph", "ours-highest-graph"):
+        mine = results.get(name, {})
+        if "median" not in mine:
+            continue
+        mine["times_faster_than"] = {
+            other: found["median"] / mine["median"]
+            for other, found in results.items()
+            if "median" in found and not other.startswith("ours") and other != "copy"
+        }
+        if floor:
+            mine["fraction_of_floor"] = floor / mine["median"]
+    return results
+
+
+def machine(device: str) -> dict[str, object]:
+    found: dict[str, object] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "yopo_ext": yopo_ext.__version__,
+        "platform": platform.platform(),
+    }
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        found |= {
+            "gpu": properties.name,
+            "multiprocessors": properties.multi_processor_count,
+            "cuda": torch.version.cuda,
+            "memory": properties.total_memory,
+        }
+    return found
+
+
+def plot(document: dict[str, dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    cases = document["cases"]
+    names = sorted({name for case in cases.values() for name in case["contenders"]})
+    figure, axes = pyplot.subplots(figsize=(11, 5))
+    width = 0.8 / len(names)
+    for i, name in enumerate(names):
+        found = [(at, case["contenders"].get(name, {}).get("median")) for at, case in enumerate(cases.values())]
+        bars = [(at + i * width, value * 1e6) for at, value in found if value]
+        if bars:
+            axes.bar(*zip(*bars, strict=True), width=width, label=name)
+    axes.set_yscale("log")
+    axes.set_ylabel("µs a call (median)")
+    axes.set_xticks([at + 0.4 for at in range(len(cases))], list(cases), rotation=20, ha="right")
+    axes.set_title(str(document["machine"].get("gpu", document["machine"]["platform"])))
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", nargs="?", default="out", type=Path)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--dry-run", action="store_true", help="one round of small cases on the CPU")
+    arguments = parser.parse_args()
+    device, cases, rounds = "cuda", CASES, arguments.rounds
+    if arguments.dry_run:
+        device, rounds = "cpu", 1
+        cases = [replace(case, batch=1, size=min(case.size, 32)) for case in CASES]
+    document = {"machine": machine(device), "cases": {}}
+    arguments.target.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        document["cases"][case.name] = measure(case, device, rounds)
+        (arguments.target / "gpu_bench.json").write_text(json.dumps(document, indent=1))
+        print(case.name, json.dumps(document["cases"][case.name]["contenders"]), flush=True)
+    plot(document, arguments.target / "gpu_bench.png")
+
+
+if __name__ == "__main__":
+    main()

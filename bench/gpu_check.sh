@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Everything that needs a GPU, in one command of about ten minutes, offline: builds in place for the GPU found, tests the
+# kernels, runs compute-sanitizer where there is one, and measures.
+#
+#     TARGET=out/gpu bench/gpu_check.sh        # results go to TARGET
+#     DRY_RUN=1 bench/gpu_check.sh             # on a machine without a GPU: all but the GPU's part
+#
+# Needs python3 with torch, numpy, pytest, hypothesis, pybind11, matplotlib; cmake, ninja, g++ and nvcc.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+target=${TARGET:-out/gpu}
+dry_run=${DRY_RUN:-}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+export PYTHONPATH="$PWD:$PWD/python_tests:$PWD/bench${PYTHONPATH:+:$PYTHONPATH}" YOPO_TEST_BUILD="$target"
+failed=()
+
+step() { # step NAME COMMAND...: runs it, keeps its output, remembers a failure
+    local name=$1
+    shift
+    local begin=$SECONDS
+    echo "== $name"
+    if "$@" >"$target/$name.log" 2>&1; then
+        echo "   passed in $((SECONDS - begin)) s"
+    else
+        failed+=("$name")
+        echo "   FAILED in $((SECONDS - begin)) s; the end of $target/$name.log:"
+        tail -n 15 "$target/$name.log"
+    fi
+}
+
+build() {
+    local archs=${YOPO_EXT_CUDA_ARCHS:-}
+    if [ -z "$archs" ] && [ -z "$dry_run" ]; then
+        archs=$("$python" -c "import torch; print('%d%d' % torch.cuda.get_device_capability())")
+    fi
+    cmake -S . -B "$target/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DYOPO_EXT_CUDA=on \
+        -DYOPO_EXT_CUDA_ARCHS="${archs:-90}" -DPython_EXECUTABLE="$(command -v "$python")" \
+        -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/yopo_ext" &&
+        cmake --build "$target/build" --target _native
+}
+
+sanitize() { # compute-sanitizer's tools on a small set
+    for tool in memcheck racecheck initcheck; do
+        compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
+            "$python" bench/gpu_small_set.py || return 1
+    done
+}
+
+step build build
+if [ -n "$dry_run" ]; then
+    step tests "$python" -m pytest -q python_tests/cuda/test_high_precision.py
+    step small-set "$python" bench/gpu_small_set.py --dry-run
+    step benchmark "$python" bench/gpu_bench.py "$target" --dry-run
+else
+    step tests "$python" -m pytest -q python_tests/test_differential.py python_tests/test_edge_cases.py \
+        python_tests/test_invariants.py python_tests/cuda/test_high_precision.py python_tests/cuda/test_on_a_gpu.py \
+        -k "cuda_on_gpu or on_a_gpu"
+    if command -v compute-sanitizer >/dev/null; then
+        step sanitizer sanitize
+    else
+        echo "== no compute-sanitizer here"
+    fi
+    step benchmark "$python" bench/gpu_bench.py "$target"
+fi
+
+echo
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "failed: ${failed[*]}"
+    exit 1
+fi
+echo "all passed; results in $target"

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Every kernel once on a small problem, for compute-sanitizer. With --dry-run on the CPU, through the torch backend."""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+
+import torch
+
+import yopo_ext
+from yopo_ext.ops import hamiltonian_gradients
+
+SHAPES = [  # batch, channels, size, out_channels, kernel, stride, padding
+    (2, 3, 32, 64, 3, 1, 1),
+    (2, 1, 28, 32, 3, 1, 0),
+    (1, 3, 20, 24, 5, 1, 2),
+    (1, 3, 150, 16, 7, 2, 3),
+]
+
+
+def main() -> None:
+    device, backend = ("cpu", "torch") if "--dry-run" in sys.argv else ("cuda", "cuda")
+    for shape, activation, precision, last in product(
+        SHAPES, ("identity", "relu", "silu"), ("high", "highest"), (False, True)
+    ):
+        batch, channels, size, out_channels, kernel, stride, padding = shape
+        out = (size + 2 * padding - kernel) // stride + 1
+        x = torch.rand(batch, channels, size, size, device=device)
+        p = torch.randn(batch, out_channels, out, out, device=device)
+        p = p.to(torch.bfloat16).to(memory_format=torch.channels_last) if last else p
+        weight = torch.randn(out_channels, channels, kernel, kernel, device=device)
+        bias = torch.randn(out_channels, device=device)
+        layer = {"stride": stride, "padding": padding, "activation": activation, "backend": backend}
+        for norm in ("linf", "l2"):
+            yopo_ext.inner_ascent(
+                x, torch.zeros_like(x), p, weight, bias, eps=0.03, alpha=0.01, steps=2, norm=norm,
+                precision=precision, **layer,
+            )  # fmt: skip
+        hamiltonian_gradients(x, p, weight, bias, need_input=True, **layer)
+        yopo_ext.hamiltonian(x, p, weight, bias, **layer)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    print("done")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "cuda/flat.h"
+#include "cuda/launch.cuh"
+#include "cuda/linear_fma.cuh"
+#include "cuda/linear_launch.h"
+#include "cuda/linear_mma.cuh"
+
+namespace yopo::cuda {
+namespace {
+
+constexpr int most_rounds = 6;  // a round reads p again, from L2; beyond this the general path is as good
+
+template <class Memory>
+std::size_t shared_bytes(const ConvShape& shape) {
+    Arena measure(nullptr);
+    Memory memory(shape, measure);
+    return memory.rounds <= most_rounds ? measure.used() : ~std::size_t{0};
+}
+
+template <class Chunk>
+Status launch_chunk(const LinearArguments& a, LinearKernel kernel, void* stream) {
+    const ConvShape& s = a.ascent.layer.shape;
+    const unsigned blocks = s.batch;
+    if (kernel == LinearKernel::mma) {
+        const Launch l{blocks, 1, LinearMma::threads, shared_bytes<LinearMmaMemory>(s)};
+        return launch(l, stream, linear_mma_kernel<Chunk>, a);
+    }
+    const Launch l{blocks, 1, LinearFma::threads, shared_bytes<LinearFmaMemory>(s)};
+    return launch(l, stream, linear_fma_kernel<Chunk>, a);
+}
+
+template <DType dtype>
+Status launch_dtype(const LinearArguments& a, Layout layout, LinearKernel kernel, void* stream) {
+    return layout == Layout::planes ? launch_chunk<CostateChunk<dtype, Layout::planes>>(a, kernel, stream)
+                                    : launch_chunk<CostateChunk<dtype, Layout::pixels>>(a, kernel, stream);
+}
+
+}  // namespace
+
+LinearKernel choose_linear(const ConvShape& shape, const Costate& p, Precision precision,
+                           const Device& device) {
+    if (!flat_view(p, shape).possible) return LinearKernel::none;
+    const bool mma = precision == Precision::high && device.architecture >= 80;
+    if (mma && shared_bytes<LinearMmaMemory>(shape) <= device.shared_bytes) return LinearKernel::mma;
+    return shared_bytes<LinearFmaMemory>(shape) <= device.shared_bytes ? LinearKernel::fma
+                                                                       : LinearKernel::none;
+}
+
+Status launch_linear(const AscentArguments& a, LinearKernel kernel, void* stream) {
+    const FlatView view = flat_view(a.p, a.layer.shape);
+    const LinearArguments arguments{a, view.p};
+    switch (a.p.dtype) {
+        case DType::float32:
+            return launch_dtype<DType::float32>(arguments, view.layout, kernel, stream);
+        case DType::bfloat16:
+            return launch_dtype<DType::bfloat16>(arguments, view.layout, kernel, stream);
+        default:
+            return launch_dtype<DType::float16>(arguments, view.layout, kernel, stream);
+    }
+}
+
+}  // namespace yopo::cuda

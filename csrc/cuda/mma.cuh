@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Tensor-core products of one warp, D += A B, and the conversions of their operands. Fragments as in the PTX
+// manual: lane 4 g + t of the accumulator holds rows g and g + 8, columns 2 t and 2 t + 1.
+#pragma once
+
+#include "cuda/platform.cuh"
+#include "math/half.h"
+
+#if !defined(__CUDACC__)
+#include "cuda/host/mma.h"
+#endif
+
+namespace yopo::cuda {
+
+__device__ __forceinline__ std::uint32_t bits_of(float value) {
+    std::uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+
+// Rounded to the nearest tf32, ties away from zero.
+__device__ __forceinline__ std::uint32_t to_tf32(float value) {
+    std::uint32_t bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+    return bits;
+}
+
+// A: a0 (g, t), a1 (g + 8, t), a2 (g, t + 4), a3 (g + 8, t + 4); B: b0 (t, g), b1 (t + 4, g)
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                         std::uint32_t b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// A: a0 (g; 2t, 2t+1), a1 (g+8; same), a2 (g; 2t+8, 2t+9), a3 (g+8; same); B: b0 (2t, 2t+1; g), b1 (2t+8,
+// 2t+9; g)
+__device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                        std::uint32_t b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Two halves in one word, each rounded to nearest even.
+__device__ __forceinline__ std::uint32_t pack_halves(float low, float high) {
+    std::uint32_t word;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
+}
+
+#elif defined(__CUDACC__)
+
+// Older architectures have no such instructions; no kernel that uses them is launched there.
+__device__ __forceinline__ std::uint32_t to_tf32(float value) {
+    return bits_of(value);
+}
+__device__ __forceinline__ void mma_tf32(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
+                                         std::uint32_t) {}
+__device__ __forceinline__ void mma_f16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
+                                        std::uint32_t) {}
+__device__ __forceinline__ std::uint32_t pack_halves(float, float) {
+    return 0;
+}
+
+#else
+
+inline std::uint32_t to_tf32(float value) {
+    const std::uint32_t bits = bits_of(value);
+    return value == value ? (bits + 0x1000u) & ~0x1fffu : bits;
+}
+inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    simt::mma_tf32(d, a, b0, b1);
+}
+inline void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    simt::mma_f16(d, a, b0, b1);
+}
+inline std::uint32_t half_of(float value) {
+    const _Float16 half = static_cast<_Float16>(value);
+    std::uint16_t bits;
+    memcpy(&bits, &half, sizeof bits);
+    return bits;
+}
+inline std::uint32_t pack_halves(float low, float high) {
+    return half_of(low) | half_of(high) << 16;
+}
+
+#endif
+
+}  // namespace yopo::cuda

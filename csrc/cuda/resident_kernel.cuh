@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// A nonlinear first layer with precision "high": one block owns one image for all n steps, with p as scaled
+// halves in shared memory. A step is two products back to back, as in flash attention:
+//
+//     Z = im2col(u) W^T      positions x channels: accumulators
+//     Q = P * act'(Z)        in registers; as they lie, they are the second product's operand
+//     V = W^T Q              taps x positions, then col2im into g
+//
+// and then the projected step.
+#pragma once
+
+#include "cuda/resident_setup.cuh"
+#include "cuda/slope.cuh"
+
+namespace yopo::cuda {
+
+struct ResidentArguments {
+    AscentArguments ascent;
+    FlatCostate p;
+    ChannelOrder order;
+};
+
+// Fills the words of u with norm(x + eta), scaled; zeros in the padding.
+__device__ __forceinline__ void fill_input(const AscentArguments& a, std::int64_t image,
+                                           const SlotLayout& slots, float scale, std::uint32_t* words) {
+    const ConvShape& s = a.layer.shape;
+    const LayerInput input{a.x, {a.out.data, a.out.strides}};
+    const auto value = [&](int c, int y, int x) {
+        const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
+        return inside ? a.layer.normalize(input.at(image, c, y, x), c) * scale : 0.0f;
+    };
+    for (int row = warp_index(); row < slots.planes() * slots.rows; row += warp_count()) {
+        const int plane = row / slots.rows, y = row - plane * slots.rows - s.padding_h;
+        const bool paired = 2 * plane + 1 < s.in_channels;
+        for (int j = lane_index(); j < slots.pitch; j += 32) {
+            const int x = j - s.padding_w;
+            const float high = paired ? value(2 * plane + 1, y, x) : value(2 * plane, y, x + s.dilation_w);
+            words[row * slots.pitch + j] = pack_halves(value(2 * plane, y, x), high);
+        }
+    }
+}
+
+template <class Size, class Slope>
+class ResidentStep {
+  public:
+    __device__ ResidentStep(const ResidentMemory& memory, const SlotLayout& slots, const Slope& slope,
+                            float z_unscale)
+        : m_(memory), slope_(slope), z_unscale_(z_unscale) {
+        const int t = lane_index() & 3;
+#pragma unroll
+        for (int k = 0; k < Size::depth; ++k) {
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                offsets_[k][r] = Slot(slots, k * 8 + r * 4 + t).offset;
+            }
+        }
+    }
+
+    // V of one group of 32 positions, one warp. Position 4 g + i of lane (g, t) is row g of half i & 1 of
+    // tile i / 2.
+    __device__ __forceinline__ void multiply(int group, float (&v)[Size::tiles][4][4]) const {
+        std::uint32_t a[2][Size::depth][4];
+        load_input(group, a);
+#pragma unroll 1
+        for (int block = 0; block < m_.blocks; ++block) {
+            const uint4* const from =
+                m_.p + (static_cast<std::size_t>(group) * m_.blocks + block) * 64 + lane_index();
+            const uint4 low = from[0], high = from[32];
+            const std::uint32_t p[4][2] = {
+                {low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
+            std::uint32_t q[4][2];
+#pragma unroll
+            for (int n = 0; n < 2; ++n) {
+                float z[2][4];
+                first_product(block, n, a, z);
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    q[i][n] = times_slope(p[i][n], z[i >> 1][(i & 1) * 2], z[i >> 1][(i & 1) * 2 + 1]);
+                }
+            }
+            second_product(block, q, v);
+        }
+    }
+
+    // Unscaled, where col2im looks for it.
+    __device__ __forceinline__ void store(int group, int taps, const float (&v)[Size::tiles][4][4]) const {
+        const int g = lane_index() >> 2, t = lane_index() & 3;
+        const float scale = m_.scales[group];
+#pragma unroll
+        for (int tile = 0; tile < Size::tiles; ++tile) {
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+                const int tap = tile * 16 + (j >> 1) * 8 + g;
+                const int position = warp_index() * group_positions + (2 * t + (j & 1)) * 4;
+                if (tap >= taps) continue;
+                *reinterpret_cast<float4*>(m_.products + tap * products_pitch + position) =
+                    float4{v[tile][0][j] * scale, v[tile][1][j] * scale, v[tile][2][j] * scale,
+                           v[tile][3][j] * scale};
+            }
+        }
+    }
+
+  private:
+    __device__ __forceinline__ void load_input(int group, std::uint32_t (&a)[2][Size::depth][4]) const {
+        const std::uint16_t* const corners = m_.corners + group * group_positions + (lane_index() >> 2) * 4;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const std::uint32_t* const corner = m_.u + corners[i];
+#pragma unroll
+            for (int k = 0; k < Size::depth; ++k) {
+                a[i >> 1][k][i & 1] = corner[offsets_[k][0]];
+                a[i >> 1][k][2 + (i & 1)] = corner[offsets_[k][1]];
+            }
+        }
+    }
+
+    // z of eight channels at 32 positions: two tiles of 16.
+    __device__ __forceinline__ void first_product(int block, int n,
+                                                  const std::uint32_t (&a)[2][Size::depth][4],
+                                                  float (&z)[2][4]) const {
+        const float2 bias =
+            *reinterpret_cast<const float2*>(m_.bias + block * 16 + n * 8 + 2 * (lane_index() & 3));
+#pragma unroll
+        for (int tile = 0; tile < 2; ++tile) {
+            z[tile][0] = z[tile][2] = bias.x;
+            z[tile][1] = z[tile][3] = bias.y;
+        }
+#pragma unroll
+        for (int k = 0; k < Size::depth; ++k) {
+            const uint2 w = m_.forward[((block * 2 + n) * Size::depth + k) * 32 + lane_index()];
+            mma_f16(z[0], a[0][k], w.x, w.y);
+            mma_f16(z[1], a[1][k], w.x, w.y);
+        }
+    }
+
+    __device__ __forceinline__ void second_product(int block, const std::uint32_t (&q)[4][2],
+                                                   float (&v)[Size::tiles][4][4]) const {
+#pragma unroll
+        for (int tile = 0; tile < Size::tiles; ++tile) {
+            const uint4 w = m_.adjoint[(block * Size::tiles + tile) * 32 + lane_index()];
+            const std::uint32_t a[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+            for (int i = 0; i < 4; ++i) mma_f16(v[tile][i], a, q[i][0], q[i][1]);
+        }
+    }
+
+    // p * act'(z) for a pair of channels. z's own scale is a power of two: its sign needs no unscaling.
+    __device__ __forceinline__ std::uint32_t times_slope(std::uint32_t p, float z0, float z1) const {
+        if constexpr (Slope::is_mask) {
+            return p & ((slope_.passes(z0) ? 0xffffu : 0u) | (slope_.passes(z1) ? 0xffff0000u : 0u));
+        } else {
+            return pack_halves(from_float16(static_cast<std::uint16_t>(p)) * slope_(z0 * z_unscale_),
+                               from_float16(static_cast<std::uint16_t>(p >> 16)) * slope_(z1 * z_unscale_));
+        }
+    }
+
+    const ResidentMemory& m_;
+    const Slope& slope_;
+    float z_unscale_;
+    int offsets_[Size::depth][2];
+};
+
+template <class Size, class Slope>
+__global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const ResidentArguments a) {
+    YOPO_SHARED_MEMORY(shared);
+    Arena arena(shared);
+    const LayerArguments& layer = a.ascent.layer;
+    const ConvShape& s = layer.shape;
+    const ResidentMemory memory(s, layer.out_height, layer.out_width, a.order, Size::depth, Size::tiles,
+                                arena);
+    const SlotLayout slots(s, layer.out_height, layer.out_width);
+    const std::int64_t image = blockIdx.x;
+    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
+
+    const float weight_scale = scale_for(largest_weight(layer, memory.largest));
+    const float input_scale = scale_for(largest_input(a.ascent, image, memory.largest));
+    load_costate(a.p, a.ascent.p.dtype, a.order.layout, image, memory, weight_scale);
+    pack_weights<Size>(layer, memory, a.order, slots, weight_scale, weight_scale * input_scale);
+    find_corners(layer, slots, memory);
+    update.enter();
+    const Slope slope(layer);
+    const ResidentStep<Size, Slope> step(memory, slots, slope,
+                                         inverse_of(weight_scale) * inverse_of(input_scale));
+    const int taps = taps_of(s), passes = ceil_div(memory.groups, resident_warps);
+    for (std::int64_t n = 0; n < a.ascent.steps; ++n) {
+        __syncthreads();
+        fill_input(a.ascent, image, slots, input_scale, memory.u);
+        clear(memory.g, s.in_channels * s.height * s.width);
+        __syncthreads();
+        for (int pass = 0; pass < passes; ++pass) {
+            const int group = pass * resident_warps + warp_index();
+            if (group < memory.groups) {
+                float v[Size::tiles][4][4] = {};
+                step.multiply(group, v);
+                step.store(group, taps, v);
+            }
+            __syncthreads();
+            gather({memory.products, products_pitch, 0, taps, pass * pass_positions, pass_positions}, s,
+                   layer.out_height, layer.out_width, memory.g);
+            __syncthreads();
+        }
+        finish(a.ascent, update, memory.g, 1);
+    }
+}
+
+}  // namespace yopo::cuda

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The projection and the projected steps as a kernel of its own, for images that are cut into tiles.
+#pragma once
+
+#include "cuda/sweep_memory.cuh"
+#include "cuda/update.cuh"
+
+namespace yopo::cuda {
+
+enum class Stage { enter, step };
+
+// blockIdx.x: the image; blockIdx.y: which of its rows (with Norm::l2 one block has them all).
+__global__ void __launch_bounds__(sweep_threads, 1)
+    update_kernel(const AscentArguments a, Stage stage, std::int64_t steps) {
+    YOPO_SHARED_MEMORY(shared);
+    double* scratch = reinterpret_cast<double*>(shared);
+    const int warps = warp_count();
+    const RowShare rows{static_cast<int>(blockIdx.y) * warps + warp_index(),
+                        static_cast<int>(gridDim.y) * warps};
+    const Update update(a, blockIdx.x, a.gradient_of(blockIdx.x), rows, scratch);
+    if (stage == Stage::enter) {
+        update.enter();
+    } else {
+        update.step(steps);
+    }
+}
+
+}  // namespace yopo::cuda

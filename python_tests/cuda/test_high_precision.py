@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""The tensor-core kernels: g itself against float64, within the bound of multiplicands of ten mantissa bits.
+
+The fragments follow the documented layout on the host too, so a wrong lane or register shows as a wrong g."""
+
+from __future__ import annotations
+
+import cuda_on_host
+import pytest
+import torch
+from differential import Shape, gradient_error_bound, make_problem, reference_gradient
+
+import yopo_ext
+from yopo_ext.activation import NAMES
+
+BACKENDS = ["cuda_on_host", "cuda_on_gpu"]
+LAYOUTS = [(dtype, last) for dtype in (torch.float32, torch.bfloat16, torch.float16) for last in (False, True)]
+SHAPES = [
+    Shape(2, 3, 12, 12, 16),
+    Shape(1, 1, 28, 28, 32, padding=(0, 0)),
+    Shape(1, 3, 9, 13, 24),  # planes without alignment
+    Shape(1, 2, 10, 10, 96),
+    Shape(1, 4, 12, 8, 40),
+    Shape(1, 1, 12, 12, 8, kernel=(5, 5), padding=(2, 2)),
+    Shape(1, 3, 14, 12, 24, kernel=(5, 5), padding=(1, 2)),
+    Shape(1, 3, 16, 15, 16, stride=(2, 2)),
+    Shape(1, 2, 13, 12, 16, padding=(2, 2), dilation=(2, 2)),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    if (reason := cuda_on_host.why_not(request.param)) is not None:
+        pytest.skip(reason)
+    cuda_on_host.register()
+    return request.param
+
+
+def path_of(problem, precision: str = "high") -> str:
+    """The kernels that the host library chooses for a problem."""
+    from yopo_ext.backends import cuda_backend
+    from yopo_ext.ops import _read_inner_ascent
+
+    layer = {"stride": 1, "padding": 0, "dilation": 1, **problem.layer}
+    call = _read_inner_ascent(
+        problem.x, problem.eta, problem.p, problem.weight, problem.bias, 0.1, 0.1, 1, layer["stride"],
+        layer["padding"], layer["dilation"], layer["activation"], None, None, None, "linf", "sign", precision,
+    )  # fmt: skip
+    return cuda_on_host.host_module().inner_ascent_cuda_plan(
+        cuda_backend._costate(call.p),
+        cuda_backend._shape(call.x, call.layer),
+        cuda_backend._activation(call.layer),
+        0,
+        0,
+        (0, 0, cuda_backend._PRECISIONS[precision]),
+    )[1]
+
+
+def gradient(problem, backend: str, precision: str) -> torch.Tensor:
+    """g at x, by one long step along it from 0."""
+    return yopo_ext.inner_ascent(
+        problem.x, torch.zeros_like(problem.x), *problem.tensors[2:], eps=1e3, alpha=1.0, steps=1, bounds=None,
+        direction="gradient", precision=precision, backend=backend, **problem.layer,
+    ).double()  # fmt: skip
+
+
+def assert_gradient_agrees(problem, backend: str, path: str, smooth: bool = True) -> None:
+    assert path_of(problem) == path
+    problem.eta = torch.zeros_like(problem.x)
+    g, exact = gradient(problem, backend, "high"), reference_gradient(problem)
+    error = (g - exact).abs()
+    assert (error <= gradient_error_bound(problem, 10) + 1e-6).all()
+    if smooth:
+        assert error.square().mean().sqrt() < 2e-3 * exact.square().mean().sqrt() + 1e-6
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    ("activation", "path"), [("identity", "linear_mma"), ("relu", "resident"), ("silu", "resident")]
+)
+def test_gradient_on_every_shape(backend, shape, activation, path):
+    problem = make_problem(shape, activation=activation, normalize=True)
+    assert_gradient_agrees(problem, backend, path, smooth=activation != "relu")
+
+
+@pytest.mark.parametrize(("p_dtype", "channels_last"), LAYOUTS)
+@pytest.mark.parametrize("channels", [16, 40, 72])
+@pytest.mark.parametrize(("activation", "path"), [("identity", "linear_mma"), ("relu", "resident")])
+def test_gradient_with_every_layout_of_p(backend, p_dtype, channels_last, channels, activation, path):
+    problem = make_problem(
+        Shape(2, 3, 12, 12, channels), activation=activation, p_dtype=p_dtype, channels_last=channels_last
+    )
+    assert_gradient_agrees(problem, backend, path, smooth=activation != "relu")
+
+
+@pytest.mark.parametrize("activation", [name for name in NAMES if name not in ("identity", "relu")])
+def test_gradient_with_every_activation(backend, activation):
+    problem = make_problem(SHAPES[0], activation=activation)
+    assert_gradient_agrees(problem, backend, "resident", smooth=activation not in ("leaky_relu", "selu"))
+
+
+@pytest.mark.parametrize("factor", [1e-20, 1e-7, 1e5, 1e25])
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_co_states_of_any_magnitude(backend, factor, activation):
+    """p arrives as small as 1e-9 in practice: its scale must neither overflow half precision nor vanish in it."""
+    problem = make_problem(SHAPES[0], activation=activation)
+    problem.eta = torch.zeros_like(problem.x)
+    one = gradient(problem, backend, "high")
+    problem.p = problem.p * factor
+    scaled = yopo_ext.inner_ascent(
+        problem.x, problem.eta, *problem.tensors[2:], eps=1e3, alpha=1 / factor, steps=1, bounds=None,
+        direction="gradient", precision="high", backend=backend, **problem.layer,
+    ).double()  # fmt: skip
+    assert (scaled - one).abs().max() <= 4e-3 * one.abs().max()
+
+
+@pytest.mark.parametrize("row", [0, 11])
+def test_an_outlier_spares_the_other_rows(backend, row):
+    problem = make_problem(SHAPES[0])
+    problem.p[0, 5, row, 3] = 1e6
+    problem.eta = torch.zeros_like(problem.x)
+    error = (gradient(problem, backend, "high") - reference_gradient(problem)).abs()
+    assert error.isfinite().all()
+    assert (error[1] <= gradient_error_bound(problem, 10)[1] + 1e-6).all()
+
+
+def test_small_weights_keep_their_bits(backend):
+    problem = make_problem(SHAPES[0], bias=False, activation="identity")
+    relu = make_problem(SHAPES[0], bias=False)
+    for small in (problem, relu):
+        small.weight = small.weight * 1e-12
+        small.eta = torch.zeros_like(small.x)
+        exact = reference_gradient(small)
+        error = (gradient(small, backend, "high") - exact).abs()
+        assert error.square().mean().sqrt() < 2e-2 * exact.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "silu"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_steps_compose_bit_for_bit(backend, activation, norm):
+    problem = make_problem(SHAPES[0], activation=activation, normalize=True)
+    options = {**problem.adversary, **problem.layer, "precision": "high", "backend": backend, "norm": norm}
+    eta = problem.eta
+    at_once = yopo_ext.inner_ascent(*problem.tensors, **options, steps=3)
+    for _ in range(3):
+        eta = yopo_ext.inner_ascent(problem.x, eta, *problem.tensors[2:], **options, steps=1)
+    if norm == "linf":
+        assert torch.equal(at_once, eta)
+    else:
+        torch.testing.assert_close(at_once, eta, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+def test_one_bad_number_spoils_no_other_element(backend, activation):
+    problem = make_problem(SHAPES[0], activation=activation)
+    problem.x[0, 1, 4, 4] = torch.nan
+    problem.p[1, 3, 2, 2] = torch.inf
+    options = {**problem.adversary, **problem.layer, "precision": "high", "backend": backend}
+    eta = yopo_ext.inner_ascent(*problem.tensors, **options, steps=2)
+    assert eta[0, 1, 4, 4].isnan()
+    assert eta.isnan().sum() == 1
+    assert (eta.nan_to_num().abs() <= torch.tensor(8 / 255)).all()

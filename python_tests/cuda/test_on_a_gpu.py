@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What only a GPU can show: streams, graphs, devices, the compiler, determinism under real parallelism."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from differential import Shape, make_problem
+
+import yopo_ext
+from yopo_ext.backends import cuda_backend
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available() or cuda_backend._why_not_built() is not None,
+    reason="needs a GPU and a build with CUDA",
+)
+KERNELS = [("identity", "high"), ("identity", "highest"), ("relu", "high"), ("relu", "highest"), ("gelu", "high")]
+
+
+def problem_on_gpu(activation: str, shape: Shape = Shape(4, 3, 32, 32, 64)):  # noqa: B008
+    return make_problem(shape, activation=activation, normalize=True, device="cuda")
+
+
+def ascend(problem, precision: str = "high", **options):
+    options = {**problem.adversary, "steps": 3, **options}
+    return yopo_ext.inner_ascent(*problem.tensors, **options, **problem.layer, precision=precision, backend="cuda")
+
+
+@pytest.mark.parametrize(("activation", "precision"), KERNELS)
+def test_a_captured_graph_replays_the_same_bits_on_a_gpu(activation, precision):
+    problem = problem_on_gpu(activation)
+    expected = ascend(problem, precision)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = ascend(problem, precision)
+    captured.fill_(torch.nan)
+    graph.replay()
+    assert torch.equal(captured, expected)
+
+
+@pytest.mark.parametrize(("activation", "precision"), KERNELS)
+def test_results_repeat_on_a_gpu(activation, precision):
+    problem = problem_on_gpu(activation)
+    first = ascend(problem, precision)
+    assert all(torch.equal(ascend(problem, precision), first) for _ in range(20))
+
+
+def test_the_current_stream_is_used_on_a_gpu():
+    problem = problem_on_gpu("relu")
+    expected = ascend(problem)
+    x = problem.x
+    side = torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(100_000_000)
+        problem.x = x.clone()  # arrives late, on the side stream: a kernel elsewhere would read it too early
+        actual = ascend(problem)
+    side.synchronize()
+    assert torch.equal(actual, expected)
+
+
+def test_values_on_the_device_need_no_synchronisation_on_a_gpu():
+    problem = problem_on_gpu("relu")
+    expected = ascend(problem, eps=[0.1, 0.2, 0.3], alpha=[0.1, 0.05, 0.02])
+    eps, alpha = (torch.tensor(row, device="cuda") for row in ([0.1, 0.2, 0.3], [0.1, 0.05, 0.02]))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        actual = ascend(problem, eps=eps, alpha=alpha)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(actual, expected)
+
+
+def test_under_the_compiler_on_a_gpu():
+    problem = problem_on_gpu("relu")
+    compiled = torch.compile(lambda: ascend(problem), fullgraph=True)
+    assert torch.equal(compiled(), ascend(problem))
+
+
+def test_the_hamiltonian_inside_a_graph_on_a_gpu():
+    problem = problem_on_gpu("relu")
+
+    def gradients():
+        return yopo_ext.ops.hamiltonian_gradients(
+            problem.u, *problem.tensors[2:], **problem.layer, backend="cuda", need_input=True
+        )
+
+    expected = gradients()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = gradients()
+    graph.replay()
+    assert all(torch.equal(a, b) for a, b in zip(captured, expected, strict=True))
+
+
+def test_cuda_is_the_backend_that_is_chosen_on_a_gpu():
+    problem = problem_on_gpu("relu")
+    explained = yopo_ext.explain(*problem.tensors, **problem.adversary, **problem.layer, steps=2)
+    assert explained.backend == "cuda"

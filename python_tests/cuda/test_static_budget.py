@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What can be known of the kernels without a GPU: no spills, tensor-core instructions, wide loads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cuda_static_budget as budget
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed"),
+    pytest.mark.skipif(not budget.CSRC.is_dir(), reason="the C++ sources are not here"),
+]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[budget.Usage], list[Path]]:
+    return budget.measure(tmp_path_factory.mktemp("cubins"))
+
+
+def test_no_kernel_spills(measured):
+    usages, _ = measured
+    assert {usage.architecture for usage in usages} == set(budget.ARCHITECTURES)
+    assert not [usage for usage in usages if usage.spills]
+
+
+def test_shared_memory_is_dynamic_throughout(measured):
+    """So what a block needs is what the host measured, and never above the device's limit."""
+    assert not [usage for usage in measured[0] if usage.static_shared > 1024]
+
+
+def test_the_documented_table_names_every_kernel(measured):
+    text = budget.DOCUMENT.read_text()
+    missing = {usage.kernel for usage in measured[0] if f"`{usage.kernel}`" not in text}
+    assert not missing, "run: python bench/cuda_static_budget.py --write"
+
+
+def disassembler() -> str | None:
+    if (found := shutil.which("cuobjdump")) is not None:
+        return found
+    try:
+        import triton
+    except ImportError:
+        return None
+    carried = Path(triton.__path__[0]) / "backends/nvidia/bin/cuobjdump"
+    return str(carried) if carried.exists() else None
+
+
+def instructions(cubins: list[Path], source: str) -> dict[tuple[str, str], str]:
+    """(file, kernel) → its machine code, of one source for all architectures."""
+    code = {}
+    for cubin in cubins:
+        if not cubin.name.startswith(f"{source}."):
+            continue
+        text = subprocess.run(
+            [str(disassembler()), "-sass", str(cubin)], capture_output=True, text=True, check=True
+        ).stdout
+        for part in re.split(r"\n\s*Function : ", text)[1:]:
+            code[cubin.name, part.split("\n", 1)[0]] = part
+    return code
+
+
+@pytest.mark.skipif(disassembler() is None, reason="cuobjdump is not installed (the triton wheel carries it)")
+def test_high_precision_runs_on_tensor_cores(measured):
+    _, cubins = measured
+    for source, kernels in (("linear", "linear_mma"), ("resident", "resident")):
+        code = {name: sass for name, sass in instructions(cubins, source).items() if kernels in name[1]}
+        assert len(code) >= 6 * len(budget.ARCHITECTURES)
+        assert not [name for name, sass in code.items() if "HMMA" not in sass]
+
+
+@pytest.mark.skipif(disassembler() is None, reason="cuobjdump is not installed (the triton wheel carries it)")
+def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
+    _, cubins = measured
+    half_planes = re.compile(r"DTypeE[12]ELNS_?\d*_?\w*LayoutE0")
+    wide = {name: sass for name, sass in instructions(cubins, "linear").items() if not half_planes.search(name[1])}
+    assert wide
+    assert not [name for name, sass in wide.items() if not re.search(r"LDG\.E\.128", sass)]
