@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from yopo_ext.backends import triton_backend
 from yopo_ext.native import native, why_not_native
 
 #: name of the backend, environment it is run with
 VARIANTS = {
     "torch": {},
+    "triton": {},
     "cpu": {},
     "cpu-avx512": {"YOPO_EXT_CPU_ISA": "avx512"},
     "cpu-avx2": {"YOPO_EXT_CPU_ISA": "avx2"},
@@ -22,6 +24,10 @@ VARIANTS = {
 
 
 def why_not(variant: str) -> str | None:
+    if variant == "triton":
+        return triton_backend.why_not_triton() or (
+            None if triton_backend.interpreted() else "interpreted by triton_kernels/test_interpreted.py"
+        )
     if not variant.startswith("cpu"):
         return None
     if (reason := why_not_native()) is not None:
