@@ -79,7 +79,7 @@ def test_a_test_file_is_missing(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "digits"])
 def test_nothing_there(tmp_path, name):
-    with pytest.raises(DataFileError, match="expected .* or ") as caught:
+    with pytest.raises(DataFileError, match=r"expected .* or ") as caught:
         load_dataset(name, tmp_path)
     assert caught.value.path == tmp_path
     with pytest.raises(DataFileError, match=f"found no such folder, expected the folder with the files of {name}"):

@@ -141,7 +141,7 @@ def test_build_model_refuses():
         build_model("vgg", in_channels=1, num_classes=10)
     with pytest.raises(ValueError, match="'smallcnn' takes 28x28 images, these are 32x32"):
         build_model("smallcnn", in_channels=3, num_classes=10, image_size=32)
-    with pytest.raises(ValueError, match="6 N \\+ 4 .* got 11"):
+    with pytest.raises(ValueError, match=r"6 N \+ 4 .* got 11"):
         WideResNet(depth=11)
 
 

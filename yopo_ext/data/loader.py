@@ -62,7 +62,7 @@ class DeviceLoader:
         self._order = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Sizes of set and batches, epoch, batches served in it, the generator's states at the epoch's start and now."""
+        """Sizes, epoch, batches served in it, and the generator's states at the epoch's start and now."""
         return {
             "images": len(self.images),
             "batch_size": self.batch_size,
@@ -73,7 +73,10 @@ class DeviceLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes to where ``state`` was taken; the set, batch size and options must be the same. Raises ``ValueError`` for other sizes."""
+        """Goes to where ``state`` was taken; the set, batch size and options must be the same.
+
+        Raises ``ValueError`` where the sizes are not.
+        """
         ours, theirs = (len(self.images), self.batch_size), (state["images"], state["batch_size"])
         if ours != theirs:
             raise ValueError(

@@ -50,7 +50,8 @@ def robust_accuracy(
     Madry et al. (2018): ``steps`` steps of size ``alpha`` (`default_alpha` where None) from a random start, within
     ``eps`` and ``bounds``; the worst case over ``restarts`` random starts and over ``losses`` (names of
     `ATTACK_LOSSES`), per image. Random numbers come from ``seed`` alone, a restart's from its own number, and each loss
-    attacks as if it were the only one, so that more restarts or losses never raise the figure. The network and its gradients are left as they were.
+    attacks as if it were the only one, so that more restarts or losses never raise the figure. The network and its
+    gradients are left as they were.
 
     Raises ``ValueError`` for an empty set, an unknown loss, or ``steps`` or ``restarts`` below 1.
     """

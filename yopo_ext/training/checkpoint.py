@@ -38,8 +38,9 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # on arbitrary bytes the unpickler raises anything, IndexError and struct.error too
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise CheckpointError(f"{path}: not readable as a checkpoint, corrupt or foreign ({reason[0]})") from error
+        # Its first sentence: torch goes on to advise loading the file unsafely.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise CheckpointError(f"{path}: not readable as a checkpoint, corrupt or foreign ({reason})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this program")
     if state.get("version") != VERSION:

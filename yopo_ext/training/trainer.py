@@ -126,9 +126,12 @@ class Trainer:
         self.sums = self._no_sums()
         self.log.append(record)
         self.save()
-        write_text_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
+        self._write_log()
         if self.show:
             print(self._line(record), flush=True)
+
+    def _write_log(self) -> None:
+        write_text_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
 
     def _measure(self) -> dict[str, float]:
         """A point of the accuracy-time curve; the attack draws from a generator of its own."""
@@ -171,9 +174,11 @@ class Trainer:
             return
         path = self.folder / NAME
         left = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint had been written yet"
+        # At an epoch's end the loader has turned the page.
+        epoch, step = self.loader.epoch + (self.loader.position > 0), self.loader.position or len(self.loader)
+        what = "loss is" if weights_are_finite else "weights are"
         raise TrainingError(
-            f"the {'loss is' if weights_are_finite else 'weights are'} not finite in epoch {self.loader.epoch + 1}, by step {self.loader.position}; {left}; "
-            "a smaller learning rate usually helps"
+            f"the {what} not finite in epoch {epoch}, by step {step}; {left}; a smaller learning rate usually helps"
         )
 
     # ---- checkpoints ----
@@ -213,6 +218,7 @@ class Trainer:
         progress = state["progress"]
         self.log, self.seconds, self.sums = progress["log"], progress["seconds"], progress["sums"]
         self.sums = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in self.sums.items()}
+        self._write_log()  # a crash may have come between the checkpoint and the log
 
 
 def memory_format(config: TrainConfig) -> torch.memory_format:

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""The `yopo` command: mostly in this process, where signals or start-up matter in one of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from yopo_ext.cli import build_parser, main, number
+from yopo_ext.training import TrainConfig
+
+COMMAND = [sys.executable, "-m", "yopo_ext"]
+QUICK = [
+    "--epochs", "1", "-m", "1", "-n", "1", "--limit-train", "40", "--limit-eval", "20", "--eval-steps", "2",
+    "--no-compare-natural",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.3", 0.3), ("1e-2", 0.01), ("-2/255", -2 / 255)])
+def test_numbers_and_fractions(text, value):
+    assert number(text) == value
+
+
+def run(capsys, *arguments):
+    """Exit status, stdout and stderr."""
+    try:
+        status = main(arguments)
+    except SystemExit as stopped:
+        status = stopped.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_options_reach_the_configuration(tmp_path, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr("yopo_ext.training.run_job", lambda *args, **kwargs: calls.append((args, kwargs)))
+    arguments = ["--preset", "cifar10-yopo-5-3", "--data-dir", "d", "--eps", "4/255", "-m", "2", "-n", "6"]
+    arguments += ["--weight-decay", "1e-3", "--memory-format", "contiguous", "--out", str(tmp_path)]
+    assert run(capsys, "train", *arguments)[0] == 0
+    (config, folder), options = calls[0]
+    assert (config.model, config.data_dir, config.eps, config.m, config.n) == ("preactresnet18", "d", 4 / 255, 2, 6)
+    assert (config.weight_decay, config.memory_format, config.lr) == (1e-3, "contiguous", 0.2 / 5)
+    assert folder == tmp_path
+    assert options == {"compare_natural": False, "resume": False}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "natural"),
+    [([], True), (["--no-compare-natural"], False), (["--dataset", "mnist", "--compare-natural"], True)],
+)
+def test_when_a_natural_run_is_made(monkeypatch, capsys, arguments, natural):
+    calls = []
+    monkeypatch.setattr("yopo_ext.training.run_job", lambda *args, **kwargs: calls.append((args, kwargs)))
+    assert run(capsys, "train", *arguments)[0] == 0
+    assert calls[0][1]["compare_natural"] == natural
+    config, folder = calls[0][0]
+    assert folder.parts[0] == "runs"
+    assert folder.name.startswith(f"{config.dataset}-yopo-")
+
+
+def test_every_option_is_a_setting():
+    from yopo_ext.cli import _OVERRIDES
+
+    assert {name.replace("-", "_") for name, _, _ in _OVERRIDES} <= set(TrainConfig().to_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--dataset", "imagenet"], "unknown dataset 'imagenet'; known: digits, mnist"),
+        (["train", "--preset", "best"], "unknown preset 'best'; known: mnist-yopo-5-10"),
+        (["train", "--model", "vgg"], "unknown model 'vgg'; known: digits-cnn"),
+        (["train", "--model", "smallcnn"], "takes 28x28 images, these are 8x8"),
+        (["train", "--method", "fgsm"], "method must be one of yopo, pgd, natural"),
+        (["train", "--dataset", "mnist"], "--data-dir"),
+        (["train", "--dataset", "cifar10", "--data-dir", "nowhere"], "nowhere: found no such folder"),
+        (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin, expected"),
+        (["train", "--eps", "much"], "argument --eps: 'much' is not a number or a fraction like 8/255"),
+        (["train", "--eps", "8/0"], "'8/0' is not a number"),
+        (["train", "--eps", "nan"], "eps must be at least 0 and finite, got nan"),
+        (["train", "--eps", "-1"], "eps must be at least 0"),
+        (["train", "--alpha", "inf"], "alpha must be finite"),
+        (["train", "-m", "0"], "m must be at least 1"),
+        (["train", "--epochs", "1.5"], "invalid int value: '1.5'"),
+        (["train", "--held-out", "9999"], "cannot hold out 9999 of 1437 images"),
+        (["train", "--device", "warp"], "device 'warp' cannot be used"),
+        (["train", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        (["train", "--seed", "9" * 30], ""),
+        (["train", "--resume", "nowhere"], "config.json: no such file"),
+        (["train", "--resume", ".", "--eps", "0.1"], "--resume takes its settings from the run"),
+        (["train", "--resume", ".", "--no-compare-natural"], "--resume takes its settings from the run"),
+        (["train", "--surprise"], "unrecognized arguments: --surprise"),
+        (["evaluate", "nowhere"], "nowhere: no such checkpoint"),
+        (["evaluate", "."], "checkpoint.pt: no such checkpoint"),
+        (["evaluate"], "checkpoint"),
+        ([], "command"),
+        (["fly"], "invalid choice: 'fly'"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("yopo")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_is_help(capsys):
+    status, out, _ = run(capsys, "train", "--help")
+    assert status == 0
+    assert "--first-layer-grad" in out
+    assert build_parser().prog == "yopo"
+
+
+def test_info(capsys):
+    import torch
+
+    import yopo_ext
+
+    status, out, err = run(capsys, "info")
+    assert (status, err) == (0, "")
+    assert f"yopo_ext {yopo_ext.__version__}, torch {torch.__version__}" in out
+    assert "native module: " in out
+    assert "backend torch: runs on cpu" in out
+    assert "backend cpu: " in out
+
+
+def test_train_then_evaluate(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run(capsys, "train", *QUICK, "--out", str(folder))[0] == 0
+    status, _, err = run(capsys, "train", *QUICK, "--out", str(folder))
+    assert status == 2
+    assert f"{folder} holds a run already" in err
+    status, out, _ = run(capsys, "evaluate", str(folder), "--steps", "2", "--eps", "8/255", "--limit", "7", "--json")
+    assert status == 0
+    report = json.loads(out)
+    assert (report["images"], report["eps"], set(report["robust"])) == (7, 8 / 255, {"ce", "margin"})
+    status, out, _ = run(capsys, "evaluate", str(folder / "checkpoint.pt"), "--steps", "1", "--losses", "ce")
+    assert status == 0
+    assert out.splitlines()[-1].startswith("20 images, linf, eps 0.15")
+    for wrong in (["--steps", "0"], ["--restarts", "0"], ["--losses", "kl"], ["--limit", "0"], ["--device", "warp"]):
+        status, out, err = run(capsys, "evaluate", str(folder), *wrong)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    for arguments in (["evaluate", str(folder)], ["train", "--resume", str(folder)]):
+        status, _, err = run(capsys, *arguments)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"{folder / 'checkpoint.pt'}: not readable as a checkpoint" in err
+
+
+def test_a_diverging_run_has_status_1(tmp_path, capsys):
+    status, _, err = run(capsys, "train", *QUICK, "--lr", "1e30", "--epochs", "3", "--out", str(tmp_path))
+    assert status == 1
+    assert err.startswith("yopo: the ")
+    assert "not finite in epoch" in err
+
+
+def one_thread():
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_python_m_is_the_command():
+    done = subprocess.run([*COMMAND, "info"], capture_output=True, text=True, check=False, env=one_thread())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "backend torch: runs on cpu" in done.stdout
+    done = subprocess.run([*COMMAND, "train", "-m", "x"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "yopo train: argument -m: invalid int value: 'x'\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent")
+def test_sigterm_says_how_to_resume_and_resuming_finishes(tmp_path):
+    folder = tmp_path / "run"
+    arguments = [*QUICK, "--epochs", "6", "--limit-train", "320", "--batch-size", "16", "--out", str(folder)]
+    process = subprocess.Popen(
+        [*COMMAND, "train", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=one_thread()
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "metrics.jsonl").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert f"interrupted by SIGTERM; go on with: yopo train --resume {folder}" in err
+    assert "Traceback" not in err
+    done = len((folder / "metrics.jsonl").read_text().splitlines())
+    assert 1 <= done < 6
+    assert not (folder / "summary.json").exists()
+    resumed = subprocess.run(
+        [*COMMAND, "train", "--resume", str(folder)], capture_output=True, text=True, check=False, env=one_thread()
+    )
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert "YOPO-1-1 epoch 1/6" not in resumed.stdout
+    epochs = [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, 7))
+    assert set(json.loads((folder / "summary.json").read_text())) == {"yopo", "eps", "seconds"}

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+
+import json
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from image_files import write_idx_set
+
+from yopo_ext.data import load_dataset
+from yopo_ext.training import CheckpointError, Interrupted, StopRequest, TrainConfig, evaluate_run, job, run_job
+from yopo_ext.training.interrupt import stop_on_signals
+from yopo_ext.training.job import prepare_data
+
+FILES = {"config.json", "metrics.jsonl", "checkpoint.pt", "summary.json", "accuracy-time.png"}
+ATTACK = {"steps": 2, "restarts": 1, "losses": ["ce"], "eps": None, "alpha": None, "seed": 0}
+PLACE = {"data_dir": None, "device": "cpu"}
+
+
+@pytest.fixture
+def config(runs):
+    return replace(runs.config, epochs=2)
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("natural", [False, True])
+def test_a_run_folder(tmp_path, config, natural, capsys):
+    folder = tmp_path / "new" / "run"
+    summary = run_job(config, folder, compare_natural=natural, resume=False)
+    methods = ["yopo", "natural"] if natural else ["yopo"]
+    assert names(folder) == (FILES | {"natural"} if natural else FILES)
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert list(summary) == [*methods, "eps", "seconds"]
+    assert summary["eps"] == config.eps
+    assert summary["seconds"] > 0
+    for name in methods:
+        assert set(summary[name]) == {"clean", "robust"}
+        assert 0 <= summary[name]["robust"] <= summary[name]["clean"] <= 100
+    assert (folder / "accuracy-time.png").read_bytes()[:4] == b"\x89PNG"
+    assert TrainConfig.read(folder / "config.json") == config
+    printed = capsys.readouterr().out
+    assert "YOPO-2-2 epoch 2/2" in printed
+    assert f"run folder: {folder}" in printed
+    if natural:
+        assert names(folder / "natural") == {"config.json", "metrics.jsonl", "checkpoint.pt"}
+        assert TrainConfig.read(folder / "natural" / "config.json") == replace(config, method="natural")
+        assert len((folder / "natural" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_comparison_does_not_change_the_run(tmp_path, config):
+    alone = run_job(config, tmp_path / "a", compare_natural=False, resume=False, show=False)
+    beside = run_job(config, tmp_path / "b", compare_natural=True, resume=False, show=False)
+    natural = replace(config, method="natural")
+    assert beside["yopo"] == alone["yopo"]
+    assert beside["natural"] == run_job(natural, tmp_path / "c", compare_natural=True, resume=False)["natural"]
+    assert not (tmp_path / "c" / "natural").exists()
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path, config):
+    run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
+    with pytest.raises(FileExistsError, match=f"{tmp_path} holds a run already: resume it"):
+        run_job(replace(config, seed=7), tmp_path, compare_natural=False, resume=False)
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == before
+
+
+def test_wrong_input_leaves_no_folder(tmp_path, config):
+    for change in ({"dataset": "mnist"}, {"model": "smallcnn"}, {"held_out": 5000}, {"device": "warp"}):
+        with pytest.raises(ValueError, match=r"."):
+            run_job(replace(config, **change), tmp_path / "run", compare_natural=False, resume=False)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("checks", [3, 11, 17], ids=["in yopo", "in natural", "in the last measurement"])
+def test_an_interrupted_job_resumes_to_the_same_summary(tmp_path, config, runs, monkeypatch, checks):
+    expected = run_job(config, tmp_path / "whole", compare_natural=True, resume=False, show=False)
+    # Three looks in each of two epochs of either run and one after each, then the measurements'.
+    with monkeypatch.context() as patch:
+        patch.setattr("yopo_ext.training.interrupt.StopRequest", lambda: runs.stop_after(checks))
+        with pytest.raises(Interrupted):
+            run_job(config, tmp_path / "parts", compare_natural=True, resume=False, show=False)
+    assert not (tmp_path / "parts" / "summary.json").exists()
+    assert (tmp_path / "parts" / "natural" / "checkpoint.pt").exists() == (checks > 8)
+    torch.manual_seed(99)
+    summary = run_job(config, tmp_path / "parts", compare_natural=True, resume=True, show=False)
+    assert {**summary, "seconds": 0} == {**expected, "seconds": 0}
+    assert names(tmp_path / "parts") == FILES | {"natural"}
+
+
+def test_resuming_under_other_settings_is_refused(tmp_path, config):
+    run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
+    with pytest.raises(CheckpointError, match=r"of a run with other settings .*eps: 0.2 here, 0.1 there"):
+        run_job(replace(config, eps=0.2), tmp_path, compare_natural=False, resume=True, show=False)
+
+
+def test_which_images_are_used(config):
+    digits = load_dataset("digits")
+    data = prepare_data(config)
+    assert torch.equal(data.train.images, digits.train.images[:56])
+    assert torch.equal(data.test.images, digits.test.images[:20])
+    data = prepare_data(replace(config, held_out=100, limit_train=None, limit_eval=None))
+    assert torch.equal(data.train.images, digits.train.images[:-100])
+    assert torch.equal(data.test.images, digits.train.images[-100:])
+
+
+def test_files_from_a_folder(tmp_path):
+    write_idx_set(tmp_path / "data", "train", 12)
+    write_idx_set(tmp_path / "data", "t10k", 6)
+    config = TrainConfig(
+        dataset="mnist", data_dir=str(tmp_path / "data"), model="smallcnn", m=1, n=1, epochs=1, batch_size=6,
+        curve_steps=1, eval_steps=1,
+    )  # fmt: skip
+    run_job(config, tmp_path / "run", compare_natural=False, resume=False, show=False)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = {**PLACE, "data_dir": str(tmp_path / "moved"), "limit": None}
+    assert evaluate_run(tmp_path / "run", **ATTACK, **moved).images == 6
+    with pytest.raises(ValueError, match="no such folder"):
+        evaluate_run(tmp_path / "run", **ATTACK, **PLACE, limit=None)
+
+
+def test_evaluating_a_run(tmp_path, config):
+    summary = run_job(config, tmp_path, compare_natural=True, resume=False, show=False)
+    for place in (tmp_path, tmp_path / "checkpoint.pt"):
+        report = evaluate_run(place, **ATTACK, **PLACE, limit=None)
+        assert (report.images, report.eps, report.alpha) == (20, 0.1, pytest.approx(0.125))
+        assert (report.clean, report.worst) == (summary["yopo"]["clean"], summary["yopo"]["robust"])
+    natural = evaluate_run(tmp_path / "natural", **ATTACK, **PLACE, limit=None)
+    assert natural.clean == summary["natural"]["clean"]
+    given = evaluate_run(tmp_path, **{**ATTACK, "eps": 0.0, "alpha": 0.5}, **PLACE, limit=5)
+    assert (given.images, given.eps, given.alpha) == (5, 0.0, 0.5)
+    assert given.worst == given.clean
+    for change, message in (({"limit": 0}, "limit_eval"), ({"device": "warp"}, "device 'warp' cannot be used")):
+        with pytest.raises(ValueError, match=message):
+            evaluate_run(tmp_path, **{**ATTACK, **PLACE, "limit": None, **change})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_becomes_a_request_and_handlers_come_back(number):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with stop_on_signals() as stop:
+        stop.check()
+        signal.raise_signal(number)
+        # A second signal acts as it did before.
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+        with pytest.raises(Interrupted, match=f"interrupted by {number.name}") as caught:
+            stop.check()
+    assert caught.value.signal_number == number
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_job_listens_to_signals(tmp_path, config, monkeypatch):
+    fit = job.Trainer.fit
+
+    def interrupted_fit(self, stop):
+        assert isinstance(stop, StopRequest)
+        signal.raise_signal(signal.SIGTERM)
+        fit(self, stop)
+
+    monkeypatch.setattr(job.Trainer, "fit", interrupted_fit)
+    with pytest.raises(Interrupted):
+        run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
+    assert (tmp_path / "checkpoint.pt").exists()

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from yopo_ext.adversaries import PGD, YOPO, Natural
+from yopo_ext.training import StopRequest, Trainer, TrainingError, load_checkpoint
+from yopo_ext.training.trainer import make_optimizer
+
+
+def lines(trainer):
+    return [json.loads(line) for line in (trainer.folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_metrics_have_a_line_an_epoch(runs):
+    trainer = runs.finished("run", replace(runs.config, curve_every=2))
+    found = lines(trainer)
+    assert found == trainer.log
+    assert [line["epoch"] for line in found] == [1, 2, 3]
+    always = {"epoch", "seconds", "loss", "train_accuracy", "inner_share", "lr"}
+    assert [set(line) - always for line in found] == [set(), {"clean", "robust"}, {"clean", "robust"}]
+    for line in found:
+        assert math.isfinite(line["loss"])
+        assert 0 < line["inner_share"] < 1
+        assert 0 <= line.get("robust", 0) <= line.get("clean", 0) <= 100
+    assert found[0]["seconds"] < found[1]["seconds"] < found[2]["seconds"]
+    assert [point.seconds for point in trainer.curve()] == [line["seconds"] for line in found[1:]]
+
+
+def test_loss_and_accuracy_are_means_over_the_epochs_images(runs):
+    trainer = runs.trainer(method="natural", lr=0.0, epochs=1)
+    trainer.fit(StopRequest())
+    images = trainer.data.train
+    with torch.no_grad():
+        logits = trainer.model(images.images / 255)
+    loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
+    assert lines(trainer)[0]["loss"] == pytest.approx(loss, rel=1e-5)
+    correct = (logits.argmax(1) == images.labels).float().mean().item()
+    assert lines(trainer)[0]["train_accuracy"] == pytest.approx(100 * correct)
+
+
+def test_rates_drop_at_milestones_of_each_group(runs):
+    trainer = runs.trainer(milestones=(1, 3), first_layer_milestones=(2,), epochs=4, lr=0.5)
+    seen = []
+    step = trainer.optimizer.step
+
+    def spy():
+        rates = tuple(group["lr"] for group in trainer.optimizer.param_groups)
+        seen.append((trainer.loader.epoch, *rates))
+        step()
+
+    trainer.optimizer.step = spy
+    trainer.fit(StopRequest())
+    assert len(seen) == 16
+    expected = {(0, 0.5, 0.5), (1, 0.5, 0.05), (2, 0.05, 0.05), (3, 0.05, 0.005)}
+    assert sorted(set(seen)) == [pytest.approx(rates) for rates in sorted(expected)]
+    assert [line["lr"] for line in lines(trainer)] == pytest.approx([0.5, 0.05, 0.05, 0.005])
+
+
+def test_every_parameter_is_in_one_group(runs):
+    trainer = runs.trainer(momentum=0.7, weight_decay=0.003)
+    first, rest = (group["params"] for group in make_optimizer(trainer.config, trainer.model).param_groups)
+    conv = trainer.model.features.conv1
+    assert {id(parameter) for parameter in first} == {id(conv.weight), id(conv.bias)}
+    assert sorted(map(id, [*first, *rest])) == sorted(map(id, trainer.model.parameters()))
+    for group in trainer.optimizer.param_groups:
+        assert (group["momentum"], group["weight_decay"], group["milestones"]) == (0.7, 0.003, (2,))
+
+
+def test_methods_get_their_settings(runs):
+    yopo = runs.trainer(m=3, n=4, eps=0.2, alpha=0.07, reduction="sum", first_layer_grad="both", norm="l2").adversary
+    assert isinstance(yopo, YOPO)
+    assert (yopo.m, yopo.n, yopo.eps, yopo.alpha, yopo.norm) == (3, 4, 0.2, 0.07, "l2")
+    assert (yopo.reduction, yopo.first_layer_grad) == ("sum", "both")
+    pgd = runs.trainer(method="pgd", pgd_steps=7, eps=0.2, alpha=0.07, norm="l2").adversary
+    assert isinstance(pgd, PGD)
+    assert (pgd.steps, pgd.eps, pgd.alpha, pgd.norm) == (7, 0.2, 0.07, "l2")
+    assert isinstance(runs.trainer(method="natural").adversary, Natural)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("channels_last", True), ("contiguous", False)])
+def test_memory_format(runs, name, expected):
+    trainer = runs.trainer(memory_format=name)
+    weight = trainer.model.features.conv2.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == expected
+
+
+class Poison:
+    """Training goes on as before until one batch, whose loss is not finite."""
+
+    def __init__(self, trainer, batch):
+        self.accumulate, self.left = trainer.adversary.accumulate, batch
+        trainer.adversary.accumulate = self
+
+    def __call__(self, x, y):
+        metrics = self.accumulate(x, y)
+        self.left -= 1
+        if self.left == 0:
+            metrics["loss"] = metrics["loss"] * float("nan")
+        return metrics
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(runs):
+    trainer = runs.trainer()
+    Poison(trainer, 4 + 3)
+    with pytest.raises(TrainingError, match="the loss is not finite in epoch 2, by step 4") as caught:
+        trainer.fit(StopRequest())
+    path = trainer.folder / "checkpoint.pt"
+    assert f"the last good checkpoint is {path}" in str(caught.value)
+    assert load_checkpoint(path)["loader"]["epoch"] == 1
+    assert len(lines(trainer)) == 1
+    again = runs.trainer()
+    again.resume()
+    again.fit(StopRequest())
+    assert len(lines(again)) == 3
+
+
+def test_it_is_noticed_within_a_long_epoch(runs):
+    trainer = runs.trainer(log_every=2)
+    Poison(trainer, 1)
+    with pytest.raises(TrainingError, match="in epoch 1, by step 2; no checkpoint had been written yet"):
+        trainer.fit(StopRequest())
+
+
+def test_also_when_a_stop_is_requested(runs):
+    trainer = runs.trainer()
+    Poison(trainer, 6)
+    with pytest.raises(TrainingError, match="in epoch 2, by step 3"):
+        trainer.fit(runs.stop_after(4 + 3))
+    assert load_checkpoint(trainer.folder)["loader"]["position"] == 0
+
+
+def test_weights_that_are_not_finite_are_no_good_checkpoint(runs):
+    trainer = runs.trainer(batch_size=56)
+    with torch.no_grad():
+        trainer.model.classifier.fc2.bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingError, match="the weights are not finite in epoch 1"):
+        trainer.fit(StopRequest())
+    assert not (trainer.folder / "checkpoint.pt").exists()
+
+
+def test_a_real_divergence(runs):
+    with pytest.raises(TrainingError, match="a smaller learning rate usually helps"):
+        runs.finished("run", replace(runs.config, lr=1e12))
+
+
+def test_what_does_not_fit_is_refused(runs):
+    with pytest.raises(ValueError, match="'digits-cnn' takes 8x8 images"):
+        Trainer(runs.config, runs.data(replace(runs.config, model="smallcnn")), runs.root)
+    for device in ("cuda:99", "warp", "meta"):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used"):
+            runs.trainer(device=device)
+
+
+def test_training_learns(runs):
+    trainer = runs.finished("run", replace(runs.config, method="natural", limit_train=400, epochs=6))
+    assert trainer.log[-1]["loss"] < 0.5 * trainer.log[0]["loss"]
+    assert trainer.log[-1]["train_accuracy"] > 80
