@@ -73,4 +73,4 @@ def ours(backend: str) -> Callable[[Case, dict[str, Tensor]], Run]:
 
 
 COMPETITORS = {"authors": authors_loop, "lean": lean_loop, "compiled": compiled_loop}
-OURS = {name: ours(name) for name in ("cpu", "torch")}
+OURS = {name: ours(name) for name in ("cpu", "triton", "torch")}

@@ -10,6 +10,8 @@ import torch
 from cases import CASES, Case
 from contenders import COMPETITORS, OURS, authors_loop
 
+import yopo_ext
+
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
 def case(request) -> Case:
@@ -21,8 +23,17 @@ def tensors(case):
     return case.tensors("cpu")
 
 
+def skip_if_declined(case: Case, tensors: dict[str, torch.Tensor], contender: str) -> None:
+    if contender == "triton":
+        options = {name: getattr(case, name) for name in ("eps", "alpha", "steps", "stride", "padding", "activation")}
+        explanation = yopo_ext.explain(**tensors, **options, backend="torch")
+        if (reason := explanation.others["triton"]) and "was not asked for" not in reason:
+            pytest.skip(reason)
+
+
 @pytest.mark.parametrize("contender", [*OURS, *COMPETITORS])
 def test_inner_ascent(benchmark, case, tensors, contender):
+    skip_if_declined(case, tensors, contender)
     run = {**OURS, **COMPETITORS}[contender](case, tensors)
     benchmark.group = case.name
     benchmark.extra_info.update(case=case.name, contender=contender, flops=case.flops, bytes=case.bytes)
@@ -34,6 +45,7 @@ def test_inner_ascent(benchmark, case, tensors, contender):
 @pytest.mark.parametrize("contender", [*OURS, "lean", "compiled"])
 def test_everybody_computes_the_same_step(case, tensors, contender):
     """After a flip trajectories part, so one step is compared: all but the signs of the smallest gradients agree."""
+    skip_if_declined(case, tensors, contender)
     one_step = replace(case, steps=1)
     expected = authors_loop(one_step, tensors)()
     eta = {**OURS, **COMPETITORS}[contender](one_step, tensors)()

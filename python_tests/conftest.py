@@ -9,12 +9,13 @@ import cuda_on_host
 import pytest
 import torch
 
-from yopo_ext.backends import cuda_backend
+from yopo_ext.backends import cuda_backend, triton_backend
 from yopo_ext.native import native, why_not_native
 
 #: name of the backend, environment it is run with
 VARIANTS = {
     "torch": {},
+    "triton": {},
     "cpu": {},
     "cpu-avx512": {"YOPO_EXT_CPU_ISA": "avx512"},
     "cpu-avx2": {"YOPO_EXT_CPU_ISA": "avx2"},
@@ -30,6 +31,10 @@ def why_not(variant: str) -> str | None:
         if (reason := cuda_on_host.why_not(variant)) is None:
             cuda_on_host.register()
         return reason
+    if variant == "triton":
+        return triton_backend.why_not_triton() or (
+            None if triton_backend.interpreted() else "interpreted by triton_kernels/test_interpreted.py"
+        )
     if not variant.startswith("cpu"):
         return None
     if (reason := why_not_native()) is not None:

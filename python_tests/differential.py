@@ -10,12 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from yopo_ext import reference
 from yopo_ext.activation import parse_activation
+from yopo_ext.arguments import NOTHING
+from yopo_ext.backends.call import Layer
+from yopo_ext.backends.triton_kernels import geometry
 from yopo_ext.projection import per_channel
 
 
@@ -120,6 +124,21 @@ def make_problem(
         tensor = getattr(problem, name)
         setattr(problem, name, None if tensor is None else tensor.to(device))
     return problem
+
+
+def needs_tiles(problem: Problem, backend: str) -> None:
+    """Skips what lies outside the Triton kernels' envelope, which triton_kernels/test_envelope.py pins down."""
+    if backend == "triton":
+        layer = parse_layer(problem)
+        if (reason := geometry.refusal(problem.x, layer)) is not None:
+            pytest.skip(reason)
+
+
+def parse_layer(problem: Problem) -> Layer:
+    layer = dict(problem.layer)
+    pairs = [list(layer[name]) for name in ("stride", "padding", "dilation")]
+    activation = parse_activation(layer["activation"])
+    return Layer(problem.weight, problem.bias, *pairs, activation, NOTHING)
 
 
 def reference_gradient(problem: Problem) -> Tensor:

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 import torch
-from differential import SHAPES, Shape, gradient_error_bound, make_problem, reference_gradient
+from differential import SHAPES, Shape, gradient_error_bound, make_problem, needs_tiles, reference_gradient
 from torch import nn
 
 import yopo_ext
@@ -21,6 +21,7 @@ LAYOUTS = list(itertools.product((torch.float32, torch.bfloat16, torch.float16),
 
 def assert_step_agrees(problem, backend: str, *, norm: str = "linf", bounds=(0.0, 1.0)) -> None:
     """One step from the same state: exact where the sign of g is certain, few flips where it is not."""
+    needs_tiles(problem, backend)
     options = {**problem.adversary, "steps": 1, "bounds": bounds, "norm": norm}
     eta = yopo_ext.inner_ascent(*problem.tensors, **options, **problem.layer, backend=backend)
     start = reference.inner_ascent(*problem.double(), **{**options, "steps": 0}, **problem.layer)
@@ -109,6 +110,7 @@ def test_hamiltonian_with_every_layout_of_p(backend, p_dtype, channels_last):
 
 
 def assert_hamiltonian_agrees(problem, backend: str) -> None:
+    needs_tiles(problem, backend)
     x, eta, p, weight, *bias = problem.double()
     leaves = [(x + eta).requires_grad_(), weight.requires_grad_(), *(b.requires_grad_() for b in bias)]
     value = reference.hamiltonian(leaves[0], p, *leaves[1:], **problem.layer)

@@ -9,6 +9,7 @@ import torch
 
 import yopo_ext
 from yopo_ext import backends
+from yopo_ext.backends.triton_backend import why_not_triton
 from yopo_ext.native import native, why_not_native
 
 
@@ -33,6 +34,14 @@ def _why_not(name: str, device: str) -> str | None:
     return None
 
 
+def _triton() -> str:
+    if (reason := why_not_triton()) is not None:
+        return f"none, {reason}"
+    import triton
+
+    return triton.__version__
+
+
 def describe() -> str:
     """Versions, the native module and its instruction sets, and each backend with the reason why it cannot run."""
     lines = [f"yopo_ext {yopo_ext.__version__}, torch {torch.__version__}, Python {platform.python_version()}"]
@@ -43,6 +52,7 @@ def describe() -> str:
         lines.append(f"instruction sets, best first: {', '.join(native().cpu_isas())}")
     else:
         lines.append(f"native module: none, {reason}")
+    lines.append(f"triton: {_triton()}")
     kinds = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for name in backends.names():
         reasons = {kind: _why_not(name, kind) for kind in kinds}

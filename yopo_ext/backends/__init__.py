@@ -16,7 +16,7 @@ from torch import Tensor
 from yopo_ext.backends.call import Call, HamiltonianCall, InnerAscentCall
 
 #: By preference: the first that can run a call gets it.
-ORDER = ("cuda", "cpu", "torch")
+ORDER = ("cuda", "triton", "cpu", "torch")
 
 
 class Backend(Protocol):
