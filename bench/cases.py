@@ -47,6 +47,8 @@ class Case:
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(self.batch, self.channels, self.size, self.size, generator=generator)
         eta = (torch.rand(x.shape, generator=generator) * 2 - 1) * self.eps
+        # Inside the box from the start: where it is not, the published loop's clamp passes no gradient.
+        eta = torch.clamp(x + eta, 0, 1) - x
         p = torch.randn(self.batch, self.out_channels, self.out_size, self.out_size, generator=generator)
         p = (p / p.numel()).to(self.p_dtype)
         if self.channels_last:
