@@ -4,7 +4,11 @@
     python bench/tune_triton.py tuned.json [row ...]        rows of the table, as "linear high"; all by default
     YOPO_EXT_TRITON_CONFIGURATIONS=tuned.json yopo train ...
 
-What proves faster belongs into yopo_ext/backends/triton_kernels/configurations.py.
+    python bench/tune_triton.py --dry-run [--capability 90] [--limit 5] [row ...]
+
+The dry run needs no GPU: it prints which tiles the cases of cases.py get on an architecture, and compiles the tilings
+that would be tried there, to tell how many fit and do not spill. What proves faster on a GPU belongs into
+yopo_ext/backends/triton_kernels/configurations.py.
 """
 
 from __future__ import annotations
@@ -12,98 +16,113 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 import triton
-from cases import CASES, Case
+from cases import CASES
+from triton.runtime.errors import OutOfResources, PTXASError
+from triton_machine_code import MachineCode, machine_code
+from triton_tilings import Tilings, read
 
-from yopo_ext import ops
-from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall
-from yopo_ext.backends.triton_kernels import configurations, plan
+from yopo_ext.backends.triton_kernels import configurations, geometry, plan
 from yopo_ext.backends.triton_kernels.configurations import Configuration
 from yopo_ext.backends.triton_kernels.launch import Launch, run
 
-BY_NAME = {case.name: case for case in CASES}
-ROW_CASES = {
-    "linear": BY_NAME["cifar-linear"],
-    "nonlinear": BY_NAME["cifar-relu"],
-    "smooth": replace(BY_NAME["cifar-relu"], activation="gelu"),
-    "weights": BY_NAME["cifar-relu"],
-}
-
-
-def candidates(precision: str, processors: int) -> Iterator[Configuration]:
-    blocks = (16, 32, 64) if precision == "high" else (16, 32)
-    for pixels, k_block, warps, stages, waves in itertools.product(
-        (64, 128, 256), blocks, (4, 8), (1, 2, 3, 4), (1, 2, 4)
-    ):
-        yield Configuration(pixels, k_block, warps, stages, waves * processors)
-
-
-def read(case: Case, precision: str, device: str) -> InnerAscentCall:
-    t = case.tensors(device)
-    return ops._read_inner_ascent(
-        t["x"], t["eta"], t["p"], t["weight"], t["bias"], case.eps, case.alpha, case.steps, case.stride,
-        case.padding, 1, case.activation, None, None, (0.0, 1.0), "linf", "sign", precision,
-    )  # fmt: skip
-
-
-def planner(kernel: str, call: InnerAscentCall, capability: int) -> Callable[[], list[Launch]]:
-    if kernel != "weights":
-        out = torch.empty_like(call.eta)
-        return lambda: plan.inner_ascent(call, out, capability)
-    problem = HamiltonianCall(call.x, call.p, call.layer, call.precision)
-    weight, bias = (torch.empty_like(t) for t in (call.layer.weight, call.layer.bias))
-    return lambda: plan.weight_gradients(problem, weight, bias, capability)
+#: Multiprocessors of the GPU that stands for an architecture in the dry run: A100, A40, H100, B200.
+PROCESSORS = {80: 108, 86: 84, 90: 132, 100: 148}
 
 
 def milliseconds(launches: list[Launch], device: torch.device) -> float | None:
     """Median with a cold L2 cache; None for tiles that this GPU has no room for."""
     try:
         return triton.testing.do_bench(lambda: run(launches, device), warmup=10, rep=50, return_mode="median")
-    except triton.runtime.errors.OutOfResources:
+    except (OutOfResources, PTXASError):
         return None
 
 
 def tune(row: str, capability: int, device: torch.device) -> Configuration:
-    kernel, precision = row.split()
-    call = read(ROW_CASES[kernel], precision, str(device))
-    make = planner(kernel, call, capability)
-    rows = configurations.TABLE[row]
-    current = configurations.configuration(kernel, precision, capability)
-    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    tilings = Tilings(row, capability, str(device))
     timings: dict[Configuration, float] = {}
-    for candidate in dict.fromkeys((current, *candidates(precision, processors))):
-        rows[capability] = candidate
-        if (time := milliseconds(make(), device)) is not None:
-            timings[candidate] = time
+    for tiles, launches in tilings.different(torch.cuda.get_device_properties(device).multi_processor_count):
+        if (time := milliseconds(launches, device)) is not None:
+            timings[tiles] = time
+    if not timings:
+        raise SystemExit(f"{row}: no tiles fit this GPU")
     best = min(timings, key=timings.__getitem__)
-    rows[capability] = best
-    print(
-        f"{row}: {timings[current] * 1e3:.1f} us as it is {tuple(current)}, "
-        f"{timings[best] * 1e3:.1f} us with {tuple(best)}"
-    )
+    before = timings.get(tilings.current)
+    present = "does not fit" if before is None else f"{before * 1e3:.1f} us"
+    print(f"{row}: {present} as it is {tuple(tilings.current)}, {timings[best] * 1e3:.1f} us with {tuple(best)}")
     return best
 
 
+def choice(capability: int) -> list[str]:
+    """A line for each case: the launches it comes to, or why it is declined."""
+    lines = []
+    for case, precision in itertools.product(CASES, ("high", "highest")):
+        call = read(case, precision, "meta")
+        if (reason := geometry.refusal(call.x, call.layer)) is not None:
+            lines.append(f"{case.name}, {precision}: declined, {reason}")
+            continue
+        for launch in plan.inner_ascent(call, torch.empty_like(call.eta), capability):
+            g = launch.arguments["G"]
+            lines.append(
+                f"{case.name}, {precision}: {launch.kernel.__name__}, {launch.grid[0]} programs of {launch.warps} "
+                f"warps, chunks of {g.chunk_rows} rows, {g.k_block} of {g.out_channels} channels, "
+                f"{launch.stages} stages"
+            )
+    return lines
+
+
+def dry_run(row: str, capability: int, limit: int | None) -> list[MachineCode]:
+    """Compiles what would be timed, the present tiling first; prints what came of it."""
+    tilings = Tilings(row, capability, "meta")
+    different = tilings.different(PROCESSORS[max(known for known in PROCESSORS if known <= capability)])
+    # How many programs there are is no matter of the machine code.
+    codes: dict[tuple, MachineCode] = {}
+    for _, (launch, *_) in different:
+        key = (launch.arguments["G"], launch.warps, launch.stages)
+        if key not in codes and (limit is None or len(codes) < limit):
+            codes[key] = machine_code(launch, capability)
+    present, fitting = next(iter(codes.values())), [code for code in codes.values() if code.fits]
+    print(
+        f"{row}, sm_{capability}: {len(codes)} tilings compiled, {len(fitting)} fit, "
+        f"{sum(not code.spilled for code in fitting)} of them without spills; present {tuple(tilings.current)}: "
+        f"{present.registers} registers, {present.shared} bytes of shared memory, {present.spills} spills",
+        flush=True,
+    )
+    return list(codes.values())
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join(configurations.TABLE)}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(configurations.TABLE)}")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--capability", type=int, choices=PROCESSORS, default=90, help="of the dry run")
+    parser.add_argument("--limit", type=int, help="compile so many tilings of a row, in the dry run")
     arguments = parser.parse_args()
+    rows = arguments.rows
+    if arguments.dry_run and arguments.file:  # it writes none, so the first name is a row too
+        rows = [str(arguments.file), *rows]
+    if unknown := set(rows) - set(configurations.TABLE):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(configurations.TABLE)}")
+    if arguments.dry_run:
+        print("\n".join(choice(arguments.capability)), flush=True)
+        for row in rows or configurations.TABLE:
+            dry_run(row, arguments.capability, arguments.limit)
+        return
+    if not arguments.file:
+        parser.error("a file to write is needed")
     if not torch.cuda.is_available():
-        raise SystemExit("tuning needs a GPU")
+        raise SystemExit("tuning needs a GPU; --dry-run does not")
     device = torch.device("cuda", torch.cuda.current_device())
     major, minor = torch.cuda.get_device_capability(device)
     capability = 10 * major + minor
-    tuned = {
-        row: {str(capability): tune(row, capability, device)._asdict()}
-        for row in arguments.rows or configurations.TABLE
-    }
-    arguments.file.write_text(json.dumps(tuned, indent=2) + "\n")
+    tuned = {}
+    for row in rows or configurations.TABLE:
+        tuned[row] = {str(capability): tune(row, capability, device)._asdict()}
+        arguments.file.write_text(json.dumps(tuned, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -98,9 +98,9 @@ def test_tuned_tiles_replace_the_tables(monkeypatch, tmp_path):
     file = tmp_path / "tuned.json"
     file.write_text('{"linear high": {"90": {"pixels": 32, "k_block": 16, "warps": 2, "stages": 1, "programs": 7}}}')
     monkeypatch.setenv("YOPO_EXT_TRITON_CONFIGURATIONS", str(file))
-    configurations._table.cache_clear()
+    configurations.table.cache_clear()
     try:
         assert configurations.configuration("linear", "high", 90).programs == 7
         assert configurations.configuration("linear", "high", 80) == configurations.TABLE["linear high"][80]
     finally:
-        configurations._table.cache_clear()
+        configurations.table.cache_clear()

@@ -1,30 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Compiles the kernels of many calls for one architecture, without a GPU, and prints what is in the machine code.
 
-    python variants.py 90
+    PYTHONPATH=bench python variants.py 90
 
 One JSON object a line. A process of its own, because TRITON_INTERPRET must not be set when triton is imported.
 """
 
 import json
-import re
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import torch
-import triton
+from triton_machine_code import machine_code
 
 from yopo_ext import ops
 from yopo_ext.arguments import ChannelValues
 from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall
 from yopo_ext.backends.triton_kernels import plan
-from yopo_ext.backends.triton_kernels.launch import Launch, compile_ahead
-
-TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-TENSOR_CORES = r"\b(HMMA|HGMMA|WGMMA|UTC\w*MMA)"
-WIDE_LOADS = r"\b(LDG|LDGSTS)\.E\S*\.128"
+from yopo_ext.backends.triton_kernels.launch import Launch
 
 
 def call(
@@ -90,32 +82,6 @@ def launches(options: dict, capability: int, derivatives: bool) -> list[Launch]:
     ]
 
 
-def tool(name: str, *arguments: str, cubin: bytes) -> str:
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        return subprocess.run([TOOLS / name, *arguments, file.name], capture_output=True, text=True, check=True).stdout
-
-
-def facts(variant: str, launch: Launch, capability: int) -> dict:
-    compiled = compile_ahead(launch, capability)
-    cubin = compiled.asm["cubin"]
-    usage = tool("cuobjdump", "--dump-resource-usage", cubin=cubin)
-    code = tool("nvdisasm", "-c", "-ndf", cubin=cubin)  # without the dataflow analysis, which takes longest
-    return {
-        "variant": variant,
-        "kernel": launch.kernel.__name__,
-        "capability": capability,
-        "registers": int(re.search(r"REG:(\d+)", usage)[1]),
-        "stack": int(re.search(r"STACK:(\d+)", usage)[1]),
-        "shared": compiled.metadata.shared,
-        "spills": len(re.findall(r"\b(STL|LDL)\b", code)),
-        "tensor_cores": len(re.findall(TENSOR_CORES, code)),
-        "wide_loads": len(re.findall(WIDE_LOADS, code)),
-        "fma": len(re.findall(r"\bFFMA", code)),
-    }
-
-
 def main(capability: int) -> None:
     seen = set()
     for derivatives, group in ((False, ASCENTS), (True, GRADIENTS)):
@@ -132,7 +98,7 @@ def main(capability: int) -> None:
                 )
                 if constants not in seen:
                     seen.add(constants)
-                    print(json.dumps(facts(variant, launch, capability)), flush=True)
+                    print(json.dumps({"variant": variant, **machine_code(launch, capability)._asdict()}), flush=True)
 
 
 if __name__ == "__main__":

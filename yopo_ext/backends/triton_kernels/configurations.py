@@ -62,12 +62,13 @@ ONE_LAUNCH_PIXELS = 64 * 64
 
 def configuration(kernel: str, precision: str, capability: int) -> Configuration:
     """The tiles of a row of TABLE on a compute capability (90 for 9.0), or for INTERPRETER."""
-    rows = _table()[f"{kernel} {precision}"]
+    rows = table()[f"{kernel} {precision}"]
     return rows[max((row for row in rows if row <= capability), default=min(rows))]
 
 
 @cache
-def _table() -> dict[str, dict[int, Configuration]]:
+def table() -> dict[str, dict[int, Configuration]]:
+    """TABLE, with the entries of the file where one is named."""
     path = os.environ.get("YOPO_EXT_TRITON_CONFIGURATIONS")
     if not path:
         return TABLE
