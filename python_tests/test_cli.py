@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from yopo_ext.cli import build_parser, main, number
+from yopo_ext.cli import build_parser, main
+from yopo_ext.cli.numbers import number
 from yopo_ext.training import TrainConfig
 
 COMMAND = [sys.executable, "-m", "yopo_ext"]
@@ -63,9 +64,9 @@ def test_when_a_natural_run_is_made(monkeypatch, capsys, arguments, natural):
 
 
 def test_every_option_is_a_setting():
-    from yopo_ext.cli import _OVERRIDES
+    from yopo_ext.cli.train import OVERRIDES
 
-    assert {name.replace("-", "_") for name, _, _ in _OVERRIDES} <= set(TrainConfig().to_dict())
+    assert {name.replace("-", "_") for name, _, _ in OVERRIDES} <= set(TrainConfig().to_dict())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from image_files import write_idx_set
 from yopo_ext.data import load_dataset
 from yopo_ext.training import CheckpointError, Interrupted, StopRequest, TrainConfig, evaluate_run, job, run_job
 from yopo_ext.training.interrupt import stop_on_signals
-from yopo_ext.training.job import prepare_data
+from yopo_ext.training.prepare_data import prepare_data
 
 FILES = {"config.json", "metrics.jsonl", "checkpoint.pt", "summary.json", "accuracy-time.png"}
 ATTACK = {"steps": 2, "restarts": 1, "losses": ["ce"], "eps": None, "alpha": None, "seed": 0}

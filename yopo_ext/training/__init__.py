@@ -3,8 +3,9 @@
 
 from .checkpoint import CheckpointError, load_checkpoint
 from .config import TrainConfig
+from .evaluate_run import evaluate_run
 from .interrupt import Interrupted, StopRequest
-from .job import evaluate_run, run_job
+from .job import run_job
 from .presets import PRESETS, make_config
 from .trainer import Trainer, TrainingError
 

@@ -10,26 +10,14 @@ from typing import Any
 
 import torch
 
-from ..data import Dataset, load_dataset, split_held_out
 from ..evaluation import Report, evaluate, format_table, plot_accuracy_time
-from .checkpoint import NAME, load_checkpoint
+from .checkpoint import NAME
 from .config import TrainConfig
-from .device import open_device
 from .files import write_atomically, write_text_atomically
 from .interrupt import stop_on_signals
 from .methods import method_label
-from .trainer import Trainer, make_model
-
-
-def prepare_data(config: TrainConfig) -> Dataset:
-    """The images to train on and those to measure on, held-out training images if the configuration says so."""
-    data = load_dataset(config.dataset, config.data_dir)
-    train, test = data.train, data.test
-    if config.held_out:
-        train, test = split_held_out(train, config.held_out)
-    train = train if config.limit_train is None else train.take(config.limit_train)
-    test = test if config.limit_eval is None else test.take(config.limit_eval)
-    return Dataset(data.name, train, test)
+from .prepare_data import prepare_data
+from .trainer import Trainer
 
 
 def run_job(
@@ -95,27 +83,3 @@ def _conclude(
         images = next(iter(reports.values())).images
         print(f"{images} images not trained on, {config.norm}, eps {config.eps:.4g}\n\nrun folder: {folder}")
     return summary
-
-
-def evaluate_run(
-    path: Path, *, data_dir: str | None, device: str, steps: int, restarts: int, losses: list[str],
-    eps: float | None, alpha: float | None, limit: int | None, seed: int,
-) -> Report:  # fmt: skip
-    """Clean and PGD accuracy of a run's network (a checkpoint or a run folder) on the run's own held-out images.
-
-    Raises:
-        ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
-    """
-    state = load_checkpoint(path, device="cpu")
-    config: TrainConfig = state["config"]
-    place = open_device(device)
-    config = replace(
-        config, data_dir=data_dir or config.data_dir, limit_eval=config.limit_eval if limit is None else limit
-    )
-    data = prepare_data(config)
-    model = make_model(config, data)
-    model.load_state_dict(state["model"])
-    return evaluate(
-        model.to(place), data.test.to(place), eps=config.eps if eps is None else eps, alpha=alpha, steps=steps,
-        restarts=restarts, losses=losses, norm=config.norm, seed=seed,
-    )  # fmt: skip
