@@ -62,6 +62,8 @@ class YOPO:
         TypeError, ValueError: naming the argument.
     """
 
+    replays = 1
+
     def __init__(
         self,
         model: nn.Module,
