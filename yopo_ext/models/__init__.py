@@ -9,6 +9,7 @@ from .preact_resnet import PreActResNet18
 from .registry import MODELS, build_model
 from .resnet import ResNet18, ResNet50
 from .small_cnn import SmallCNN
+from .weights import WeightsError, load_weights
 from .wide_resnet import WideResNet
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "ResNet18",
     "ResNet50",
     "SmallCNN",
+    "WeightsError",
     "WideResNet",
     "build_model",
+    "load_weights",
     "make_activation",
 ]
