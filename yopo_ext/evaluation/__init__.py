@@ -10,6 +10,7 @@ from .losses import ATTACK_LOSSES, ce_loss, dlr_loss, margin_loss, targeted_dlr_
 from .outcome import Outcome, correct_images, run_attack
 from .plots import CurvePoint, plot_accuracy_time, plot_examples, plot_sweep, plot_transfer
 from .report import Report, evaluate, measure
+from .staleness import Staleness, plot_staleness, staleness
 from .sweeps import SWEEPS, Sweep, check_sweep, sweep
 from .tables import format_table
 from .targets import TARGETS
@@ -26,6 +27,7 @@ __all__ = [
     "NormalisationWarning",
     "Outcome",
     "Report",
+    "Staleness",
     "Sweep",
     "TransferMatrix",
     "accuracy",
@@ -48,10 +50,12 @@ __all__ = [
     "pgd_attacks",
     "plot_accuracy_time",
     "plot_examples",
+    "plot_staleness",
     "plot_sweep",
     "plot_transfer",
     "robust_accuracy",
     "run_attack",
+    "staleness",
     "sweep",
     "targeted_dlr_loss",
     "transfer_matrix",
