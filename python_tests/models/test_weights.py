@@ -25,7 +25,11 @@ def assert_loads(path, content, **options):
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_published_forms(tmp_path, wrapper, prefix):
     state = {f"{prefix}{name}": value for name, value in other_weights().items()}
-    content = state if wrapper is None else {"epoch": 3, "best": 0.4, wrapper: state, "optimizer": {"lr": 1.0}}
+    content = (
+        state
+        if wrapper is None
+        else {"epoch": 3, "best": 0.4, wrapper: state, "optimizer": {"lr": 1.0}, "rng": torch.zeros(9)}
+    )
     assert_loads(tmp_path / "w.pt", content)
 
 

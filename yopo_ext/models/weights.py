@@ -69,10 +69,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def _unwrap(content: Any) -> dict[str, Tensor] | None:
     if not isinstance(content, Mapping):
         return None
+    wrapped = next((state for name in _WRAPPERS if (state := _unwrap(content.get(name)))), None)
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    if tensors:
-        return tensors
-    return next((state for name in _WRAPPERS if (state := _unwrap(content.get(name)))), None)
+    return wrapped or tensors or None
 
 
 def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
