@@ -116,6 +116,8 @@ def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size()), device
+        processes = Processes(dist.get_rank(), dist.get_world_size())
+        yield processes, device
+        processes.wait()  # none takes the exchange down while another still uses it
     finally:
         dist.destroy_process_group()
