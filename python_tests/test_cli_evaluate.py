@@ -132,6 +132,14 @@ def test_a_doubt_is_one_line_on_stderr(evaluate, tmp_path):
     assert err.count("\n") == 1
 
 
+def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("yopo_ext.training.run_evaluation", interrupted)
+    assert evaluate(folder) == (130, "", "yopo: interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

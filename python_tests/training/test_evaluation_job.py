@@ -167,6 +167,35 @@ def test_everything_at_once_is_each_alone(folder, subject, tmp_path):
     assert all((plan.plots / name).read_bytes()[:4] == b"\x89PNG" for name in pictures)
 
 
+@pytest.mark.parametrize("batch_size", [16, 60])
+def test_the_bar_ends_where_the_work_does(folder, subject, monkeypatch, batch_size):
+    bars = []
+
+    class Bar:
+        def __init__(self, title, steps, done, *, show):
+            self.steps, self.done, self.closed = steps, done, False
+            bars.append(self)
+
+        def step(self):
+            self.done += 1
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr("yopo_ext.training.evaluation_job.Progress", Bar)
+    networks = open_networks([folder / "epochs"], subject.images, "digits")
+    plans = [
+        EvaluationPlan((fgsm(0.1), PGD), {"eps": [0, 0, 0.1], "steps": [1, 2]}, PGD),
+        EvaluationPlan(transfer=PGD),
+        EvaluationPlan(),
+    ]
+    for plan in plans:
+        run_evaluation(subject, plan, networks=networks, batch_size=batch_size)
+    batches = -(-60 // batch_size)
+    assert [bar.done for bar in bars] == [bar.steps for bar in bars] == [batches * rounds for rounds in (10, 1, 1)]
+    assert all(bar.closed for bar in bars)
+
+
 def test_a_transfer_matrix_alone(folder, subject):
     networks = open_networks([folder / "epochs"], subject.images, "digits")
     found = run_evaluation(subject, EvaluationPlan(transfer=PGD), networks=networks)

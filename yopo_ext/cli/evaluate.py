@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -81,9 +82,12 @@ def run(options: argparse.Namespace) -> int:
     plan = _plan(options, subject)
     with _warnings_in_one_line():
         try:
-            found = run_evaluation(subject, plan, networks=networks, batch_size=options.batch_size)
+            found = run_evaluation(subject, plan, networks=networks, batch_size=options.batch_size, show=True)
         except ImportError as error:
             raise ValueError(str(error)) from error
+        except KeyboardInterrupt:
+            print("yopo: interrupted", file=sys.stderr)
+            return 128 + signal.SIGINT
     print(found.to_json() if options.json else found.to_table())
     return 0
 

@@ -28,6 +28,7 @@ from ..evaluation import (
     transfer_matrix,
 )
 from .files import write_atomically
+from .progress import Progress
 from .subjects import Subject
 
 
@@ -72,11 +73,16 @@ class Evaluation:
 
 
 def run_evaluation(
-    subject: Subject, plan: EvaluationPlan, *, networks: Mapping[str, nn.Module] | None = None, batch_size: int = 512
+    subject: Subject,
+    plan: EvaluationPlan,
+    *,
+    networks: Mapping[str, nn.Module] | None = None,
+    batch_size: int = 512,
+    show: bool = False,
 ) -> Evaluation:
     """Carries out the plan; ``networks`` are those of the transfer matrix, on the subject's device.
 
-    Everything wrong with the plan is raised before any work.
+    Everything wrong with the plan is raised before any work. ``show`` puts a bar on a terminal.
 
     Raises:
         ValueError: also where nothing is to be drawn; ImportError: AutoAttack without its package.
@@ -86,24 +92,37 @@ def run_evaluation(
     _check(subject, plan, networks)
     if plan.plots is not None:
         plan.plots.mkdir(parents=True, exist_ok=True)
+    bar = Progress("measuring", _batches(subject, plan, batch_size), 0, show=show)
+    options = {"batch_size": batch_size, "on_batch": bar.step}
     model, images = subject.model, subject.images
-    wants_report = bool(plan.attacks or plan.sweeps) or plan.transfer is None
-    report = (
-        measure(model, images, plan.attacks, batch_size=batch_size, check_normalisation=not subject.own)
-        if wants_report
-        else None
-    )
-    sweeps = tuple(
-        sweep(model, images, plan.swept(over), over, values, batch_size=batch_size)
-        for over, values in (plan.sweeps or {}).items()
-    )
-    matrix = None
-    if plan.transfer is not None:
-        matrix = transfer_matrix(networks, images, plan.transfer, batch_size=batch_size)
+    report = matrix = None
+    try:
+        if _wants_report(plan):
+            report = measure(model, images, plan.attacks, check_normalisation=not subject.own, **options)
+        sweeps = tuple(
+            sweep(model, images, plan.swept(over), over, values, **options)
+            for over, values in (plan.sweeps or {}).items()
+        )
+        if plan.transfer is not None:
+            matrix = transfer_matrix(networks, images, plan.transfer, **options)
+    finally:
+        bar.close()
     found = Evaluation(report, sweeps, matrix)
     if plan.plots is not None:
         _draw(subject, plan, found, plan.plots)
     return found
+
+
+def _wants_report(plan: EvaluationPlan) -> bool:
+    return bool(plan.attacks or plan.sweeps) or plan.transfer is None
+
+
+def _batches(subject: Subject, plan: EvaluationPlan, batch_size: int) -> int:
+    """How often a batch of images will be dealt with (AutoAttack counts its own)."""
+    attacks = sum(isinstance(attack, Attack) for attack in plan.attacks)
+    rounds = (1 + attacks) * _wants_report(plan) + (plan.transfer is not None)
+    rounds += sum(len(plan.swept(over)) * len(set(values)) for over, values in (plan.sweeps or {}).items())
+    return rounds * -(-len(subject.images) // batch_size)
 
 
 def _check(subject: Subject, plan: EvaluationPlan, networks: Mapping[str, nn.Module]) -> None:
