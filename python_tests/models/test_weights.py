@@ -110,7 +110,7 @@ def test_files_that_hold_no_weights(tmp_path, capsys):
     path.write_bytes(b"no weights at all")
     with pytest.raises(WeightsError, match="not readable as weights"):
         load_weights(MnistCNN(), path)
-    for save in (torch.save, lambda content, file: file.write_bytes(pickle.dumps(content))):
+    for save in (torch.save, lambda content, file: file.write_bytes(pickle.dumps(content, protocol=2))):
         save({"state_dict": other_weights(), "evil": Evil()}, path)
         with pytest.raises(WeightsError, match="not readable as weights") as caught:
             load_weights(MnistCNN(), path)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ..data import ImageSet, to_float
-from ..models import Normalize
 from .attack import Attack
 from .batches import batches
 from .mode import frozen_eval
@@ -39,9 +38,9 @@ def normalisation_doubt(model: nn.Module, images: ImageSet, *, batch_size: int =
     The criterion: on the first `SAMPLE` images it is right at least `POINTS` percentage points more often when each
     channel is shifted and scaled to mean 0 and standard deviation 1, and the difference is more than
     `STANDARD_DEVIATIONS` of its own (of b images right only then and c right only as they are, b − c > 3 √(b + c)). A
-    network that holds a `Normalize` is not doubted.
+    network that holds a module with ``mean`` and ``std`` is not doubted: it normalises.
     """
-    if len(images) == 0 or any(isinstance(module, Normalize) for module in model.modules()):
+    if len(images) == 0 or any(hasattr(module, "mean") and hasattr(module, "std") for module in model.modules()):
         return None
     sample = images.take(SAMPLE)
     std, mean = torch.std_mean(to_float(sample.images), dim=(0, 2, 3), keepdim=True)
