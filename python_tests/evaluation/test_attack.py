@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 
+import itertools
 import math
 
 import pytest
@@ -187,3 +188,34 @@ def test_known_clean_predictions_are_not_made_again(model, images):
     correct[:10] = False
     found = run_attack(model, images, Attack(0.0, steps=1), correct=correct)
     assert torch.equal(found.survived, correct)
+
+
+@pytest.mark.parametrize("targets", [None, "next", "random", "all"])
+def test_more_restarts_never_save_an_image_and_never_lose_a_target(model, images, targets):
+    found = [
+        run_attack(model, images, Attack(0.12, 1, 0.06, restarts=restarts, targets=targets)) for restarts in (1, 2, 4)
+    ]
+    for fewer, more in itertools.pairwise(found):
+        assert not (more.survived & ~fewer.survived).any()
+        assert targets is None or not (fewer.reached & ~more.reached).any()
+    assert found[-1].survived.sum() < found[0].survived.sum()
+
+
+class Thirds(nn.Module):
+    """The class is the third of [0, 1] that the pixel lies in."""
+
+    def forward(self, x):
+        return -(x.flatten(1) - torch.tensor([1 / 6, 1 / 2, 5 / 6])).abs()
+
+
+def test_an_image_is_attacked_until_it_is_led_to_its_target_and_stays_broken(monkeypatch):
+    images = ImageSet(torch.full((3, 1, 1, 1), 26, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64), 3)
+    # Target 1. The first start leads to the classes 2, 1, 0; the second, of those not led to 1, to 0 and 1.
+    moves = iter([[0.8, 0.4, 0.0], [0.0, 0.4]])
+    monkeypatch.setattr(
+        "yopo_ext.evaluation.outcome.craft", lambda *args, **options: torch.tensor(next(moves)).reshape(-1, 1, 1, 1)
+    )
+    found = run_attack(Thirds(), images, Attack(0.9, restarts=2, targets="next"))
+    assert found.survived.tolist() == [False, False, False]
+    assert found.reached.tolist() == [False, True, True]
+    assert next(moves, None) is None

@@ -63,6 +63,20 @@ def test_a_difference_by_chance_is_not_doubted(pair):
     assert normalisation_doubt(model, flat) is None
 
 
+@pytest.mark.parametrize(("count", "doubted"), [(15, False), (25, True)])
+def test_less_than_five_points_are_not_doubted(count, doubted):
+    """Of 400 images so many are right only when normalised: beyond chance either way."""
+    labels = torch.arange(400) % 2
+    level = torch.where(labels == 1, 0.9, 0.1)
+    level[:count], labels[:count] = 0.55, 0
+    images = ImageSet((level * 255).to(torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous(), labels, 2)
+    threshold = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        threshold[1].weight.copy_(torch.tensor([[-0.25], [0.25]]).expand(2, 4))
+        threshold[1].bias.copy_(torch.tensor([0.5, -0.5]))
+    assert (normalisation_doubt(threshold, images) is not None) == doubted
+
+
 def test_images_outside_the_bounds(pair):
     model, images = pair
     with pytest.raises(ValueError, match=r"bounds: got \(0.0, 0.5\), expected to hold the images, which run from 0.5"):

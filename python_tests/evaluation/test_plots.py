@@ -37,6 +37,12 @@ def share(picture, colour):
     return (np.abs(picture[..., :3] * 255 - np.array(colour)) <= 2).all(-1).mean()
 
 
+def centre(picture, colour):
+    """Mean row and column of a colour."""
+    rows, columns = (np.abs(picture[..., :3] * 255 - np.array(colour)) <= 2).all(-1).nonzero()
+    return rows.mean(), columns.mean()
+
+
 def test_a_sweep_has_a_line_for_each_curve():
     one = Sweep("steps", (1.0, 5.0, 50.0), 90.0, {"PGD, ce": (80.0, 40.0, 30.0)}, 100)
     two = Sweep("steps", one.values, 90.0, {**one.curves, "PGD, dlr": (70.0, 60.0, 20.0)}, 100)
@@ -61,6 +67,12 @@ def test_a_heat_map_shows_the_matrix():
     picture = drawn(plot_transfer, half)
     assert share(picture, low) > 0.1
     assert share(picture, high) == pytest.approx(share(picture, low), rel=0.2)
+    # Row 0, column 1: the upper right.
+    corner = TransferMatrix(names, (100.0, 100.0), ((0.0, 100.0), (0.0, 0.0)), Attack(0.1), 10)
+    picture = drawn(plot_transfer, corner)
+    (up, right), (middle_row, middle_column) = (centre(picture, colour) for colour in (high, low))
+    assert up < middle_row
+    assert right > middle_column
     many = TransferMatrix(tuple(map(str, range(40))), (1.0,) * 40, ((50.0,) * 40,) * 40, Attack(0.1), 10)
     assert drawn(plot_transfer, many).shape[0] > 2000
 
