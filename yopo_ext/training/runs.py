@@ -125,6 +125,7 @@ def _measure(trainer: Trainer, model: torch.nn.Module, on_batch: OnBatch) -> Rep
     part = images.select(torch.arange(start, stop, device=images.images.device))
     report = evaluate(
         model, part, eps=config.eps, alpha=config.eval_alpha, steps=config.eval_steps, norm=config.norm,
+        check_normalisation=False,  # it gets what it was trained on
         on_batch=on_batch,
     )  # fmt: skip
     return _joint(report, processes, trainer.device)
