@@ -62,6 +62,12 @@ class DigitsCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 8, 8) float images in [0, 1] to (B, num_classes) logits."""
-        if self.normalize is not None:
-            x = self.normalize(x)
-        return self.classifier(self.features(x).flatten(1))
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        for module in list(self.features)[2:]:
+            x = module(x)
+        return self.classifier(x.flatten(1))

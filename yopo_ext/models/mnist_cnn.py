@@ -57,8 +57,12 @@ class MnistCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 28, 28) float images in [0, 1] to (B, num_classes) logits."""
-        if self.normalize is not None:
-            x = self.normalize(x)
-        for name in self._names:
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        for name in self._names[2:]:
             x = self.get_submodule(name)(x)
         return x

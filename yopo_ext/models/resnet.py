@@ -109,6 +109,10 @@ class ResNet(nn.Module):
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
         for part in self.first_layer:
             x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
         x = self.relu1(self.bn1(x))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))

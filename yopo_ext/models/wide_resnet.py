@@ -108,5 +108,9 @@ class WideResNet(nn.Module):
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
         for part in self.first_layer:
             x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
         x = self.relu(self.bn1(self.block3(self.block2(self.block1(x)))))
         return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))

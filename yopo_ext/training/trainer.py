@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,6 +22,7 @@ from .averaging import averaged
 from .best import Best
 from .breakdown import breakdown_table
 from .checkpoint import BEST, LAST, CheckpointError, check_same_run, epoch_file, load_checkpoint, save_checkpoint
+from .compiled import CompiledTail
 from .config import TrainConfig
 from .delay import Delay
 from .device import open_device
@@ -87,6 +89,7 @@ class Trainer:
         self.natural = Natural(self.model)
         self.optimizer = make_optimizer(config, self.model)
         self.train_on = MiniBatch(config, self.model, self.optimizer, self.average, self.processes, self.device)
+        self.tail = CompiledTail(self.model) if config.compile else None
         self.delay, self.best = Delay(config), Best(config.patience)
         self.log: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -135,14 +138,15 @@ class Trainer:
         started = perf_counter()
         batches = iter(self.loader)
         try:
-            while (batch := self._next(batches, adversary)) is not None:
-                self._step(adversary, *batch)
-                bar.step()
-                if self.loader.position % self.config.log_every == 0:
-                    self._look_in(bar)
-                # The epoch's end is no place to stop at: the loader has not turned the page yet.
-                if self.loader.position < len(self.loader):
-                    self._stop_if_asked(stop)
+            with nullcontext() if self.tail is None else self.tail.in_use():
+                while (batch := self._next(batches, adversary)) is not None:
+                    self._step(adversary, *batch)
+                    bar.step()
+                    if self.loader.position % self.config.log_every == 0:
+                        self._look_in(bar)
+                    # The epoch's end is no place to stop at: the loader has not turned the page yet.
+                    if self.loader.position < len(self.loader):
+                        self._stop_if_asked(stop)
         finally:
             bar.close()
             self._account(adversary, perf_counter() - started)
