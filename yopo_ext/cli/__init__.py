@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import evaluate, info, train
+from . import compare, evaluate, info, train
 
-COMMANDS = (train, evaluate, info)
+COMMANDS = (train, compare, evaluate, info)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,39 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-from .numbers import number
-
-# option, type, help: each overrides the configuration's field of the same name.
-OVERRIDES: tuple[tuple[str, type | object, str], ...] = (
-    ("dataset", str, "digits (default, nothing to download), mnist, fashion-mnist or cifar10"),
-    ("data-dir", str, "folder with the data set's files"),
-    ("model", str, "digits-cnn, smallcnn, preactresnet18 or wrn-34-10"),
-    ("method", str, "yopo (default), pgd or natural"),
-    ("m", int, "full passes a mini-batch"),
-    ("n", int, "inner steps after each pass"),
-    ("pgd-steps", int, "steps of the pgd method"),
-    ("eps", number, "radius, in units of images in [0, 1]; fractions like 8/255 are read"),
-    ("alpha", number, "step size"),
-    ("norm", str, "linf (default) or l2"),
-    ("reduction", str, "of the m passes' gradients: mean (default) or sum"),
-    ("first-layer-grad", str, "hamiltonian (default), backprop or both"),
-    ("epochs", int, "passes over the training images"),
-    ("batch-size", int, "images a mini-batch"),
-    ("lr", number, "learning rate"),
-    ("momentum", number, "of SGD"),
-    ("weight-decay", number, "of SGD"),
-    ("held-out", int, "training images to measure on instead of the test set"),
-    ("limit-train", int, "train on the first N images only"),
-    ("limit-eval", int, "measure on the first N images only"),
-    ("eval-steps", int, "PGD steps of the final measurement"),
-    ("memory-format", str, "channels_last (default) or contiguous"),
-    ("seed", int, "of everything random"),
-    ("device", str, "cpu (default), cuda, cuda:1, …"),
-)
+from .resumable import finish
+from .settings import add_settings, given_settings
 
 
 def add_command(commands) -> None:
@@ -50,22 +22,21 @@ def add_command(commands) -> None:
         action=argparse.BooleanOptionalAction,
         help="train a natural classifier too (default: for digits)",
     )
-    for name, kind, text in OVERRIDES:
-        train.add_argument(f"-{name}" if len(name) == 1 else f"--{name}", type=kind, help=text)
+    add_settings(train)
     train.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    from yopo_ext.training import Interrupted, TrainConfig, TrainingError, make_config, run_job
+    """Trains; 0, 1 where training cannot go on, 128 + the signal's number where it was interrupted."""
+    from yopo_ext.training import TrainConfig, make_config, run_job, started_processes
 
-    given = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name, _, _ in OVERRIDES}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = given_settings(options)
     if options.resume is not None:
-        elsewhere = {name: value for name, value in given.items() if name in ("data_dir", "device")}
+        elsewhere = {name: value for name, value in given.items() if name in ("data_dir", "device", "profile")}
         others = (options.preset, options.out, options.compare_natural)
         if len(given) > len(elsewhere) or any(value is not None for value in others):
             raise ValueError(
-                "--resume takes its settings from the run; only --data-dir and --device may be given with it"
+                "--resume takes its settings from the run; only --data-dir, --device and --profile may be given with it"
             )
         config = TrainConfig.from_dict({**TrainConfig.read(options.resume / "config.json").to_dict(), **elsewhere})
         folder, compare = options.resume, (options.resume / "natural" / "config.json").exists()
@@ -73,12 +44,12 @@ def run(options: argparse.Namespace) -> int:
         config = make_config(options.preset, **given)
         folder = options.out or Path("runs") / f"{config.dataset}-{config.method}-{time.strftime('%Y%m%d-%H%M%S')}"
         compare = config.dataset == "digits" if options.compare_natural is None else options.compare_natural
-    try:
-        run_job(config, folder, compare_natural=compare, resume=options.resume is not None)
-    except Interrupted as interrupted:
-        print(f"\n{interrupted}; go on with: yopo train --resume {folder}", file=sys.stderr)
-        return 128 + interrupted.signal_number
-    except TrainingError as error:
-        print(f"yopo: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def job() -> None:
+        with started_processes(config.device) as (processes, device):
+            run_job(
+                config, folder, compare_natural=compare, resume=options.resume is not None, processes=processes,
+                device=device,
+            )  # fmt: skip
+
+    return finish(job, f"yopo train --resume {folder}")

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from .cifar import read_cifar10_test, read_cifar10_train
 from .digits import read_digits
 from .errors import DataFileError
@@ -34,11 +36,17 @@ _MARKER = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set, divided into training and test images."""
+    """A named data set, divided into training and test images; ``validation`` are training images held out."""
 
     name: str
     train: ImageSet
     test: ImageSet
+    validation: ImageSet | None = None
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same images on ``device``."""
+        validation = None if self.validation is None else self.validation.to(device)
+        return Dataset(self.name, self.train.to(device), self.test.to(device), validation)
 
 
 def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:

@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..evaluation import Report, evaluate
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, measured_weights
 from .config import TrainConfig
 from .device import open_device
+from .networks import make_model
 from .prepare_data import prepare_data
-from .trainer import make_model
 
 
 def evaluate_run(
     path: Path, *, data_dir: str | None, device: str, steps: int, restarts: int, losses: list[str],
     eps: float | None, alpha: float | None, limit: int | None, seed: int,
 ) -> Report:  # fmt: skip
-    """Clean and PGD accuracy of a run's network (a checkpoint or a run folder) on the run's own held-out images.
+    """Clean and PGD accuracy of a run's network (a checkpoint or a run folder) on the run's own test images.
 
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
@@ -31,7 +31,7 @@ def evaluate_run(
     )
     data = prepare_data(config)
     model = make_model(config, data)
-    model.load_state_dict(state["model"])
+    model.load_state_dict(measured_weights(state))
     return evaluate(
         model.to(place), data.test.to(place), eps=config.eps if eps is None else eps, alpha=alpha, steps=steps,
         restarts=restarts, losses=losses, norm=config.norm, seed=seed,

@@ -8,11 +8,11 @@ from .config import TrainConfig
 
 
 def prepare_data(config: TrainConfig) -> Dataset:
-    """The images to train on and those to measure on, held-out training images if the configuration says so."""
+    """The images to train on, those to measure on, and the held-out ones if the configuration wants any."""
     data = load_dataset(config.dataset, config.data_dir)
-    train, test = data.train, data.test
+    train, validation = data.train, None
     if config.held_out:
-        train, test = split_held_out(train, config.held_out)
+        train, validation = split_held_out(train, config.held_out)
     train = train if config.limit_train is None else train.take(config.limit_train)
-    test = test if config.limit_eval is None else test.take(config.limit_eval)
-    return Dataset(data.name, train, test)
+    test = data.test if config.limit_eval is None else data.test.take(config.limit_eval)
+    return Dataset(data.name, train, test, validation)
