@@ -28,6 +28,7 @@ def on_two(folder, config):
     folder.mkdir(exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(config.to_dict()))
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    common["PYTHONFAULTHANDLER"] = "1"
     command = [sys.executable, str(SCRIPT), str(folder), str(folder / "settings.json")]
     running = [
         subprocess.Popen(
@@ -40,7 +41,7 @@ def on_two(folder, config):
         for rank in range(2)
     ]
     errors = [one.communicate(timeout=120)[1] for one in running]
-    assert [one.returncode for one in running] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
+    assert [one.returncode for one in running] == [0, 0], "".join(error[:2000] for error in errors)
     return json.loads((folder / "found.json").read_text())
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -114,6 +115,10 @@ def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
+    # Optimisers import it; imported while a group exists it keeps that group, whose threads then outlive Python and
+    # abort the process at its exit.
+    import_module("torch._dynamo")
+
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         processes = Processes(dist.get_rank(), dist.get_world_size())
