@@ -8,7 +8,6 @@ method and kernel are drawings; speed and throughput plot bench/results/cpu-2-co
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -18,13 +17,11 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
+from yopo_ext.benchmark.cases import CASES
+
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent.parent / "bench"
 MEASURED = BENCH / "results" / "cpu-2-cores-avx512.json"
-sys.path.insert(0, str(BENCH))
-
-from cases import CASES  # noqa: E402
-
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
 STYLE = {
     "font.size": 11, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
