@@ -4,17 +4,18 @@
     python bench/training_step.py [--model smallcnn] [--json FILE]
 
 Both train the same network on the same mini-batch and do the same mathematics (random start, m passes, n steps after
-each, first layer with both gradients, one step of SGD); times are medians over alternating repetitions. Ours is what
-`yopo train` runs: channels-last, one kernel call for the n steps.
+each, first layer with both gradients, one step of SGD); times are medians over rounds in which each runs in a
+process of its own. Ours is what `yopo train` runs: channels-last, freed memory kept, one kernel call for the n steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from yopo_ext import capture_costate
 from yopo_ext.models import build_model
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training import Processes, TrainConfig
+from yopo_ext.training.memory import keep_freed_memory
 from yopo_ext.training.methods import build_adversary
 from yopo_ext.training.mini_batch import MiniBatch
 from yopo_ext.training.optimizers import make_optimizer
@@ -91,26 +93,39 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def measure(name: str, repetitions: int) -> dict:
+def run(name: str, who: str, repetitions: int) -> dict:
+    """Seconds of each step of one contender, in this process."""
+    if who == "ours":
+        keep_freed_memory()  # as `yopo train` does
     config = TrainConfig(model=name, reduction="sum", first_layer_grad="both", **SETTINGS[name])
     channels, size = IMAGES[name]
     torch.manual_seed(0)
-    model = build_model(name, in_channels=channels, num_classes=10)
+    model = build_model(name, in_channels=channels, num_classes=10).train()
     x, y = torch.rand(config.batch_size, channels, size, size), torch.randint(10, (config.batch_size,))
-    steps = {"published": published(config, copy.deepcopy(model).train()), "ours": ours(config, model.train())}
-    seconds: dict[str, list[float]] = {who: [] for who in steps}
-    for repetition in range(repetitions + 1):
-        for who, step in steps.items():
-            if repetition == 1 and who == "ours":
-                step.spans.reset()
-            started = time.perf_counter()
-            step(x, y)
-            if repetition:
-                seconds[who].append(time.perf_counter() - started)
+    step = CONTENDERS[who](config, model)
+    step(x, y)
+    spans = getattr(step, "spans", Stopwatch())
+    spans.reset()
+    seconds = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        step(x, y)
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": seconds, "spans": {part: spent / repetitions for part, spent in spans.totals().items()}}
+
+
+def measure(name: str, rounds: int, repetitions: int) -> dict:
+    """Both contenders in turn, each time in a process of its own, as users run them."""
+    seconds: dict[str, list[float]] = {who: [] for who in CONTENDERS}
+    for _ in range(rounds):
+        for who in CONTENDERS:
+            command = [sys.executable, __file__, "--model", name, "--only", who, "--repetitions", str(repetitions)]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            seconds[who] += found["seconds"]
     medians = {who: statistics.median(times) for who, times in seconds.items()}
-    spans = {part: spent / repetitions for part, spent in steps["ours"].spans.totals().items()}
+    config = SETTINGS[name]
     return {
-        "case": f"{name} YOPO-{config.m}-{config.n}, batch {config.batch_size}",
+        "case": f"{name} YOPO-{config['m']}-{config['n']}, batch {config['batch_size']}",
         "machine": processor(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -118,17 +133,25 @@ def measure(name: str, repetitions: int) -> dict:
         "seconds": seconds,
         "median": medians,
         "ratio": medians["published"] / medians["ours"],
-        "ours_mean_by_part": spans,
+        "ours_mean_by_part": found["spans"],
     }
+
+
+CONTENDERS = {"published": published, "ours": ours}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=SETTINGS, default="smallcnn")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=5, help="steps a round")
+    parser.add_argument("--only", choices=CONTENDERS, help="print one contender's times as JSON")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = measure(options.model, options.repetitions)
+    if options.only:
+        print(json.dumps(run(options.model, options.only, options.repetitions)))
+        return
+    found = measure(options.model, options.rounds, options.repetitions)
     print(
         f"{found['case']} on {found['machine']}, {found['threads']} threads, torch {found['torch']}\n"
         f"published algorithm, plain PyTorch: {1e3 * found['median']['published']:.0f} ms a step\n"

@@ -143,7 +143,7 @@ def test_train_then_evaluate(tmp_path, capsys):
     status, out, _ = run(capsys, "evaluate", str(folder), "--steps", "2", "--eps", "8/255", "--limit", "7", "--json")
     assert status == 0
     report = json.loads(out)
-    assert (report["images"], report["eps"], set(report["robust"])) == (7, 8 / 255, {"ce", "margin"})
+    assert (report["images"], report["eps"], set(report["robust"])) == (7, 8 / 255, {"PGD-2, ce", "PGD-2, margin"})
     status, out, _ = run(capsys, "evaluate", str(folder / "last.pt"), "--steps", "1", "--losses", "ce")
     assert status == 0
     assert out.splitlines()[-1].startswith("20 images, linf, eps 0.15")

@@ -18,6 +18,7 @@ def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
         in_channels=data.train.channels,
         num_classes=data.train.num_classes,
         image_size=data.train.image_size,
+        activation=config.activation,
         mean=config.mean,
         std=config.std,
     )

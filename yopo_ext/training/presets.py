@@ -60,6 +60,8 @@ DATASET_DEFAULTS: dict[str, Settings] = {
         "eval_alpha": 2 / 255,
     },
 }
+# As for CIFAR-10: the same images of 100 classes.
+DATASET_DEFAULTS["cifar100"] = DATASET_DEFAULTS["cifar10"]
 
 _MNIST: Settings = {
     "dataset": "mnist",

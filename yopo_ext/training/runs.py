@@ -24,6 +24,7 @@ from .checkpoint import BEST, LAST, load_checkpoint, measured_weights
 from .config import TrainConfig
 from .files import write_atomically, write_text_atomically
 from .interrupt import StopRequest, stop_on_signals
+from .memory import keep_freed_memory
 from .method_names import method_label
 from .networks import make_model
 from .prepare_data import prepare_data
@@ -75,6 +76,7 @@ def run_all(
         raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
     first = next(iter(runs.values())).config
     data = prepare_data(first)
+    keep_freed_memory()
     trainers = {
         name: Trainer(run.config, data, run.folder, processes=processes, device=device, show=show)
         for name, run in runs.items()
@@ -123,6 +125,7 @@ def _measure(trainer: Trainer, model: torch.nn.Module, on_batch: OnBatch) -> Rep
     part = images.select(torch.arange(start, stop, device=images.images.device))
     report = evaluate(
         model, part, eps=config.eps, alpha=config.eval_alpha, steps=config.eval_steps, norm=config.norm,
+        check_normalisation=False,  # it gets what it was trained on
         on_batch=on_batch,
     )  # fmt: skip
     return _joint(report, processes, trainer.device)
