@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 import triton
-from cases import CASES, Case
 
 from yopo_ext import ops
 from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall
 from yopo_ext.backends.triton_kernels import configurations, plan
 from yopo_ext.backends.triton_kernels.configurations import Configuration
 from yopo_ext.backends.triton_kernels.launch import Launch, run
+from yopo_ext.benchmark.cases import CASES, Case
 
 BY_NAME = {case.name: case for case in CASES}
 ROW_CASES = {

@@ -23,7 +23,8 @@ STREAMING = {"linear_ascent", "nonlinear_ascent", "hamiltonian_input_gradient", 
 @pytest.fixture(scope="module")
 def compiled() -> dict[int, list[dict]]:
     """The facts about each kernel, by architecture; the architectures side by side."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the workers test the package tested here
+    environment.pop("TRITON_INTERPRET", None)
     processes = {
         capability: subprocess.Popen(
             [sys.executable, str(WORKER), str(capability)],

@@ -19,9 +19,10 @@ pytestmark = pytest.mark.skipif(why_not_triton() is not None, reason=str(why_not
 TESTS = Path(__file__).parents[1]
 SUITES = ("test_differential.py", "test_invariants.py", "test_edge_cases.py", "test_operators.py")
 
-
-# Minus infinity takes the paths that infinity takes, and the interpreter is slow. It also mistakes subnormal bfloat16.
-SELECTION = "triton and not --inf and not widen_exactly"
+# The interpreter is slow, so of the numbers that are not finite it skips combinations that take no path of their own:
+# minus infinity takes those of infinity, tanh those of relu (NaN apart), and the l2 step does not know the activation.
+# It also mistakes subnormal bfloat16.
+SELECTION = "triton and not --inf and not (tanh and (-inf- or l2)) and not widen_exactly"
 
 
 @pytest.fixture(scope="module")

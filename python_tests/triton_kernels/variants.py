@@ -101,7 +101,7 @@ def facts(variant: str, launch: Launch, capability: int) -> dict:
     compiled = compile_ahead(launch, capability)
     cubin = compiled.asm["cubin"]
     usage = tool("cuobjdump", "--dump-resource-usage", cubin=cubin)
-    code = tool("nvdisasm", "-c", cubin=cubin)
+    code = tool("nvdisasm", "-c", "-ndf", cubin=cubin)  # without the dataflow analysis, which takes longest
     return {
         "variant": variant,
         "kernel": launch.kernel.__name__,

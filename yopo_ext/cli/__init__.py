@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import compare, evaluate, info, train
+from . import bench, compare, evaluate, info, train
 
-COMMANDS = (train, compare, evaluate, info)
+COMMANDS = (train, compare, evaluate, info, bench)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -34,7 +34,7 @@ INTERPRETER = 0
 
 def _rows(sm80: tuple, sm86: tuple, sm90: tuple, sm100: tuple) -> dict[int, Configuration]:
     return {
-        INTERPRETER: Configuration(pixels=64, k_block=16, warps=4, stages=1, programs=3),
+        INTERPRETER: Configuration(pixels=80, k_block=16, warps=4, stages=1, programs=3),
         80: Configuration(*sm80, programs=216),
         86: Configuration(*sm86, programs=168),
         90: Configuration(*sm90, programs=264),
