@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yopo_ext import capture_costate
+from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.models import build_model
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training import Processes, TrainConfig
@@ -86,13 +86,6 @@ def ours(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor], No
     return step
 
 
-def processor() -> str:
-    """The processor's name, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def run(name: str, who: str, repetitions: int) -> dict:
     """Seconds of each step of one contender, in this process."""
     if who == "ours":
@@ -126,10 +119,7 @@ def measure(name: str, rounds: int, repetitions: int) -> dict:
     config = SETTINGS[name]
     return {
         "case": f"{name} YOPO-{config['m']}-{config['n']}, batch {config['batch_size']}",
-        "machine": processor(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        "machine": describe_machine("cpu"),
         "seconds": seconds,
         "median": medians,
         "ratio": medians["published"] / medians["ours"],
@@ -152,8 +142,9 @@ def main() -> None:
         print(json.dumps(run(options.model, options.only, options.repetitions)))
         return
     found = measure(options.model, options.rounds, options.repetitions)
+    machine = found["machine"]
     print(
-        f"{found['case']} on {found['machine']}, {found['threads']} threads, torch {found['torch']}\n"
+        f"{found['case']} on {machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}\n"
         f"published algorithm, plain PyTorch: {1e3 * found['median']['published']:.0f} ms a step\n"
         f"yopo_ext:                           {1e3 * found['median']['ours']:.0f} ms a step"
         f" ({found['ratio']:.2f} x faster)"

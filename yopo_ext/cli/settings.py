@@ -64,6 +64,7 @@ OVERRIDES: tuple[tuple[str, Any, str], ...] = (
     ("memory-format", str, "channels_last (default) or contiguous"),
     ("amp", str, "bf16, off, or auto (default): bf16 on GPUs that have it"),
     ("compile", bool, "torch.compile what follows the first layer"),
+    ("cuda-graph", bool, "replay a mini-batch's passes as one CUDA graph"),
     ("profile", bool, "print where the time of a step goes"),
     ("seed", int, "of everything random"),
     ("device", str, "cpu (default), cuda, cuda:1, ..."),

@@ -42,6 +42,7 @@ class TrainConfig:
     ``staleness_every`` measures every so many epochs how stale the co-state becomes over the n steps.
 
     Speed: ``amp`` is bf16, off, or auto (bf16 on GPUs that have it); ``compile`` compiles what follows the first layer;
+    ``cuda_graph`` replays a mini-batch's passes as one CUDA graph, on one GPU;
     ``profile`` prints where the time goes.
 
     Raises ``ValueError`` naming the field for a value out of range, or two that do not go together.
@@ -96,6 +97,7 @@ class TrainConfig:
     staleness_every: int | None = None
     amp: str = "auto"
     compile: bool = False
+    cuda_graph: bool = False
     log_every: int = 50
     profile: bool = False
     seed: int = 0

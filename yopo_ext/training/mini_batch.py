@@ -29,13 +29,14 @@ class MiniBatch:
         self.model, self.optimizer, self.average, self.processes = model, optimizer, average, processes
         self.memory_format = memory_format(config)
         self.device = device
+        self.drops_gradients = not config.cuda_graph
         self.in_bf16 = config.amp == "bf16" or (config.amp == "auto" and _has_fast_bf16(device))
 
     def __call__(self, adversary: Adversary, x: Tensor, y: Tensor, total: int) -> dict[str, Tensor]:
         """Trains on this process's images of a mini-batch of ``total``; the metrics of its last pass."""
         x = x.contiguous(memory_format=self.memory_format)
         for _ in range(adversary.replays):
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=self.drops_gradients)
             metrics = self._accumulate(adversary, x, y)
             with adversary.stopwatch.span("exchange") if self.processes.count > 1 else nullcontext():
                 self.processes.average_gradients(self.model.parameters(), len(x) / total)

@@ -24,6 +24,7 @@ from .breakdown import breakdown_table
 from .checkpoint import BEST, LAST, CheckpointError, check_same_run, epoch_file, load_checkpoint, save_checkpoint
 from .compiled import CompiledTail
 from .config import TrainConfig
+from .cuda_graph import GraphedAdversary
 from .delay import Delay
 from .device import open_device
 from .epoch_sums import EpochSums
@@ -39,7 +40,7 @@ from .processes import Processes
 from .progress import Progress
 from .staleness import measure_staleness
 from .validation import measure
-from .warm_up import set_attack
+from .warm_up import set_attack, warm_up_ends
 
 
 class TrainingError(RuntimeError):
@@ -89,11 +90,20 @@ class Trainer:
         self.natural = Natural(self.model)
         self.optimizer = make_optimizer(config, self.model)
         self.train_on = MiniBatch(config, self.model, self.optimizer, self.average, self.processes, self.device)
+        self.graphed = self._graphed_adversary()
         self.tail = CompiledTail(self.model) if config.compile else None
         self.delay, self.best = Delay(config), Best(config.patience)
         self.log: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.sums = EpochSums(self.device)
+
+    def _graphed_adversary(self) -> GraphedAdversary | None:
+        if not self.config.cuda_graph:
+            return None
+        if self.device.type != "cuda" or self.processes.count > 1:
+            where = f"{self.processes.count} processes on {self.device}"
+            raise ValueError(f"cuda_graph: got {where}, expected one process on a CUDA device")
+        return GraphedAdversary(self.adversary, self.generator)
 
     @property
     def measured_model(self) -> nn.Module:
@@ -132,14 +142,16 @@ class Trainer:
     def _run_epoch(self, stop: StopRequest) -> None:
         self.model.train()
         adversary = self.current_adversary
-        adversary.stopwatch = Stopwatch(self.device)
+        stopwatch = adversary.stopwatch = Stopwatch(self.device)
+        if self.graphed is not None:
+            self.graphed.stopwatch = stopwatch
         title = f"{method_label(self.config)} epoch {self.loader.epoch + 1}/{self.config.epochs}"
         bar = Progress(title, len(self.loader), self.loader.position, show=self.show)
         started = perf_counter()
         batches = iter(self.loader)
         try:
             with nullcontext() if self.tail is None else self.tail.in_use():
-                while (batch := self._next(batches, adversary)) is not None:
+                while (batch := self._next(batches, stopwatch)) is not None:
                     self._step(adversary, *batch)
                     bar.step()
                     if self.loader.position % self.config.log_every == 0:
@@ -149,10 +161,10 @@ class Trainer:
                         self._stop_if_asked(stop)
         finally:
             bar.close()
-            self._account(adversary, perf_counter() - started)
+            self._account(stopwatch, perf_counter() - started)
 
-    def _next(self, batches, adversary: Adversary) -> tuple[Tensor, Tensor] | None:
-        with adversary.stopwatch.span("data"):
+    def _next(self, batches, stopwatch: Stopwatch) -> tuple[Tensor, Tensor] | None:
+        with stopwatch.span("data"):
             return next(batches, None)
 
     def _step(self, adversary: Adversary, x: Tensor, y: Tensor) -> None:
@@ -161,6 +173,8 @@ class Trainer:
         set_learning_rates(self.config, self.optimizer, epochs_done)
         if adversary is self.adversary:
             set_attack(self.config, adversary, epochs_done)
+            if self.graphed is not None and epochs_done > warm_up_ends(self.config):
+                adversary = self.graphed
         self.generator.rows = self.loader.rows if self.processes.count > 1 else None
         self.sums.add(self.train_on(adversary, x, y, self.loader.rows[2]), self.loader.position)
 
@@ -178,9 +192,9 @@ class Trainer:
                 stop.signal_number = signal.SIGTERM
             stop.check()
 
-    def _account(self, adversary: Adversary, seconds: float) -> None:
+    def _account(self, stopwatch: Stopwatch, seconds: float) -> None:
         self.seconds += seconds
-        self.sums.add_time(seconds, adversary.stopwatch.totals())
+        self.sums.add_time(seconds, stopwatch.totals())
 
     def _finish_epoch(self) -> None:
         self._require_finite()

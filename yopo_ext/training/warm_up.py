@@ -8,6 +8,11 @@ from .config import TrainConfig
 from .schedules import ramp
 
 
+def warm_up_ends(config: TrainConfig) -> float:
+    """Epochs after which the attack no longer changes."""
+    return max(config.eps_warmup_epochs, config.steps_warmup_epochs)
+
+
 def set_attack(config: TrainConfig, adversary: Adversary, epochs_done: float) -> None:
     """The radius, step size and number of steps after so many epochs.
 
