@@ -8,10 +8,10 @@ import platform
 from collections import defaultdict
 
 import torch
-from cases import CASES
-from floor import floor_seconds
 
 import yopo_ext
+from yopo_ext.benchmark.cases import CASES
+from yopo_ext.benchmark.floor import floor_seconds
 from yopo_ext.native import native, why_not_native
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The cases of cases.py on a GPU: our kernels and the competitors on the same tensors, cold L2, device events.
+"""The benchmark cases on a GPU: our kernels and the competitors on the same tensors, cold L2, device events.
 
     python bench/gpu_bench.py TARGET      # writes TARGET/gpu_bench.json and TARGET/gpu_bench.png
     python bench/gpu_bench.py --dry-run   # small cases on the CPU, one round: does the script itself work?
@@ -12,39 +12,25 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import torch
-from cases import CASES, Case
-from contenders import authors_loop, compiled_loop, lean_loop
 from torch import Tensor
 
 import yopo_ext
+from yopo_ext.benchmark.cases import CASES, Case
+from yopo_ext.benchmark.contenders import authors_loop, compiled_loop, lean_loop
+from yopo_ext.benchmark.timing import in_a_graph, quantile, seconds_on_cpu, seconds_on_gpu
 
 Run = Callable[[], object]
-CACHE_BYTES = 256 << 20  # more than the L2 of any GPU
 
 
 def ours(case: Case, t: dict[str, Tensor], precision: str, backend: str) -> Run:
     options = {name: getattr(case, name) for name in ("eps", "alpha", "steps", "stride", "padding", "activation")}
     return lambda: yopo_ext.inner_ascent(**t, **options, precision=precision, backend=backend)
-
-
-def in_a_graph(run: Run) -> Run:
-    """The same work as one CUDA graph."""
-    side = torch.cuda.Stream()
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph.replay
 
 
 def contenders(case: Case, t: dict[str, Tensor], on_gpu: bool) -> dict[str, Callable[[], Run]]:
@@ -70,37 +56,6 @@ def copy_of_as_many_bytes(case: Case) -> Run:
     source = torch.ones(int(case.bytes) // 2, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return in_a_graph(lambda: target.copy_(source))
-
-
-def seconds_on_gpu(run: Run, rounds: int) -> list[float]:
-    """Each round starts with a cold L2, and the clock is the device's own."""
-    flush = torch.empty(CACHE_BYTES, dtype=torch.uint8, device="cuda")
-    for _ in range(3):
-        run()
-    pairs = []
-    for _ in range(rounds):
-        flush.zero_()
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        run()
-        end.record()
-        pairs.append((start, end))
-    torch.cuda.synchronize()
-    return [start.elapsed_time(end) * 1e-3 for start, end in pairs]
-
-
-def seconds_on_cpu(run: Run, rounds: int) -> list[float]:
-    times = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return times
-
-
-def quantile(values: Sequence[float], fraction: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
 
 
 def measure(case: Case, device: str, rounds: int) -> dict[str, object]:

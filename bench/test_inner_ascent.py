@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cases import CASES, Case
-from contenders import COMPETITORS, OURS, authors_loop
 
 import yopo_ext
+from yopo_ext.benchmark.cases import CASES, Case
+from yopo_ext.benchmark.contenders import COMPETITORS, OURS, authors_loop
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
@@ -25,8 +25,7 @@ def tensors(case):
 
 def skip_if_declined(case: Case, tensors: dict[str, torch.Tensor], contender: str) -> None:
     if contender == "triton":
-        options = {name: getattr(case, name) for name in ("eps", "alpha", "steps", "stride", "padding", "activation")}
-        explanation = yopo_ext.explain(**tensors, **options, backend="torch")
+        explanation = yopo_ext.explain(**tensors, **case.options, backend="torch")
         if (reason := explanation.others["triton"]) and "was not asked for" not in reason:
             pytest.skip(reason)
 

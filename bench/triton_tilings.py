@@ -9,13 +9,13 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import torch
-from cases import CASES, Case
 
 from yopo_ext import ops
 from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall
 from yopo_ext.backends.triton_kernels import configurations, plan
 from yopo_ext.backends.triton_kernels.configurations import Configuration
 from yopo_ext.backends.triton_kernels.launch import Launch
+from yopo_ext.benchmark.cases import CASES, Case
 
 BY_NAME = {case.name: case for case in CASES}
 #: Kernel of the table → the case it is tuned on.

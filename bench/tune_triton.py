@@ -6,7 +6,7 @@
 
     python bench/tune_triton.py --dry-run [--capability 90] [--limit 5] [row ...]
 
-The dry run needs no GPU: it prints which tiles the cases of cases.py get on an architecture, and compiles the tilings
+The dry run needs no GPU: it prints which tiles the benchmark cases get on an architecture, and compiles the tilings
 that would be tried there, to tell how many fit and do not spill. What proves faster on a GPU belongs into
 yopo_ext/backends/triton_kernels/configurations.py.
 """
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import torch
 import triton
-from cases import CASES
 from triton.runtime.errors import OutOfResources, PTXASError
 from triton_machine_code import MachineCode, machine_code
 from triton_tilings import Tilings, read
@@ -28,6 +27,7 @@ from triton_tilings import Tilings, read
 from yopo_ext.backends.triton_kernels import configurations, geometry, plan
 from yopo_ext.backends.triton_kernels.configurations import Configuration
 from yopo_ext.backends.triton_kernels.launch import Launch, run
+from yopo_ext.benchmark.cases import CASES
 
 #: Multiprocessors of the GPU that stands for an architecture in the dry run: A100, A40, H100, B200.
 PROCESSORS = {80: 108, 86: 84, 90: 132, 100: 148}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes IDX files and CIFAR-10's binary files."""
+"""Writes IDX files and CIFAR's binary files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 CIFAR_RECORD = 3073
+CIFAR100_RECORD = 3074
 
 
 def idx_bytes(values: np.ndarray) -> bytes:
@@ -49,3 +50,17 @@ def write_cifar10(folder: Path, *, train: int, test: int) -> None:
     for index in range(1, 6):
         cifar_records(train, seed=index).tofile(folder / f"data_batch_{index}.bin")
     cifar_records(test, seed=6).tofile(folder / "test_batch.bin")
+
+
+def cifar100_records(count: int, *, seed: int = 0) -> np.ndarray:
+    """(count, 3074) uint8: random images, coarse labels that run through 0..19, fine ones that run down from 99."""
+    records = np.random.default_rng(seed).integers(0, 256, (count, CIFAR100_RECORD), dtype=np.uint8)
+    records[:, 0], records[:, 1] = np.arange(count) % 20, 99 - np.arange(count) % 100
+    return records
+
+
+def write_cifar100(folder: Path, *, train: int, test: int) -> None:
+    """The two binary files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cifar100_records(train, seed=1).tofile(folder / "train.bin")
+    cifar100_records(test, seed=2).tofile(folder / "test.bin")

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from yopo_ext.cli import build_parser, main, number
+from yopo_ext.cli import build_parser, main
+from yopo_ext.cli.numbers import number
 from yopo_ext.training import TrainConfig
 
 COMMAND = [sys.executable, "-m", "yopo_ext"]
@@ -45,7 +46,8 @@ def test_options_reach_the_configuration(tmp_path, monkeypatch, capsys):
     assert (config.model, config.data_dir, config.eps, config.m, config.n) == ("preactresnet18", "d", 4 / 255, 2, 6)
     assert (config.weight_decay, config.memory_format, config.lr) == (1e-3, "contiguous", 0.2 / 5)
     assert folder == tmp_path
-    assert options == {"compare_natural": False, "resume": False}
+    assert options.pop("processes").count == 1
+    assert options == {"compare_natural": False, "resume": False, "device": "cpu"}
 
 
 @pytest.mark.parametrize(
@@ -63,9 +65,9 @@ def test_when_a_natural_run_is_made(monkeypatch, capsys, arguments, natural):
 
 
 def test_every_option_is_a_setting():
-    from yopo_ext.cli import _OVERRIDES
+    from yopo_ext.cli.settings import OVERRIDES
 
-    assert {name.replace("-", "_") for name, _, _ in _OVERRIDES} <= set(TrainConfig().to_dict())
+    assert {name.replace("-", "_") for name, _, _ in OVERRIDES} <= set(TrainConfig().to_dict())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_every_option_is_a_setting():
         (["train", "--preset", "best"], "unknown preset 'best'; known: mnist-yopo-5-10"),
         (["train", "--model", "vgg"], "unknown model 'vgg'; known: digits-cnn"),
         (["train", "--model", "smallcnn"], "takes 28x28 images, these are 8x8"),
-        (["train", "--method", "fgsm"], "method must be one of yopo, pgd, natural"),
+        (["train", "--method", "fgsm"], "unknown method 'fgsm'; known: natural, fast, n-fgsm, pgd-STEPS"),
         (["train", "--dataset", "mnist"], "--data-dir"),
         (["train", "--dataset", "cifar10", "--data-dir", "nowhere"], "nowhere: found no such folder"),
         (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin, expected"),
@@ -89,13 +91,13 @@ def test_every_option_is_a_setting():
         (["train", "--held-out", "9999"], "cannot hold out 9999 of 1437 images"),
         (["train", "--device", "warp"], "device 'warp' cannot be used"),
         (["train", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
-        (["train", "--seed", "9" * 30], ""),
+        (["train", "--seed", "9" * 30], "seed must be at most 9223372036854775807"),
         (["train", "--resume", "nowhere"], "config.json: no such file"),
         (["train", "--resume", ".", "--eps", "0.1"], "--resume takes its settings from the run"),
         (["train", "--resume", ".", "--no-compare-natural"], "--resume takes its settings from the run"),
         (["train", "--surprise"], "unrecognized arguments: --surprise"),
         (["evaluate", "nowhere"], "nowhere: no such checkpoint"),
-        (["evaluate", "."], "checkpoint.pt: no such checkpoint"),
+        (["evaluate", "."], "last.pt: no such checkpoint"),
         (["evaluate"], "checkpoint"),
         ([], "command"),
         (["fly"], "invalid choice: 'fly'"),
@@ -141,18 +143,18 @@ def test_train_then_evaluate(tmp_path, capsys):
     status, out, _ = run(capsys, "evaluate", str(folder), "--steps", "2", "--eps", "8/255", "--limit", "7", "--json")
     assert status == 0
     report = json.loads(out)
-    assert (report["images"], report["eps"], set(report["robust"])) == (7, 8 / 255, {"ce", "margin"})
-    status, out, _ = run(capsys, "evaluate", str(folder / "checkpoint.pt"), "--steps", "1", "--losses", "ce")
+    assert (report["images"], report["eps"], set(report["robust"])) == (7, 8 / 255, {"PGD-2, ce", "PGD-2, margin"})
+    status, out, _ = run(capsys, "evaluate", str(folder / "last.pt"), "--steps", "1", "--losses", "ce")
     assert status == 0
     assert out.splitlines()[-1].startswith("20 images, linf, eps 0.15")
     for wrong in (["--steps", "0"], ["--restarts", "0"], ["--losses", "kl"], ["--limit", "0"], ["--device", "warp"]):
         status, out, err = run(capsys, "evaluate", str(folder), *wrong)
         assert (status, out, err.count("\n")) == (2, "", 1)
-    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    (folder / "last.pt").write_bytes(b"not a checkpoint")
     for arguments in (["evaluate", str(folder)], ["train", "--resume", str(folder)]):
         status, _, err = run(capsys, *arguments)
         assert (status, err.count("\n")) == (2, 1)
-        assert f"{folder / 'checkpoint.pt'}: not readable as a checkpoint" in err
+        assert f"{folder / 'last.pt'}: not readable as a checkpoint" in err
 
 
 def test_a_diverging_run_has_status_1(tmp_path, capsys):

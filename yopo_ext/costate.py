@@ -97,7 +97,7 @@ class _GraphStart(torch.autograd.Function):
 
 @contextmanager
 def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
-    """Catch p = ∂L/∂f0 of the one forward and backward pass made inside the block.
+    """Catch p = ∂L/∂f0 of the one forward and backward pass made inside the block::
 
         with capture_costate(model.conv1) as costate:
             criterion(model(x + eta), y).backward()

@@ -43,7 +43,7 @@ class FirstLayer:
 
     It refers to the network's own modules, reads weights and training mode at every call, and is no module
     itself: as an attribute of a model it adds no state-dict keys, and a deep copy of both keeps pointing into
-        the copy.
+    the copy.
 
     A layer made of [normalisation,] nn.Conv2d [, batch norm in eval mode] [, activation] runs through the
     operators, batch norm folded into weight and bias. Normalisation is any module with attributes `mean` and

@@ -2,10 +2,16 @@
 
 import pytest
 import torch
-from image_files import CIFAR_RECORD, cifar_records, write_cifar10
+from image_files import CIFAR100_RECORD, CIFAR_RECORD, cifar100_records, cifar_records, write_cifar10, write_cifar100
 
 from yopo_ext.data import DataFileError, cifar
-from yopo_ext.data.cifar import read_cifar10_file, read_cifar10_test, read_cifar10_train
+from yopo_ext.data.cifar import (
+    read_cifar10_file,
+    read_cifar10_test,
+    read_cifar10_train,
+    read_cifar100_test,
+    read_cifar100_train,
+)
 
 
 def write(path, records):
@@ -74,3 +80,30 @@ def test_a_missing_file(tmp_path, monkeypatch, name):
     write_cifar10(tmp_path, train=2, test=2)
     (tmp_path / name).unlink()
     refused(tmp_path / name, "no such file", "a binary CIFAR-10 batch", lambda: read_cifar10_train(tmp_path))
+
+
+def test_cifar100_has_two_labels_and_the_fine_one_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "CIFAR100_TRAIN_IMAGES", 7)
+    write_cifar100(tmp_path, train=7, test=120)
+    train, test = read_cifar100_train(tmp_path), read_cifar100_test(tmp_path)
+    assert (train.num_classes, test.num_classes) == (100, 100)
+    assert train.labels.tolist() == [99, 98, 97, 96, 95, 94, 93]
+    assert sorted(set(test.labels.tolist())) == list(range(100))
+    expected = torch.from_numpy(cifar100_records(7, seed=1)[:, 2:])
+    assert train.images.shape == (7, 3, 32, 32)
+    assert torch.equal(train.images.reshape(7, -1), expected)
+
+
+def test_cifar100s_files_are_checked(tmp_path):
+    write_cifar100(tmp_path, train=4, test=4)
+    path = tmp_path / "train.bin"
+    refused(path, f"{4 * CIFAR100_RECORD} bytes (4 records", "(50000 records)", lambda: read_cifar100_train(tmp_path))
+    path = tmp_path / "test.bin"
+    records = cifar100_records(5)
+    records[2, :2] = 250, 100
+    write(path, records)
+    refused(path, "label 100 in record 2", "0..99", lambda: read_cifar100_test(tmp_path))
+    path.write_bytes(bytes(CIFAR_RECORD))
+    refused(path, "3073 bytes", "a whole number of 3074-byte records", lambda: read_cifar100_test(tmp_path))
+    path.unlink()
+    refused(path, "no such file", "a binary CIFAR-100 batch", lambda: read_cifar100_test(tmp_path))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from image_files import write_cifar10, write_idx_set
+from image_files import write_cifar10, write_cifar100, write_idx_set
 
 from yopo_ext.data import DATASETS, DataFileError, cifar, load_dataset
 
@@ -70,6 +70,15 @@ def test_cifar10_nested_and_flat(tmp_path, monkeypatch, folder):
     assert (data.train.channels, data.train.image_size) == (3, 32)
 
 
+@pytest.mark.parametrize("folder", ["cifar-100-binary", "."])
+def test_cifar100_nested_and_flat(tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(cifar, "CIFAR100_TRAIN_IMAGES", 4)
+    write_cifar100(tmp_path / folder, train=4, test=3)
+    data = load_dataset("cifar100", str(tmp_path))
+    assert (data.name, len(data.train), len(data.test)) == ("cifar100", 4, 3)
+    assert not torch.equal(data.train.images[:3], data.test.images)
+
+
 def test_a_test_file_is_missing(tmp_path):
     write_idx_set(tmp_path, "train", 3)
     with pytest.raises(DataFileError, match="t10k-images-idx3-ubyte: found no such file") as caught:
@@ -89,5 +98,7 @@ def test_nothing_there(tmp_path, name):
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"unknown dataset 'imagenet'; known: digits, mnist, fashion-mnist, cifar10"):
+    with pytest.raises(
+        ValueError, match=r"unknown dataset 'imagenet'; known: digits, mnist, fashion-mnist, cifar10, cifar100"
+    ):
         load_dataset("imagenet")

@@ -71,3 +71,22 @@ def test_a_seed_decides_the_split_alone(numbered):
 def test_both_parts_get_an_image(numbered, held_out):
     with pytest.raises(ValueError, match=f"cannot hold out {held_out} of 5 images"):
         split_held_out(numbered(5), held_out)
+
+
+@pytest.mark.parametrize("count", [1, 7, 12])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5, 9])
+def test_shards_hold_every_image_exactly_once(numbered, count, world_size):
+    images = numbered(count)
+    shards = [images.shard(rank, world_size) for rank in range(world_size)]
+    numbers = torch.cat([shard.images[:, 0, 0, 0] for shard in shards]).tolist()
+    assert sorted(numbers) == list(range(count))
+    assert [number % 10 for number in numbers] == torch.cat([shard.labels for shard in shards]).tolist()
+    sizes = [len(shard) for shard in shards]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(shard.num_classes == 10 for shard in shards)
+
+
+@pytest.mark.parametrize(("rank", "world_size"), [(-1, 2), (2, 2), (0, 0)])
+def test_a_rank_lies_within_the_world(numbered, rank, world_size):
+    with pytest.raises(ValueError, match=f"for world_size {world_size}, got {rank}"):
+        numbered(5).shard(rank, world_size)

@@ -6,7 +6,21 @@ import json
 import pytest
 import torch
 
-from yopo_ext.evaluation import CurvePoint, accuracy, evaluate, format_table, plot_accuracy_time, robust_accuracy
+from yopo_ext.evaluation import (
+    Attack,
+    CurvePoint,
+    accuracy,
+    evaluate,
+    fgsm,
+    format_table,
+    measure,
+    plot_accuracy_time,
+    robust_accuracy,
+    run_attack,
+)
+
+# The network of these tests is right more often on normalised images.
+pytestmark = pytest.mark.filterwarnings("ignore::yopo_ext.evaluation.NormalisationWarning")
 
 
 def test_figures_are_those_of_the_functions(model, images):
@@ -14,7 +28,9 @@ def test_figures_are_those_of_the_functions(model, images):
     report = evaluate(model, images, losses=("ce", "margin"), batch_size=40, **options)
     assert report.clean == accuracy(model, images)
     for name in ("ce", "margin"):
-        assert report.robust[name] == robust_accuracy(model, images, losses=(name,), batch_size=40, **options)
+        assert report.robust[f"PGD-2 x 2 restarts, {name}"] == robust_accuracy(
+            model, images, losses=(name,), batch_size=40, **options
+        )
     both = robust_accuracy(model, images, losses=("ce", "margin"), batch_size=40, **options)
     assert report.worst == both
     assert report.worst < min(report.robust.values())
@@ -25,14 +41,18 @@ def test_json_and_table(model, images):
     report = evaluate(model, images, eps=8 / 255, steps=3, restarts=2, losses=("ce", "margin"))
     values = json.loads(report.to_json())
     assert set(values) == {
-        "images", "clean", "robust", "worst", "eps", "alpha", "steps", "restarts", "norm", "seed"
+        "images", "clean", "robust", "worst", "targeted_success", "eps", "norm", "attacks", "warnings"
+    }  # fmt: skip
+    assert values["attacks"]["PGD-3 x 2 restarts, ce"] == {
+        "eps": 8 / 255, "steps": 3, "alpha": pytest.approx(2.5 * 8 / 255 / 3), "loss": "ce", "restarts": 2,
+        "targets": None, "random_start": True, "norm": "linf", "bounds": [0.0, 1.0], "seed": 0,
     }  # fmt: skip
     assert values["robust"] == report.robust
     assert values["eps"] == 8 / 255
     lines = report.to_table().splitlines()
     assert lines[2].split() == ["clean", f"{report.clean:.2f}"]
-    assert lines[3].split() == ["PGD-3", "x", "2", "restarts,", "ce", f"{report.robust['ce']:.2f}"]
-    assert lines[5].split()[-3:] == ["worst", "case", f"{report.worst:.2f}"]
+    assert lines[3].split() == ["PGD-3", "x", "2", "restarts,", "ce", f"{report.robust['PGD-3 x 2 restarts, ce']:.2f}"]
+    assert lines[5].split() == ["worst", "case", f"{report.worst:.2f}"]
     assert lines[6] == "90 images, linf, eps 0.03137, alpha 0.02614"
 
 
@@ -73,3 +93,32 @@ def test_the_plot_is_a_png(tmp_path, to_file):
     other = io.BytesIO()
     plot_accuracy_time({"YOPO-5-3": curves["YOPO-5-3"][:1]}, other, title="title")
     assert other.getvalue() != content
+
+
+def test_attacks_of_all_kinds_and_their_worst_case(model, images):
+    attacks = [fgsm(0.12), Attack(0.12, steps=2, targets="next"), Attack(0.12, steps=2, loss="dlr")]
+    report = measure(model, images, attacks)
+    outcomes = [run_attack(model, images, attack) for attack in attacks]
+    assert list(report.robust) == [attack.label for attack in attacks]
+    for attack, outcome in zip(attacks, outcomes, strict=True):
+        assert report.robust[attack.label] == 100 * int(outcome.survived.sum()) / 90
+    survived = outcomes[0].survived & outcomes[1].survived & outcomes[2].survived
+    assert report.worst == 100 * int(survived.sum()) / 90
+    assert report.worst < min(report.robust.values())
+    correct = round(report.clean * 90 / 100)
+    success = {attacks[1].label: pytest.approx(100 * int(outcomes[1].reached.sum()) / correct)}
+    assert report.targeted_success == success
+    assert f"PGD-2, ce, targets: next: {success[attacks[1].label].expected:.2f} % of the" in report.to_table()
+    assert json.loads(report.to_json())["attacks"]["FGSM, ce"]["alpha"] == 0.12
+
+
+def test_clean_accuracy_alone(model, images):
+    report = measure(model, images, [])
+    assert report.worst == report.clean == accuracy(model, images)
+    assert report.to_table().splitlines()[-1] == "90 images"
+    assert json.loads(report.to_json())["eps"] is None
+
+
+def test_labels_tell_attacks_apart(model, images):
+    with pytest.raises(ValueError, match="two attacks of one label"):
+        measure(model, images, [Attack(0.1, seed=1), Attack(0.1, seed=2)])

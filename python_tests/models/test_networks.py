@@ -7,15 +7,37 @@ import torch
 from torch import nn
 
 import yopo_ext
-from yopo_ext.models import MODELS, DigitsCNN, Normalize, PreActResNet18, SmallCNN, WideResNet, build_model
+from yopo_ext import activation as kernel_activations
+from yopo_ext.models import (
+    ACTIVATIONS,
+    MODELS,
+    DigitsCNN,
+    MnistCNN,
+    Normalize,
+    PreActResNet18,
+    ResNet18,
+    ResNet50,
+    SmallCNN,
+    WideResNet,
+    build_model,
+    make_activation,
+)
 
-#: input shape and, for 10 classes, number of parameters of each
+CIFAR = (3, 32, 32)
+#: input shape and, for 10 classes, number of parameters of each: the published ones, but for digits-cnn, which is ours,
+#: and wrn-34-20, of which papers give millions only
 NETWORKS = {
     "digits-cnn": ((1, 8, 8), 160_554),
     "smallcnn": ((1, 28, 28), 312_202),
-    "preactresnet18": ((3, 32, 32), 11_171_146),
-    "wrn-34-10": ((3, 32, 32), 46_160_474),
+    "mnist-cnn": ((1, 28, 28), 166_406),
+    "preactresnet18": (CIFAR, 11_171_146),
+    "resnet18": (CIFAR, 11_173_962),
+    "resnet50": (CIFAR, 23_520_842),
+    "wrn-28-10": (CIFAR, 36_479_194),
+    "wrn-34-10": (CIFAR, 46_160_474),
+    "wrn-34-20": (CIFAR, 184_531_674),
 }
+NETWORKS |= {f"{name}-relu": entry for name, entry in NETWORKS.items() if entry[0] == CIFAR}
 
 
 #: how a test builds each kind (the wide one in a narrow version), and the shape of its images
@@ -24,6 +46,12 @@ KINDS = {
     "smallcnn": (SmallCNN, (1, 28, 28)),
     "preactresnet18": (PreActResNet18, (3, 8, 8)),
     "wrn": (partial(WideResNet, depth=10, widen_factor=1), (3, 16, 16)),
+    "mnist-cnn": (MnistCNN, (1, 28, 28)),
+    "resnet18": (ResNet18, (3, 8, 8)),
+    "resnet50": (ResNet50, (3, 8, 8)),
+    "preactresnet18-relu": (partial(PreActResNet18, first_activation=True), (3, 8, 8)),
+    "resnet18-relu": (partial(ResNet18, first_activation=True), (3, 8, 8)),
+    "wrn-relu": (partial(WideResNet, depth=10, widen_factor=1, first_activation=True), (3, 16, 16)),
 }
 
 
@@ -53,7 +81,7 @@ def test_logits(kind, num_classes):
 
 
 def test_the_deep_ones_take_images_of_several_sizes():
-    for model in (PreActResNet18(in_channels=1), WideResNet(1, depth=10, widen_factor=1)):
+    for model in (PreActResNet18(in_channels=1), ResNet18(in_channels=1), WideResNet(1, depth=10, widen_factor=1)):
         for size in (8, 20):
             assert model.eval()(torch.rand(1, 1, size, size)).shape == (1, 10)
 
@@ -82,12 +110,12 @@ def test_the_two_kinds_of_first_layer():
         model, _ = small(kind)
         conv, *activation = model.first_layer
         assert isinstance(conv, nn.Conv2d)
-        nonlinear = kind in ("digits-cnn", "smallcnn")
-        assert [type(module) for module in activation] == [nn.ReLU] * nonlinear
-        assert (conv.bias is not None) == nonlinear
+        for_cifar = KINDS[kind][1][0] == 3
+        assert [type(module) for module in activation] == [nn.ReLU] * (not for_cifar or kind.endswith("-relu"))
+        assert (conv.bias is None) == for_cifar
         assert conv.padding == ((0, 0) if kind == "smallcnn" else (1, 1))
-        assert conv.out_channels == {"preactresnet18": 64, "wrn": 16}.get(kind, 32)
-        assert conv.kernel_size == (3, 3)
+        assert conv.out_channels == {"wrn": 16, "mnist": 16, "digits": 32, "smallcnn": 32}.get(kind.split("-")[0], 64)
+        assert conv.kernel_size == ((4, 4) if kind == "mnist-cnn" else (3, 3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,3 +177,64 @@ def test_build_model_passes_everything_on():
     model = build_model("digits-cnn", in_channels=2, num_classes=7, image_size=8, mean=[0.1, 0.2], std=[1, 2])
     assert model.normalize.std.tolist() == [1, 2]
     assert model(torch.rand(1, 2, 8, 8)).shape == (1, 7)
+
+
+def test_the_activations_are_known_to_the_kernels():
+    assert set(ACTIVATIONS) == set(kernel_activations.NAMES) - {"identity", "sigmoid"}
+    for name in ACTIVATIONS:
+        assert kernel_activations.parse_activation(make_activation(name)) == kernel_activations.NAMES[name]
+
+
+def uses(model, x):
+    """The modules without children, in the order of the forward pass."""
+    called = []
+    hooks = [
+        module.register_forward_hook(lambda module, args, output: called.append(module))
+        for module in model.modules()
+        if not list(module.children())
+    ]
+    model(x)
+    for hook in hooks:
+        hook.remove()
+    return called
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["silu", "tanh"])
+def test_another_activation_is_used_throughout_each_by_its_own_module(kind, name):
+    plain, shape = small(kind)
+    other, _ = small(kind, activation=name)
+    x = torch.rand(2, *shape)
+    called = [uses(model.eval(), x) for model in (plain, other)]
+    assert len(set(called[1])) == len(called[1])
+    expected = [ACTIVATIONS[name] if type(module) is nn.ReLU else type(module) for module in called[0]]
+    assert [type(module) for module in called[1]] == expected
+    assert nn.ReLU in [type(module) for module in called[0]]
+    assert list(other.state_dict()) == list(plain.state_dict())
+    assert all(type(module) is ACTIVATIONS[name] for module in other.first_layer[1:])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_trains(name):
+    model, shape = small("preactresnet18-relu", activation=name)
+    model(torch.rand(2, *shape)).square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert model.conv1.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", ["preactresnet18", "resnet18", "wrn"])
+def test_an_activation_after_the_first_convolution_adds_no_keys_and_changes_the_network(kind):
+    plain, shape = small(kind)
+    relu, _ = small(f"{kind}-relu")
+    relu.load_state_dict(plain.state_dict())
+    x = torch.rand(2, *shape)
+    head = nn.Sequential(*relu.first_layer)(x)
+    assert head.min() == 0
+    assert plain.conv1(x).min() < 0
+    assert not torch.allclose(relu(x), plain(x))
+    assert yopo_ext.FirstLayer(relu.first_layer).explain().path == "operator"
+
+
+def test_an_unknown_activation():
+    with pytest.raises(ValueError, match="unknown activation 'swish'; known: relu, leaky_relu"):
+        build_model("resnet18", in_channels=3, num_classes=10, activation="swish")

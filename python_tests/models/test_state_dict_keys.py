@@ -3,7 +3,7 @@
 
 import torch
 
-from yopo_ext.models import PreActResNet18, SmallCNN, WideResNet
+from yopo_ext.models import MnistCNN, PreActResNet18, ResNet18, ResNet50, SmallCNN, WideResNet
 
 SMALL_CNN = {
     "feature_extractor.conv1.weight": (32, 1, 3, 3),
@@ -67,3 +67,33 @@ def test_wide_resnet_34_10():
         model = WideResNet()
     assert sorted(model.state_dict()) == sorted(keys)
     assert model.fc.in_features == 640
+
+
+def test_mnist_cnn():
+    shapes = {name: tuple(value.shape) for name, value in MnistCNN(mean=[0.1], std=[0.3]).state_dict().items()}
+    assert shapes == {
+        "0.weight": (16, 1, 4, 4), "0.bias": (16,), "2.weight": (32, 16, 4, 4), "2.bias": (32,),
+        "5.weight": (100, 1568), "5.bias": (100,), "7.weight": (10, 100), "7.bias": (10,),
+    }  # fmt: skip
+
+
+def resnet_keys(counts, convolutions, first_shortcut):
+    keys = ["conv1.weight", *batch_norm("bn1"), "linear.weight", "linear.bias"]
+    for stage, count in enumerate(counts, start=1):
+        for index in range(count):
+            name = f"layer{stage}.{index}"
+            for number in range(1, convolutions + 1):
+                keys += [f"{name}.conv{number}.weight", *batch_norm(f"{name}.bn{number}")]
+            if index == 0 and stage >= first_shortcut:
+                keys += [f"{name}.shortcut.0.weight", *batch_norm(f"{name}.shortcut.1")]
+    return sorted(keys)
+
+
+def test_resnets():
+    with torch.device("meta"):
+        small, large = ResNet18(), ResNet50()
+    assert sorted(small.state_dict()) == resnet_keys((2, 2, 2, 2), 2, first_shortcut=2)
+    assert sorted(large.state_dict()) == resnet_keys((3, 4, 6, 3), 3, first_shortcut=1)
+    # The published form puts the stride into the 3×3 convolution.
+    assert large.layer2[0].conv1.stride == (1, 1)
+    assert large.layer2[0].conv2.stride == (2, 2)

@@ -14,16 +14,20 @@ from yopo_ext.training.files import write_atomically, write_text_atomically
 STATE = {
     "config": TrainConfig(milestones=(3, 5)).to_dict(),
     "model": {"weight": torch.arange(6.0)},
+    "average": None,
     "optimizer": {},
     "loader": {},
-    "rng": {},
+    "generator": torch.zeros(3, dtype=torch.uint8),
+    "delay": {},
+    "best": {},
+    "processes": [{}],
     "progress": {"log": [{"epoch": 1}]},
 }
 
 
 @pytest.fixture
 def path(tmp_path):
-    path = tmp_path / "checkpoint.pt"
+    path = tmp_path / "last.pt"
     save_checkpoint(path, STATE)
     return path
 
@@ -44,7 +48,7 @@ def refused(path, reason):
 
 
 def test_a_missing_file(tmp_path):
-    refused(tmp_path / "checkpoint.pt", "no such checkpoint")
+    refused(tmp_path / "last.pt", "no such checkpoint")
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -82,10 +86,10 @@ def test_checkpoints_of_other_programs(path, foreign):
 def test_another_version_or_an_incomplete_state(path):
     content = torch.load(path, weights_only=True)
     torch.save({**content, "version": 99}, path)
-    refused(path, "found version 99, expected 1")
-    del content["rng"], content["loader"]
+    refused(path, "found version 99, expected 2")
+    del content["generator"], content["loader"]
     torch.save(content, path)
-    refused(path, "incomplete, without loader, rng")
+    refused(path, "incomplete, without generator, loader")
 
 
 def test_an_invalid_configuration(path):
@@ -112,7 +116,7 @@ def test_a_crash_while_writing_leaves_the_old_one(path, monkeypatch, where):
         save_checkpoint(path, {**STATE, "model": {}})
     monkeypatch.undo()
     assert path.read_bytes() == old
-    assert os.listdir(path.parent) == ["checkpoint.pt"]
+    assert os.listdir(path.parent) == ["last.pt"]
     save_checkpoint(path, {**STATE, "model": {}})
     assert load_checkpoint(path)["model"] == {}
 

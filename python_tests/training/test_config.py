@@ -6,6 +6,7 @@ import pytest
 
 from yopo_ext.training import PRESETS, TrainConfig, make_config
 from yopo_ext.training.config import differences
+from yopo_ext.training.method_names import method_name, parse_method
 from yopo_ext.training.presets import DATASET_DEFAULTS
 
 
@@ -20,7 +21,7 @@ def test_round_trip_through_a_file(tmp_path, config):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "fgsm"}, "method must be one of yopo, pgd, natural, got 'fgsm'"),
+        ({"method": "fgsm"}, "method must be one of yopo, .*, got 'fgsm'"),
         ({"norm": "l1"}, "norm must be one of linf, l2"),
         ({"reduction": "none"}, "reduction must be one of"),
         ({"first_layer_grad": "none"}, "first_layer_grad must be one of"),
@@ -36,8 +37,25 @@ def test_round_trip_through_a_file(tmp_path, config):
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"limit_train": 0}, "limit_train must be at least 1"),
         ({"held_out": -5}, "held_out must be at least 0"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be from 0 to 1, got 1.5"),
+        ({"ewa_decay": 1.0}, "ewa_decay must be at least 0 and below 1, got 1.0"),
+        ({"delay": 0}, "delay must be auto or a number of epochs, at least 1, got 0"),
+        ({"delay": "soon"}, "delay must be auto or a number of epochs"),
+        ({"delay": 2, "method": "natural"}, "delay needs an adversarial method"),
+        ({"patience": 3}, "patience needs held_out images"),
+        ({"bn_mode": "eval"}, "bn_mode eval needs an attack apart from the weight pass, got method yopo"),
+        ({"bn_mode": "eval", "method": "free"}, "got method free"),
+        ({"bn_mode": "frozen"}, "bn_mode must be one of None, train, eval"),
+        ({"method": "n-fgsm", "norm": "l2"}, "n-fgsm is defined for norm linf"),
+        ({"steps_warmup_epochs": 2}, "steps_warmup_epochs needs method pgd or trades, got yopo"),
+        ({"schedule": "cosine", "first_layer_milestones": (1,)}, "first_layer_milestones go with schedule piecewise"),
+        ({"staleness_every": 1, "method": "pgd"}, "staleness_every needs method yopo or trades-yopo, got pgd"),
+        ({"optimizer": "nesterov", "momentum": 0.0}, "optimizer nesterov needs a momentum"),
+        ({"optimizer": "lion"}, "optimizer must be one of sgd, nesterov, adam, adamw"),
+        ({"schedule": "flat"}, "schedule must be one of piecewise, cosine, one-cycle, cyclic"),
+        ({"seed": 2**63}, "seed must be at most"),
         ({"mean": (0.5,)}, "mean and std go together"),
-        ({"epsilon": 1, "beta": 2}, "unknown settings: beta, epsilon"),
+        ({"epsilon": 1, "betas": 2}, "unknown settings: betas, epsilon"),
     ],
 )
 def test_what_is_refused(change, message):
@@ -99,7 +117,65 @@ def test_the_papers_settings(name):
 
 
 def test_each_preset_is_tested_or_a_twin():
-    assert set(PRESETS) == set(PAPERS) | {f"{name}-hamiltonian" for name in PAPERS}
+    others = {"cifar10-trades-yopo-3-4", "cifar10-trades-yopo-2-5", "cifar10-fast"}
+    assert set(PRESETS) == set(PAPERS) | {f"{name}-hamiltonian" for name in PAPERS} | others
+
+
+@pytest.mark.parametrize(("name", "m", "n"), [("3-4", 3, 4), ("2-5", 2, 5)])
+def test_trades_yopo_as_published(name, m, n):
+    config = make_config(f"cifar10-trades-yopo-{name}")
+    assert (config.method, config.m, config.n, config.beta) == ("trades-yopo", m, n, 1.0)
+    assert (config.eps, config.alpha, config.lr, config.epochs) == (0.031, 0.007, 0.2, 105)
+    assert config.milestones == config.first_layer_milestones == (70, 90, 100)
+
+
+def test_fast_as_published():
+    config = make_config("cifar10-fast")
+    assert (config.method, config.schedule, config.lr, config.epochs) == ("fast", "cyclic", 0.2, 15)
+    assert (config.eps, config.alpha, config.batch_size) == (8 / 255, 10 / 255, 128)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("yopo-2-7", {"method": "yopo", "m": 2, "n": 7}),
+        ("pgd-40", {"method": "pgd", "pgd_steps": 40}),
+        ("trades-3", {"method": "trades", "pgd_steps": 3}),
+        ("trades-yopo-3-4", {"method": "trades-yopo", "m": 3, "n": 4}),
+        ("free-8", {"method": "free", "m": 8, "alpha": 0.15}),
+        ("fast", {"method": "fast", "alpha": 1.25 * 0.15}),
+        ("n-fgsm", {"method": "n-fgsm", "alpha": 0.15}),
+        ("yopo", {"method": "yopo", "m": 5, "n": 3}),
+    ],
+)
+def test_methods_as_papers_write_them(method, expected):
+    config = make_config(method=method)
+    assert {name: getattr(config, name) for name in expected} == expected
+    assert method_name(config).startswith(method)
+    assert parse_method(method_name(config)).items() <= config.to_dict().items()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("yopo-5", "method 'yopo-5': expected yopo-M-N"),
+        ("fast-3", "method 'fast-3': expected fast"),
+        ("pgd-", "unknown method 'pgd-'"),
+        ("mart", "unknown method 'mart'; known: natural, fast"),
+    ],
+)
+def test_methods_that_are_none(method, message):
+    with pytest.raises(ValueError, match=message):
+        make_config(method=method)
+
+
+def test_a_step_size_that_is_given_is_taken():
+    assert make_config(method="fast", alpha=0.01).alpha == 0.01
+
+
+def test_the_rate_follows_the_batch_size():
+    assert TrainConfig(lr=0.1, lr_batch=128, batch_size=512).base_lr == pytest.approx(0.4)
+    assert TrainConfig(lr=0.1, batch_size=512).base_lr == 0.1
 
 
 @pytest.mark.parametrize("name", DATASET_DEFAULTS)

@@ -9,7 +9,7 @@ import torch
 
 from yopo_ext.adversaries import PGD, YOPO, Natural
 from yopo_ext.training import StopRequest, Trainer, TrainingError, load_checkpoint
-from yopo_ext.training.trainer import make_optimizer
+from yopo_ext.training.optimizers import make_optimizer
 
 
 def lines(trainer):
@@ -22,7 +22,7 @@ def test_metrics_have_a_line_an_epoch(runs):
     assert found == trainer.log
     assert [line["epoch"] for line in found] == [1, 2, 3]
     always = {"epoch", "seconds", "loss", "train_accuracy", "inner_share", "lr"}
-    assert [set(line) - always for line in found] == [set(), {"clean", "robust"}, {"clean", "robust"}]
+    assert [set(line) - always for line in found] == [set(), {"clean", "robust", "fgsm"}, {"clean", "robust", "fgsm"}]
     for line in found:
         assert math.isfinite(line["loss"])
         assert 0 < line["inner_share"] < 1
@@ -107,9 +107,9 @@ class Poison:
 def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(runs):
     trainer = runs.trainer()
     Poison(trainer, 4 + 3)
-    with pytest.raises(TrainingError, match="the loss is not finite in epoch 2, by step 4") as caught:
+    with pytest.raises(TrainingError, match="the loss is not finite in epoch 2, at step 3") as caught:
         trainer.fit(StopRequest())
-    path = trainer.folder / "checkpoint.pt"
+    path = trainer.folder / "last.pt"
     assert f"the last good checkpoint is {path}" in str(caught.value)
     assert load_checkpoint(path)["loader"]["epoch"] == 1
     assert len(lines(trainer)) == 1
@@ -122,14 +122,14 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(runs):
 def test_it_is_noticed_within_a_long_epoch(runs):
     trainer = runs.trainer(log_every=2)
     Poison(trainer, 1)
-    with pytest.raises(TrainingError, match="in epoch 1, by step 2; no checkpoint had been written yet"):
+    with pytest.raises(TrainingError, match="in epoch 1, at step 1; no checkpoint had been written yet"):
         trainer.fit(StopRequest())
 
 
 def test_also_when_a_stop_is_requested(runs):
     trainer = runs.trainer()
     Poison(trainer, 6)
-    with pytest.raises(TrainingError, match="in epoch 2, by step 3"):
+    with pytest.raises(TrainingError, match="in epoch 2, at step 2"):
         trainer.fit(runs.stop_after(4 + 3))
     assert load_checkpoint(trainer.folder)["loader"]["position"] == 0
 
@@ -140,7 +140,7 @@ def test_weights_that_are_not_finite_are_no_good_checkpoint(runs):
         trainer.model.classifier.fc2.bias.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match="the weights are not finite in epoch 1"):
         trainer.fit(StopRequest())
-    assert not (trainer.folder / "checkpoint.pt").exists()
+    assert not (trainer.folder / "last.pt").exists()
 
 
 def test_a_real_divergence(runs):

@@ -22,6 +22,8 @@ class Adversary(Protocol):
     `stopwatch` measures the spans "passes" (full forward and backward passes) and "inner" (what finds η).
     """
 
+    #: How often a mini-batch is given to `accumulate`, with a step of the optimiser after each; 1 for all but Free.
+    replays: int
     stopwatch: Stopwatch | NoStopwatch
 
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:

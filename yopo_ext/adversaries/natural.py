@@ -18,6 +18,8 @@ class Natural:
         loss: loss(logits, y), 0-d.
     """
 
+    replays = 1
+
     def __init__(self, model: nn.Module, *, loss: Loss = cross_entropy) -> None:
         self.model = model
         self.loss = loss

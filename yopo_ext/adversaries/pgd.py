@@ -3,22 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from yopo_ext import arguments
 from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
+from yopo_ext.adversaries.crafting_mode import BN_MODES, batch_norm_in
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
 from yopo_ext.arguments import PerChannel
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
-
-BN_MODES = ("train", "eval")
 
 
 @torch.no_grad()
@@ -34,6 +29,7 @@ def pgd(
     bounds: Bounds = (0.0, 1.0),
     norm: str = "linf",
     random_start: bool = True,
+    start: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """The perturbation after `steps` projected steps of ascent on loss(model(x + η), y).
@@ -52,6 +48,7 @@ def pgd(
         bounds: the box (low, high) of valid images, each one value or one per channel; None: no box.
         norm: "linf" (sign steps, |eta| <= eps exactly) or "l2" (normalised steps per sample).
         random_start: from a uniform draw in the ball, else from 0.
+        start: from here instead, projected; like x.
         generator: for the draw, on x's device.
 
     Returns:
@@ -64,7 +61,10 @@ def pgd(
     x = x.detach() if isinstance(x, Tensor) else x
     feasible = checked_feasible_set(x, eps, alpha, bounds, norm)
     step_size = per_channel(alpha, x)
-    eta = draw(feasible, generator) if random_start else feasible.project(torch.zeros_like(x))
+    if start is None:
+        eta = draw(feasible, generator) if random_start else feasible.project(torch.zeros_like(x))
+    else:
+        eta = feasible.project(start.detach())
     for _ in range(steps):
         with torch.enable_grad():
             leaf = eta.requires_grad_()
@@ -90,6 +90,8 @@ class PGD:
     Raises:
         TypeError, ValueError: naming the argument.
     """
+
+    replays = 1
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class PGD:
         Raises:
             TypeError, ValueError: as `pgd`; ValueError for a loss that is not 0-d.
         """
-        with self.stopwatch.span("inner"), _batch_norm_in(self.bn_mode, self.model):
+        with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model):
             self.eta = pgd(
                 self.model, x, y, eps=self.eps, alpha=self.alpha, steps=self.steps, loss=self.loss,
                 bounds=self.bounds, norm=self.norm, random_start=self.random_start, generator=self.generator,
@@ -132,18 +134,3 @@ class PGD:
             loss = self.loss(logits, y)
             backward(loss)
         return batch_metrics(loss, logits, y)
-
-
-@contextmanager
-def _batch_norm_in(mode: str, model: nn.Module) -> Iterator[None]:
-    """For "eval", the model's batch norms in eval mode for the block; else nothing."""
-    switched = [
-        module for module in model.modules() if mode == "eval" and isinstance(module, _BatchNorm) and module.training
-    ]
-    try:
-        for module in switched:
-            module.training = False
-        yield
-    finally:
-        for module in switched:
-            module.training = True

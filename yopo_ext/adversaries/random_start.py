@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from yopo_ext import arguments
+from yopo_ext.adversaries.joint_generator import normal_like, uniform_like
 from yopo_ext.arguments import PerChannel
 from yopo_ext.projection import FeasibleSet, feasible_set
 
@@ -43,12 +44,11 @@ def draw(feasible: FeasibleSet, generator: torch.Generator | None) -> Tensor:
     """A random member of the feasible set."""
     x = feasible.x
     if feasible.norm == "linf":
-        noise = torch.empty_like(x).uniform_(-1.0, 1.0, generator=generator)
-        return feasible.project(noise * feasible.eps)
-    direction = torch.empty_like(x).normal_(generator=generator)
+        return feasible.project(uniform_like(x, generator) * feasible.eps)
+    direction = normal_like(x, generator)
     size = direction.flatten(1).norm(dim=1).clamp(min=1e-12).reshape(-1, 1, 1, 1)
     # The share of the ball's volume within radius r grows as r to the number of dimensions.
-    volume = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device, dtype=x.dtype)
+    volume = (uniform_like(x[:, :1, :1, :1], generator) + 1) / 2
     radius = feasible.eps * volume ** (1.0 / max(x[:1].numel(), 1))
     return feasible.project(direction * (radius / size))
 

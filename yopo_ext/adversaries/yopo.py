@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -22,11 +21,8 @@ from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 REDUCTIONS = ("mean", "sum")
 FIRST_LAYER_GRADS = ("hamiltonian", "backprop", "both")
 
-_CATCH: dict[str, Callable[[FirstLayer], AbstractContextManager[Costate]]] = {
-    "hamiltonian": cut_at_first_layer,
-    "backprop": capture_costate,
-    "both": capture_costate,
-}
+# Backends whose gradient of the first layer is one fused pass, cheaper than the convolution library's backward.
+FUSED_BACKENDS = frozenset({"cpu", "cuda", "triton"})
 
 
 class YOPO:
@@ -62,6 +58,8 @@ class YOPO:
         TypeError, ValueError: naming the argument.
     """
 
+    replays = 1
+
     def __init__(
         self,
         model: nn.Module,
@@ -93,6 +91,7 @@ class YOPO:
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._checked = False
+        self._cuts = False
 
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The m passes on images x (B, C, H, W) and targets y; their gradients are added to `.grad`.
@@ -111,6 +110,7 @@ class YOPO:
         x = x.detach()
         if not self._checked:
             check_first_batch(x, self.bounds)
+            self._cuts = self.first_layer_grad == "hamiltonian" or self._has_fused_gradient(x)
         losses = []
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent
@@ -133,18 +133,31 @@ class YOPO:
     def _needs_last_ascent(self) -> bool:
         return self.first_layer_grad != "backprop" and self.first_layer.trains
 
-    def _pass(self, adversarial: Tensor, y: Tensor, wants_costate: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-        """One full pass: the detached loss, the detached logits and, if wanted, p."""
-        catches = wants_costate or self.first_layer_grad == "hamiltonian"
-        catch = _CATCH[self.first_layer_grad](self.first_layer) if catches else nullcontext()
+    def _has_fused_gradient(self, x: Tensor) -> bool:
+        backends = self.explain(x).backend
+        return backends is not None and backends.backend in FUSED_BACKENDS
+
+    def _pass(self, adversarial: Tensor, y: Tensor, ascends: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """One full pass: the detached loss, the detached logits and, if there is a use for it, p."""
+        # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
+        fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
+        wants_costate = ascends or fused
         expected = nullcontext() if self._checked else expect_input(self.first_layer, adversarial)
-        with catch as costate, expected:
+        with self._catch(wants_costate) as costate, expected:
             logits = self.model(adversarial)
             loss = self.loss(logits, y)
             # Scaling the loss scales p alike, and so ∂H; whatever .grad already holds is left as it is.
             backward(loss, 1.0 / self.m if self.reduction == "mean" else 1.0)
         self._checked = True
-        return loss.detach(), logits.detach(), costate.value if wants_costate else None
+        p = costate.value if wants_costate else None
+        if fused:
+            self.first_layer.accumulate_hamiltonian(adversarial, p)
+        return loss.detach(), logits.detach(), p
+
+    def _catch(self, wants_costate: bool) -> AbstractContextManager[Costate | None]:
+        if self._cuts:
+            return cut_at_first_layer(self.first_layer)
+        return capture_costate(self.first_layer) if wants_costate else nullcontext()
 
     def _ascend(self, x: Tensor, eta: Tensor, p: Tensor) -> Tensor:
         eta = self.first_layer.inner_ascent(

@@ -6,14 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cifar import read_cifar10_test, read_cifar10_train
+import torch
+
+from .cifar import read_cifar10_test, read_cifar10_train, read_cifar100_test, read_cifar100_train
 from .digits import read_digits
 from .errors import DataFileError
 from .idx import read_idx_images
 from .image_set import ImageSet
 from .split import split_held_out
 
-DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
+DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
 # 360 of 1,797 digits are held out, by a permutation that no run's seed changes.
 DIGITS_TEST = 360
@@ -24,28 +26,36 @@ _FOLDERS = {
     "mnist": ("MNIST/raw", "mnist", "."),
     "fashion-mnist": ("FashionMNIST/raw", "fashion-mnist", "."),
     "cifar10": ("cifar-10-batches-bin", "."),
+    "cifar100": ("cifar-100-binary", "."),
 }
 _MARKER = {
     "mnist": "train-images-idx3-ubyte",
     "fashion-mnist": "train-images-idx3-ubyte",
     "cifar10": "data_batch_1.bin",
+    "cifar100": "train.bin",
 }
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set, divided into training and test images."""
+    """A named data set, divided into training and test images; ``validation`` are training images held out."""
 
     name: str
     train: ImageSet
     test: ImageSet
+    validation: ImageSet | None = None
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same images on ``device``."""
+        validation = None if self.validation is None else self.validation.to(device)
+        return Dataset(self.name, self.train.to(device), self.test.to(device), validation)
 
 
 def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:
     """A standard data set, on the CPU.
 
     ``data_dir`` holds the files (``digits`` needs none): IDX files for MNIST and Fashion-MNIST, gzipped or plain, and
-    the binary files for CIFAR-10, each either in its usual folder or directly there.
+    the binary files for CIFAR-10 and CIFAR-100 (fine labels), each either in its usual folder or directly there.
 
     Raises ``ValueError`` for an unknown name or a missing ``data_dir``, `DataFileError` for missing or malformed files.
     """
@@ -59,6 +69,8 @@ def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:
     folder = find_folder(name, Path(data_dir))
     if name == "cifar10":
         return Dataset(name, read_cifar10_train(folder), read_cifar10_test(folder))
+    if name == "cifar100":
+        return Dataset(name, read_cifar100_train(folder), read_cifar100_test(folder))
     return Dataset(name, read_idx_images(folder, "train"), read_idx_images(folder, "t10k"))
 
 

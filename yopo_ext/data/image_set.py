@@ -58,6 +58,17 @@ class ImageSet:
             raise ValueError(f"cannot take {count} images, at least 1 is needed")
         return ImageSet(self.images[:count], self.labels[:count], self.num_classes)
 
+    def shard(self, rank: int, world_size: int) -> ImageSet:
+        """Part ``rank`` of ``world_size``: every image is in exactly one part, their sizes differ by one at most.
+
+        Every ``world_size``-th image, from ``rank`` on; parts are empty where there are more of them than images.
+        Raises ``ValueError`` unless 0 <= rank < world_size.
+        """
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must lie in 0..{world_size - 1} for world_size {world_size}, got {rank}")
+        part = slice(rank, None, world_size)
+        return ImageSet(self.images[part].contiguous(), self.labels[part].contiguous(), self.num_classes)
+
     def select(self, index: Tensor) -> ImageSet:
         """The images at ``index`` (int64), in that order."""
         return ImageSet(self.images[index], self.labels[index], self.num_classes)

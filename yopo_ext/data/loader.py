@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,12 +20,23 @@ class DeviceLoader:
     crop and flip. With ``drop_last`` a last, smaller batch is left out. Raises ``ValueError`` for ``batch_size < 1``
     or where ``drop_last`` would leave no batch at all.
 
+    Processes that share the mini-batches give ``rows``: of a mini-batch's size, the ``(start, stop)`` of the rows that
+    this loader yields. Equally seeded loaders draw the same orders and augmentations. The attribute ``rows`` is
+    ``(start, stop, size)`` of the current mini-batch.
+
     Iterating goes on where the loader stands: at the start of an epoch, or, after `load_state_dict`, in the middle
     of one.
     """
 
     def __init__(
-        self, images: ImageSet, batch_size: int, *, seed: int = 0, augment: bool = False, drop_last: bool = False
+        self,
+        images: ImageSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        augment: bool = False,
+        drop_last: bool = False,
+        rows: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -35,6 +46,8 @@ class DeviceLoader:
         self.batch_size = batch_size
         self.augment = augment
         self.drop_last = drop_last
+        self.rows = (0, 0, 0)
+        self._own_rows = rows or (lambda size: (0, size))
         self.generator = torch.Generator(images.images.device).manual_seed(seed)
         self.epoch = 0
         self.position = 0
@@ -53,10 +66,13 @@ class DeviceLoader:
             start = self.position * self.batch_size
             index = order[start : start + self.batch_size]
             self.position += 1
-            images = self.images.images[index]
-            if self.augment:
-                images = crop_and_flip(images, self.generator)
-            yield to_float(images), self.images.labels[index]
+            self.rows = (*self._own_rows(len(index)), len(index))
+            own = slice(*self.rows[:2])
+            if self.augment:  # drawn for all rows, so that the processes' generators stay alike
+                images = crop_and_flip(self.images.images[index], self.generator)[own]
+            else:
+                images = self.images.images[index[own]]
+            yield to_float(images), self.images.labels[index[own]]
         self.epoch += 1
         self.position = 0
         self._order = None

@@ -6,7 +6,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .examples import Examples
+    from .sweeps import Sweep
+    from .transfer import TransferMatrix
+
+# Above this many networks a heat map's cells are too small for figures.
+_MOST_ANNOTATED = 16
+_MOST_TICKS = 12
 
 
 @dataclass(frozen=True)
@@ -20,19 +34,108 @@ class CurvePoint:
 
 def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: one colour a method, robust accuracy solid and clean accuracy dashed over seconds of training."""
-    # Not pyplot: it would pick a display and keep the figure alive.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(6.4, 4.0)
     axes = figure.add_subplot()
     for index, (name, points) in enumerate(curves.items()):
         seconds = [point.seconds for point in points]
         style = {"color": f"C{index}", "marker": ".", "markersize": 4}
         axes.plot(seconds, [point.robust for point in points], label=f"{name}, robust", **style)
         axes.plot(seconds, [point.clean for point in points], label=f"{name}, clean", linestyle="--", **style)
-    axes.set(xlabel="training time (s)", ylabel="accuracy (%)", ylim=(0, 100), title=title)
+    _accuracy_axes(axes, "training time (s)", title)
+    _save(figure, target)
+
+
+def plot_sweep(sweep: Sweep, target: Path | BinaryIO, *, title: str) -> None:
+    """Writes a PNG: accuracy over eps or steps, one curve an attack; clean accuracy as a dashed line."""
+    figure = _figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    label, values = ("PGD steps", sweep.values) if sweep.over == "steps" else _eps_units(sweep.values)
+    for name, curve in sweep.curves.items():
+        axes.plot(values, curve, label=name, marker=".")
+    axes.axhline(sweep.clean, color="grey", linestyle="--", label="clean")
+    if sweep.over == "steps" and values[-1] >= 10 * values[0]:
+        axes.set_xscale("log")
+        if len(values) <= _MOST_TICKS:
+            axes.set_xticks(values, [f"{value:g}" for value in values])
+            axes.minorticks_off()
+    _accuracy_axes(axes, label, title)
+    _save(figure, target)
+
+
+def plot_transfer(matrix: TransferMatrix, target: Path | BinaryIO, *, title: str) -> None:
+    """Writes a PNG: a heat map, a row for each network that examples were crafted on, a column for each measured."""
+    count = len(matrix.names)
+    side = min(1.5 + 0.6 * max(count, 4), 14.0)
+    figure = _figure(side + 1.2, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(matrix.accuracy, vmin=0, vmax=100, cmap="viridis")
+    axes.set_xticks(range(count), matrix.names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), matrix.names)
+    axes.set(xlabel="measured on", ylabel="crafted on", title=title)
+    if count <= _MOST_ANNOTATED:
+        for row, line in enumerate(matrix.accuracy):
+            for column, value in enumerate(line):
+                colour = "black" if value > 60 else "white"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="accuracy (%)", shrink=0.8)
+    _save(figure, target)
+
+
+def plot_examples(examples: Examples, target: Path | BinaryIO, *, title: str) -> None:
+    """Writes a PNG: a row each of clean images, perturbations (grey: none) and perturbed images, with classes."""
+    count = len(examples.labels)
+    figure = _figure(max(1.1 * count, 4.0), 4.4)
+    eps = max(examples.eps, 1e-12)
+    # l2 perturbations concentrate: their scale is their own largest element.
+    largest = min(eps, float(examples.eta.abs().max())) if count else eps
+    rows = {
+        "clean": (examples.clean, examples.labels),
+        "perturbation": (examples.eta / (2 * max(largest, 1e-12)) + 0.5, None),
+        "perturbed": (examples.clean + examples.eta, examples.predicted),
+    }
+    grid = figure.subplots(len(rows), max(count, 1), squeeze=False)
+    for line, (name, (pixels, classes)) in zip(grid, rows.items(), strict=True):
+        line[0].set_ylabel(name)
+        for column, axes in enumerate(line):
+            axes.set(xticks=[], yticks=[])
+            if column < count:
+                _show(axes, pixels[column])
+                if classes is not None:
+                    wrong = bool(classes[column] != examples.labels[column])
+                    axes.set_xlabel(str(int(classes[column])), color="C3" if wrong else "black")
+    figure.suptitle(title, fontsize=10)
+    _save(figure, target)
+
+
+def _show(axes: Axes, pixels: Tensor) -> None:
+    shown = pixels.detach().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    colours = shown.shape[2] == 3
+    axes.imshow(shown if colours else shown[..., 0], cmap=None if colours else "gray", vmin=0, vmax=1)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # Not pyplot: it would pick a display and keep the figure alive.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _accuracy_axes(axes: Axes, xlabel: str, title: str) -> None:
+    axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 100), title=title)
     axes.grid(alpha=0.3)
     axes.legend()
+
+
+def _save(figure: Figure, target: Path | BinaryIO) -> None:
     figure.savefig(target, dpi=150, format="png")
+
+
+def _eps_units(values: Sequence[float]) -> tuple[str, list[float]]:
+    """The axis of eps: in 255ths, as people write it, where all values are whole numbers of them."""
+    scaled = [255 * value for value in values]
+    if all(abs(value - round(value)) < 1e-6 for value in scaled):
+        return "eps · 255", scaled
+    return "eps", list(values)

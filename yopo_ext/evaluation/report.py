@@ -4,44 +4,88 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import torch
 from torch import nn
 
 from ..data import ImageSet
-from .accuracy import OnBatch, accuracy, attack_survivors, check_attack, default_alpha
+from .accuracy import percent, pgd_attacks, require_images
+from .attack import Attack
+from .auto_attack import AutoAttack, auto_attack_survivors
+from .batches import OnBatch
+from .input_checks import NormalisationWarning, normalisation_doubt, require_bounds
+from .outcome import Outcome, correct_images, run_attack
+from .tables import format_table
 
 
 @dataclass(frozen=True)
 class Report:
-    """Accuracies in percent over ``images`` images: clean, under PGD with each loss, and under all of them together."""
+    """Accuracies in percent over ``images`` images.
+
+    clean: without an attack; robust: under each attack, by its label; worst: under all of them together (clean if there
+    are none); targeted_success: share of the correctly classified images that a targeted attack led to a target class;
+    attacks: the settings of each; warnings: what makes the figures doubtful.
+    """
 
     images: int
     clean: float
     robust: dict[str, float]
     worst: float
-    eps: float
-    alpha: float
-    steps: int
-    restarts: int
-    norm: str
-    seed: int
+    attacks: dict[str, Attack | AutoAttack]
+    targeted_success: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def eps(self) -> float | None:
+        """The attacks' radius, None without one; so for the others."""
+        return next((attack.eps for attack in self.attacks.values()), None)
+
+    @property
+    def norm(self) -> str | None:
+        return next((attack.norm for attack in self.attacks.values()), None)
+
+    @property
+    def alpha(self) -> float | None:
+        """The step size of PGD."""
+        own = [attack for attack in self.attacks.values() if isinstance(attack, Attack)]
+        return max(own, key=lambda attack: attack.steps).step_size if own else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "images": self.images,
+            "clean": self.clean,
+            "robust": self.robust,
+            "worst": self.worst,
+            "targeted_success": self.targeted_success,
+            "eps": self.eps,
+            "norm": self.norm,
+            "attacks": {label: _settings(attack) for label, attack in self.attacks.items()},
+            "warnings": list(self.warnings),
+        }
 
     def to_json(self) -> str:
-        """One JSON object, the dataclass's fields."""
-        return json.dumps(asdict(self), indent=2)
+        """One JSON object."""
+        return json.dumps(self.to_dict(), indent=2)
 
     def to_table(self) -> str:
         """A table for people: one row a measurement."""
-        attack = f"PGD-{self.steps}" + (f" x {self.restarts} restarts" if self.restarts > 1 else "")
         rows = [("clean", f"{self.clean:.2f}")]
-        rows += [(f"{attack}, {name}", f"{value:.2f}") for name, value in self.robust.items()]
+        rows += [(label, f"{value:.2f}") for label, value in self.robust.items()]
         if len(self.robust) > 1:
-            rows.append((f"{attack}, worst case", f"{self.worst:.2f}"))
-        caption = f"{self.images} images, {self.norm}, eps {self.eps:.4g}, alpha {self.alpha:.4g}"
-        return f"{format_table(('attack', 'accuracy %'), rows)}\n{caption}"
+            rows.append(("worst case", f"{self.worst:.2f}"))
+        lines = [format_table(("attack", "accuracy %"), rows)]
+        for label, value in self.targeted_success.items():
+            lines.append(f"{label}: {value:.2f} % of the correctly classified images led to a target class")
+        caption = f"{self.images} images"
+        if self.eps is not None:
+            caption += f", {self.norm}, eps {self.eps:.4g}"
+        if self.alpha is not None:
+            caption += f", alpha {self.alpha:.4g}"
+        return "\n".join([*lines, caption])
 
 
 def evaluate(
@@ -57,31 +101,66 @@ def evaluate(
     bounds: tuple[float, float] | None = (0.0, 1.0),
     batch_size: int = 512,
     seed: int = 0,
+    check_normalisation: bool = True,
     on_batch: OnBatch | None = None,
 ) -> Report:
-    """Clean accuracy and PGD accuracy for each loss and for their worst case. Arguments as for `robust_accuracy`."""
-    check_attack(steps, restarts, losses)
-    alpha = default_alpha(eps, steps) if alpha is None else alpha
-    clean = accuracy(model, images, batch_size=batch_size, on_batch=on_batch)
-    robust: dict[str, float] = {}
-    survived = torch.ones(len(images), dtype=torch.bool, device=images.images.device)
-    for name in losses:
-        alive = attack_survivors(
-            model, images, eps=eps, alpha=alpha, steps=steps, restarts=restarts, losses=(name,), norm=norm,
-            bounds=bounds, batch_size=batch_size, seed=seed, on_batch=on_batch,
-        )  # fmt: skip
-        robust[name] = 100.0 * int(alive.sum()) / len(images)
-        survived &= alive
-    worst = 100.0 * int(survived.sum()) / len(images)
-    return Report(len(images), clean, robust, worst, eps, alpha, steps, restarts, norm, seed)
+    """Clean accuracy and PGD accuracy for each loss and for their worst case.
+
+    Arguments as for `robust_accuracy` and `measure`.
+    """
+    attacks = pgd_attacks(
+        losses, eps=eps, alpha=alpha, steps=steps, restarts=restarts, norm=norm, bounds=bounds, seed=seed
+    )
+    return measure(
+        model, images, attacks, batch_size=batch_size, check_normalisation=check_normalisation, on_batch=on_batch
+    )
 
 
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Plain text columns: the first aligned left, the others right."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+def measure(
+    model: nn.Module,
+    images: ImageSet,
+    attacks: Sequence[Attack | AutoAttack],
+    *,
+    batch_size: int = 512,
+    check_normalisation: bool = True,
+    on_batch: OnBatch | None = None,
+) -> Report:
+    """Clean accuracy, and accuracy under each attack and under all of them together.
 
-    def line(row: Sequence[str]) -> str:
-        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        return "  ".join([row[0].ljust(widths[0]), *rest])
+    The network is evaluated in evaluation mode and left as it was. With ``check_normalisation`` it warns
+    (`NormalisationWarning`, and in the report) when it seems to expect normalised images; see `normalisation_doubt`.
 
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
+    Raises ``ValueError`` for an empty set, two attacks of one label, images outside ``bounds``, or too few classes for
+    a loss; ``ImportError`` for AutoAttack without its package.
+    """
+    require_images(images)
+    labelled = {attack.label: attack for attack in attacks}
+    if len(labelled) < len(attacks):
+        raise ValueError(f"two attacks of one label: {', '.join(attack.label for attack in attacks)}")
+    for attack in attacks:
+        attack.require_classes(images.num_classes)
+        if isinstance(attack, Attack):
+            require_bounds(images, attack)
+    doubt = normalisation_doubt(model, images, batch_size=batch_size) if check_normalisation else None
+    if doubt:
+        warnings.warn(doubt, NormalisationWarning, stacklevel=2)
+    correct = correct_images(model, images, batch_size=batch_size, on_batch=on_batch)
+    worst = correct.clone()
+    robust, success = {}, {}
+    for label, attack in labelled.items():
+        if isinstance(attack, AutoAttack):
+            survived = auto_attack_survivors(model, images, attack, correct=correct, batch_size=batch_size)
+            outcome = Outcome(survived, None)
+        else:
+            outcome = run_attack(model, images, attack, correct=correct, batch_size=batch_size, on_batch=on_batch)
+        robust[label] = percent(outcome.survived)
+        worst &= outcome.survived
+        if outcome.reached is not None:
+            success[label] = 100.0 * int(outcome.reached.sum()) / max(int(correct.sum()), 1)
+    notes = (doubt,) if doubt else ()
+    return Report(len(images), percent(correct), robust, percent(worst), labelled, success, notes)
+
+
+def _settings(attack: Attack | AutoAttack) -> dict[str, Any]:
+    settings = asdict(attack)
+    return settings | {"alpha": attack.step_size} if isinstance(attack, Attack) else settings

@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: MIT
 """The papers' networks, with their published state-dict keys."""
 
+from .activations import ACTIVATIONS, make_activation
 from .digits_cnn import DigitsCNN
+from .mnist_cnn import MnistCNN
 from .normalize import Normalize
 from .preact_resnet import PreActResNet18
 from .registry import MODELS, build_model
+from .resnet import ResNet18, ResNet50
 from .small_cnn import SmallCNN
+from .weights import WeightsError, load_weights
 from .wide_resnet import WideResNet
 
-__all__ = ["MODELS", "DigitsCNN", "Normalize", "PreActResNet18", "SmallCNN", "WideResNet", "build_model"]
+__all__ = [
+    "ACTIVATIONS",
+    "MODELS",
+    "DigitsCNN",
+    "MnistCNN",
+    "Normalize",
+    "PreActResNet18",
+    "ResNet18",
+    "ResNet50",
+    "SmallCNN",
+    "WeightsError",
+    "WideResNet",
+    "build_model",
+    "load_weights",
+    "make_activation",
+]

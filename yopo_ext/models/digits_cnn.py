@@ -8,16 +8,18 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .activations import make_activation
 from .normalize import optional_normalize
 
 
 class DigitsCNN(nn.Module):
     """Three padded 3×3 convolutions, one pooling, two linear layers; 8×8 images only.
 
-    Its first layer is conv + ReLU, so that YOPO's n inner steps carry information of their own (a bare convolution is
-    linear, and there n steps walk where one step of n times the size walks).
+    Its first layer is conv + activation, so that YOPO's n inner steps carry information of their own (a bare
+    convolution is linear, and there n steps walk where one step of n times the size walks).
 
-    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
+    (one float per channel).
     """
 
     image_size = 8
@@ -27,6 +29,7 @@ class DigitsCNN(nn.Module):
         in_channels: int = 1,
         num_classes: int = 10,
         *,
+        activation: str = "relu",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -35,30 +38,36 @@ class DigitsCNN(nn.Module):
         self.features = nn.Sequential(
             OrderedDict(
                 conv1=nn.Conv2d(in_channels, 32, 3, padding=1),
-                relu1=nn.ReLU(),
+                relu1=make_activation(activation),
                 conv2=nn.Conv2d(32, 32, 3, padding=1),
-                relu2=nn.ReLU(inplace=True),
+                relu2=make_activation(activation, inplace=True),
                 maxpool=nn.MaxPool2d(2),
                 conv3=nn.Conv2d(32, 64, 3, padding=1),
-                relu3=nn.ReLU(inplace=True),
+                relu3=make_activation(activation, inplace=True),
             )
         )
         self.classifier = nn.Sequential(
             OrderedDict(
                 fc1=nn.Linear(64 * 4 * 4, 128),
-                relu1=nn.ReLU(inplace=True),
+                relu1=make_activation(activation, inplace=True),
                 fc2=nn.Linear(128, num_classes),
             )
         )
 
     @property
     def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 1→32 3×3 padding 1, ReLU."""
+        """[normalise,] conv 1→32 3×3 padding 1, activation."""
         head = (self.features.conv1, self.features.relu1)
         return head if self.normalize is None else (self.normalize, *head)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 8, 8) float images in [0, 1] to (B, num_classes) logits."""
-        if self.normalize is not None:
-            x = self.normalize(x)
-        return self.classifier(self.features(x).flatten(1))
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        for module in list(self.features)[2:]:
+            x = module(x)
+        return self.classifier(x.flatten(1))

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .activations import make_activation
 from .normalize import optional_normalize
 
 
 class PreActBlock(nn.Module):
-    """(batch norm, ReLU, 3×3 conv) twice, plus the shortcut, which branches off after the first ReLU."""
+    """(batch norm, activation, 3×3 conv) twice, plus the shortcut, which branches off after the first activation."""
 
-    def __init__(self, in_planes: int, planes: int, stride: int) -> None:
+    def __init__(self, in_planes: int, planes: int, stride: int, activation: str) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_planes)
+        self.relu1 = make_activation(activation, inplace=True)
         self.conv1 = nn.Conv2d(in_planes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
+        self.relu2 = make_activation(activation, inplace=True)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
         self.shortcut: nn.Sequential | None = None
         if stride != 1 or in_planes != planes:
@@ -26,10 +29,10 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_planes, H, W) to (B, planes, H/stride, W/stride)."""
-        out = F.relu(self.bn1(x), inplace=True)
+        out = self.relu1(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(out)
         out = self.conv1(out)
-        return self.conv2(F.relu(self.bn2(out), inplace=True)) + shortcut
+        return self.conv2(self.relu2(self.bn2(out))) + shortcut
 
 
 class PreActResNet(nn.Module):
@@ -38,7 +41,10 @@ class PreActResNet(nn.Module):
     Keys and parameter count are those of the widely published CIFAR implementation without a final batch norm
     (``conv1``, ``layer1.0.bn1``, …, ``linear``). Images from 8×8 up.
 
-    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    ``first_activation`` puts an activation after the first convolution, before it branches into the first block: the
+    first layer is then nonlinear, without new keys, and YOPO's n inner steps carry information. ``activation`` is a
+    name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network (one float per
+    channel).
     """
 
     image_size = None
@@ -49,45 +55,45 @@ class PreActResNet(nn.Module):
         in_channels: int = 3,
         num_classes: int = 10,
         *,
+        activation: str = "relu",
+        first_activation: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.normalize = optional_normalize(mean, std)
         self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
-        self.layer1 = _stage(64, 64, blocks[0], stride=1)
-        self.layer2 = _stage(64, 128, blocks[1], stride=2)
-        self.layer3 = _stage(128, 256, blocks[2], stride=2)
-        self.layer4 = _stage(256, 512, blocks[3], stride=2)
+        self.relu0 = make_activation(activation) if first_activation else None
+        self.layer1 = _stage(64, 64, blocks[0], 1, activation)
+        self.layer2 = _stage(64, 128, blocks[1], 2, activation)
+        self.layer3 = _stage(128, 256, blocks[2], 2, activation)
+        self.layer4 = _stage(256, 512, blocks[3], 2, activation)
         self.linear = nn.Linear(512, num_classes)
 
     @property
     def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] bare conv 3→64 3×3 padding 1 without bias: linear."""
-        return (self.conv1,) if self.normalize is None else (self.normalize, self.conv1)
+        """[normalise,] conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
+        return tuple(part for part in (self.normalize, self.conv1, self.relu0) if part is not None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
-        if self.normalize is not None:
-            x = self.normalize(x)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
 class PreActResNet18(PreActResNet):
     """`PreActResNet` with two blocks a stage: 11,171,146 parameters for 3 channels and 10 classes."""
 
-    def __init__(
-        self,
-        in_channels: int = 3,
-        num_classes: int = 10,
-        *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__((2, 2, 2, 2), in_channels, num_classes, mean=mean, std=std)
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: object) -> None:
+        super().__init__((2, 2, 2, 2), in_channels, num_classes, **options)
 
 
-def _stage(in_planes: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
-    first = PreActBlock(in_planes, planes, stride)
-    return nn.Sequential(first, *(PreActBlock(planes, planes, 1) for _ in range(blocks - 1)))
+def _stage(in_planes: int, planes: int, blocks: int, stride: int, activation: str) -> nn.Sequential:
+    first = PreActBlock(in_planes, planes, stride, activation)
+    return nn.Sequential(first, *(PreActBlock(planes, planes, 1, activation) for _ in range(blocks - 1)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .activations import make_activation
 from .normalize import optional_normalize
 
 
@@ -18,7 +19,8 @@ class SmallCNN(nn.Module):
     published code shares one ReLU module between all uses; here each use has its own, so that hooks on the first
     layer see the first layer. As published, the last linear layer starts at zero.
 
-    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
+    (one float per channel).
     """
 
     image_size = 28
@@ -29,6 +31,7 @@ class SmallCNN(nn.Module):
         num_classes: int = 10,
         *,
         drop: float = 0.5,
+        activation: str = "relu",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -37,24 +40,24 @@ class SmallCNN(nn.Module):
         self.feature_extractor = nn.Sequential(
             OrderedDict(
                 conv1=nn.Conv2d(in_channels, 32, 3),
-                relu1=nn.ReLU(),
+                relu1=make_activation(activation),
                 conv2=nn.Conv2d(32, 32, 3),
-                relu2=nn.ReLU(inplace=True),
+                relu2=make_activation(activation, inplace=True),
                 maxpool1=nn.MaxPool2d(2),
                 conv3=nn.Conv2d(32, 64, 3),
-                relu3=nn.ReLU(inplace=True),
+                relu3=make_activation(activation, inplace=True),
                 conv4=nn.Conv2d(64, 64, 3),
-                relu4=nn.ReLU(inplace=True),
+                relu4=make_activation(activation, inplace=True),
                 maxpool2=nn.MaxPool2d(2),
             )
         )
         self.classifier = nn.Sequential(
             OrderedDict(
                 fc1=nn.Linear(64 * 4 * 4, 200),
-                relu1=nn.ReLU(inplace=True),
+                relu1=make_activation(activation, inplace=True),
                 drop=nn.Dropout(drop),
                 fc2=nn.Linear(200, 200),
-                relu2=nn.ReLU(inplace=True),
+                relu2=make_activation(activation, inplace=True),
                 fc3=nn.Linear(200, num_classes),
             )
         )
@@ -67,12 +70,18 @@ class SmallCNN(nn.Module):
 
     @property
     def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 1→32 3×3 without padding, ReLU: nonlinear, so n inner steps carry information."""
+        """[normalise,] conv 1→32 3×3 without padding, activation: nonlinear, so n inner steps carry information."""
         head = (self.feature_extractor.conv1, self.feature_extractor.relu1)
         return head if self.normalize is None else (self.normalize, *head)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 28, 28) float images in [0, 1] to (B, num_classes) logits."""
-        if self.normalize is not None:
-            x = self.normalize(x)
-        return self.classifier(self.feature_extractor(x).flatten(1))
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        for module in list(self.feature_extractor)[2:]:
+            x = module(x)
+        return self.classifier(x.flatten(1))

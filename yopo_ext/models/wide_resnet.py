@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .activations import make_activation
 from .normalize import optional_normalize
 
 
 class BasicBlock(nn.Module):
-    """(batch norm, ReLU, 3×3 conv) twice; a 1×1 ``convShortcut`` where the width changes, after the first ReLU."""
+    """(batch norm, activation, 3×3 conv) twice; a 1×1 ``convShortcut`` where the width changes, after the first one."""
 
-    def __init__(self, in_planes: int, planes: int, stride: int, drop_rate: float) -> None:
+    def __init__(self, in_planes: int, planes: int, stride: int, drop_rate: float, activation: str) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_planes)
+        self.relu1 = make_activation(activation, inplace=True)
         self.conv1 = nn.Conv2d(in_planes, planes, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
+        self.relu2 = make_activation(activation, inplace=True)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
         self.drop_rate = drop_rate
         # The published state-dict key is camel case.
@@ -26,8 +29,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_planes, H, W) to (B, planes, H/stride, W/stride)."""
-        activated = F.relu(self.bn1(x), inplace=True)
-        out = F.relu(self.bn2(self.conv1(activated)), inplace=True)
+        activated = self.relu1(self.bn1(x))
+        out = self.relu2(self.bn2(self.conv1(activated)))
         if self.drop_rate > 0:
             out = F.dropout(out, self.drop_rate, self.training)
         out = self.conv2(out)
@@ -37,10 +40,12 @@ class BasicBlock(nn.Module):
 class NetworkBlock(nn.Module):
     """One stage: ``blocks`` times `BasicBlock`, the first with the stride."""
 
-    def __init__(self, in_planes: int, planes: int, blocks: int, stride: int, drop_rate: float) -> None:
+    def __init__(
+        self, in_planes: int, planes: int, blocks: int, stride: int, drop_rate: float, activation: str
+    ) -> None:
         super().__init__()
-        first = BasicBlock(in_planes, planes, stride, drop_rate)
-        rest = (BasicBlock(planes, planes, 1, drop_rate) for _ in range(blocks - 1))
+        first = BasicBlock(in_planes, planes, stride, drop_rate, activation)
+        rest = (BasicBlock(planes, planes, 1, drop_rate, activation) for _ in range(blocks - 1))
         self.layer = nn.Sequential(first, *rest)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,13 +54,15 @@ class NetworkBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """conv 3→16, three stages of 16·k, 32·k, 64·k channels, batch norm, ReLU, average pooling, a linear layer.
+    """conv 3→16, three stages of 16·k, 32·k, 64·k channels, batch norm, activation, average pooling, a linear layer.
 
     WRN-34-10, the default, has 46,160,474 parameters for 3 channels and 10 classes. Keys are the widely published ones
     (``conv1``, ``block1.layer.0.bn1``, …, ``bn1``, ``fc``). Images from 8×8 up.
 
-    ``depth`` must be 6·N + 4, else ``ValueError``. ``mean`` and ``std``, if given, normalise the input inside the
-    network (one float per channel).
+    ``depth`` must be 6·N + 4, else ``ValueError``. ``first_activation`` puts an activation after the first convolution,
+    before it branches into the first block: the first layer is then nonlinear, without new keys, and YOPO's n inner
+    steps carry information. ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the
+    input inside the network (one float per channel).
     """
 
     image_size = None
@@ -68,6 +75,8 @@ class WideResNet(nn.Module):
         depth: int = 34,
         widen_factor: int = 10,
         drop_rate: float = 0.0,
+        activation: str = "relu",
+        first_activation: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -78,10 +87,12 @@ class WideResNet(nn.Module):
         widths = (16, 16 * widen_factor, 32 * widen_factor, 64 * widen_factor)
         self.normalize = optional_normalize(mean, std)
         self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
-        self.block1 = NetworkBlock(widths[0], widths[1], blocks, 1, drop_rate)
-        self.block2 = NetworkBlock(widths[1], widths[2], blocks, 2, drop_rate)
-        self.block3 = NetworkBlock(widths[2], widths[3], blocks, 2, drop_rate)
+        self.relu0 = make_activation(activation) if first_activation else None
+        self.block1 = NetworkBlock(widths[0], widths[1], blocks, 1, drop_rate, activation)
+        self.block2 = NetworkBlock(widths[1], widths[2], blocks, 2, drop_rate, activation)
+        self.block3 = NetworkBlock(widths[2], widths[3], blocks, 2, drop_rate, activation)
         self.bn1 = nn.BatchNorm2d(widths[3])
+        self.relu = make_activation(activation, inplace=True)
         self.fc = nn.Linear(widths[3], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -90,13 +101,16 @@ class WideResNet(nn.Module):
 
     @property
     def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] bare conv 3→16 3×3 padding 1 without bias: linear."""
-        return (self.conv1,) if self.normalize is None else (self.normalize, self.conv1)
+        """[normalise,] conv 3→16 3×3 padding 1 without bias (linear) [, activation]."""
+        return tuple(part for part in (self.normalize, self.conv1, self.relu0) if part is not None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
-        if self.normalize is not None:
-            x = self.normalize(x)
-        x = self.block3(self.block2(self.block1(self.conv1(x))))
-        x = F.relu(self.bn1(x), inplace=True)
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        x = self.relu(self.bn1(self.block3(self.block2(self.block1(x)))))
         return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))

@@ -8,5 +8,6 @@ which mode and order. Options are bound with `functools.partial`, which can be c
 """
 
 from yopo_ext.objectives.cross_entropy import cross_entropy
+from yopo_ext.objectives.trades import trades
 
-__all__ = ["cross_entropy"]
+__all__ = ["cross_entropy", "trades"]

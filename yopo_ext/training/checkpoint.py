@@ -12,17 +12,25 @@ from .config import TrainConfig, differences
 from .files import write_atomically
 
 FORMAT = "yopo_ext checkpoint"
-VERSION = 1
-NAME = "checkpoint.pt"
-_KEYS = {"config", "model", "optimizer", "loader", "rng", "progress"}
+VERSION = 2
+LAST, BEST = "last.pt", "best.pt"
+_KEYS = {
+    "config", "model", "average", "optimizer", "loader", "generator", "delay", "best", "progress", "processes",
+}  # fmt: skip
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used: the message names the file and says why."""
 
 
+def epoch_file(epoch: int) -> str:
+    """Where a run folder keeps the weights of an epoch."""
+    return f"epochs/{epoch:03d}.pt"
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes ``state`` over ``path`` atomically: config, model, optimizer, loader, rng and progress."""
+    """Writes ``state`` (`Trainer.state_dict`) over ``path`` atomically."""
+    path.parent.mkdir(exist_ok=True)
     content = {"format": FORMAT, "version": VERSION, **state}
     write_atomically(path, lambda file: torch.save(content, file))
 
@@ -30,9 +38,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
     """The state that `save_checkpoint` wrote; ``state["config"]`` is a `TrainConfig`.
 
-    ``path`` may be a run's folder. Raises `CheckpointError` for a missing, corrupt or foreign file.
+    ``path`` may be a run's folder: its last checkpoint. Raises `CheckpointError` for a missing, corrupt or foreign
+    file.
     """
-    path = path / NAME if path.is_dir() else path
+    path = path / LAST if path.is_dir() else path
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
@@ -52,6 +61,13 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its configuration is not valid ({error})") from error
     return state
+
+
+def measured_weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights to measure: the average where the run kept one, without its prefix."""
+    if state["average"] is None:
+        return state["model"]
+    return {name.removeprefix("module."): value for name, value in state["average"].items() if name != "n_averaged"}
 
 
 def check_same_run(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:

@@ -4,33 +4,48 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-METHODS = ("yopo", "pgd", "natural")
-MEMORY_FORMATS = ("channels_last", "contiguous")
+from .check_config import check_config
 
-# Where a run happens, not what it computes: these may change when it is resumed.
-HOST_FIELDS = frozenset({"data_dir", "device"})
+# Where and how a run happens, not what it computes: these may change when it is resumed.
+HOST_FIELDS = frozenset({"data_dir", "device", "profile"})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run. ``eps`` and ``alpha`` are in units of images in [0, 1]; rates and epochs as in the papers.
 
-    ``reduction="sum"`` adds the gradients of YOPO's m passes, as the authors do with their learning rate divided by m;
-    ``"mean"`` averages them. The two differ in weight decay: SGD's decay step is lr · weight_decay · w either way, so
-    a preset that means the authors' run must sum.
+    Data: ``held_out`` training images (the last ones) are kept from training: the accuracy-time curve, the best
+    checkpoint and early stopping are measured on them, the final figures always on the test set. With 0 the curve is
+    measured on the test set, and there is no best checkpoint. ``limit_train`` and ``limit_eval`` take the first N
+    images only. ``activation`` replaces the network's ReLUs.
 
-    Learning rates drop by ``lr_decay`` when as many epochs are done as ``milestones`` says; the first layer has
-    milestones of its own where ``first_layer_milestones`` is given. ``held_out`` training images (the last ones) are
-    kept from training and measured on; 0 measures on the test set. ``limit_train`` and ``limit_eval`` take the first N
-    images only. Every ``curve_every`` epochs clean and PGD-``curve_steps`` accuracy on ``curve_images`` images make a
-    point of the accuracy-time curve; the final figure is PGD-``eval_steps``.
+    Method: ``m``, ``n`` and ``pgd_steps`` as its name uses them; ``beta`` weighs the divergence of TRADES; ``bn_mode``
+    is the batch norm's while crafting, None the method's own (eval for TRADES, else train). ``reduction="sum"`` adds
+    the gradients of YOPO's m passes, as the authors do with their learning rate divided by m; ``"mean"`` averages them.
+    The two differ in weight decay: SGD's decay step is lr · weight_decay · w either way, so a preset that means the
+    authors' run must sum. ``eps_warmup_epochs`` raises eps and alpha linearly from 0, ``steps_warmup_epochs`` the
+    attack's steps from 1. ``delay`` trains naturally first, until that many epochs are done or, with ``"auto"``, until
+    the loss stabilises (`Delay`).
 
-    Raises ``ValueError`` naming the field for a value out of range.
+    Optimiser: the rates drop by ``lr_decay`` when as many epochs are done as ``milestones`` says; the first layer has
+    milestones of its own where ``first_layer_milestones`` is given. ``lr_batch``, if given, is the batch size that
+    ``lr`` is meant for: the rate used is lr · batch_size / lr_batch. ``ewa_decay`` keeps an exponential average of the
+    weights, which is what is measured then; 0 keeps none. ``patience`` ends the training after that many measurements
+    without a better robust accuracy on the held-out images.
+
+    Measurements: every ``curve_every`` epochs clean, FGSM and PGD-``curve_steps`` accuracy on ``curve_images`` images
+    make a point of the curve; the final figure is PGD-``eval_steps``. ``keep_epochs`` keeps the weights of each epoch.
+    ``staleness_every`` measures every so many epochs how stale the co-state becomes over the n steps.
+
+    Speed: ``amp`` is bf16, off, or auto (bf16 on GPUs that have it); ``compile`` compiles what follows the first layer;
+    ``cuda_graph`` replays a mini-batch's passes as one CUDA graph, on one GPU;
+    ``profile`` prints where the time goes.
+
+    Raises ``ValueError`` naming the field for a value out of range, or two that do not go together.
     """
 
     dataset: str = "digits"
@@ -40,6 +55,7 @@ class TrainConfig:
     held_out: int = 0
     augment: bool = False
     model: str = "digits-cnn"
+    activation: str = "relu"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     memory_format: str = "channels_last"
@@ -50,41 +66,50 @@ class TrainConfig:
     eps: float = 0.1
     alpha: float = 0.02
     norm: str = "linf"
+    bn_mode: str | None = None
     reduction: str = "mean"
     first_layer_grad: str = "hamiltonian"
+    beta: float = 6.0
+    label_smoothing: float = 0.0
+    eps_warmup_epochs: float = 0.0
+    steps_warmup_epochs: float = 0.0
+    delay: int | str | None = None
     epochs: int = 20
     batch_size: int = 128
+    optimizer: str = "sgd"
     lr: float = 0.1
+    lr_batch: int | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: str = "piecewise"
+    warmup_epochs: float = 0.0
     milestones: tuple[int, ...] = ()
     first_layer_milestones: tuple[int, ...] | None = None
     lr_decay: float = 0.1
+    ewa_decay: float = 0.0
+    patience: int | None = None
     eval_steps: int = 40
     eval_alpha: float | None = None
     curve_every: int = 1
     curve_steps: int = 10
     curve_images: int = 1000
+    keep_epochs: bool = False
+    staleness_every: int | None = None
+    amp: str = "auto"
+    compile: bool = False
+    cuda_graph: bool = False
     log_every: int = 50
+    profile: bool = False
     seed: int = 0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _choice(self, "method", METHODS)
-        _choice(self, "memory_format", MEMORY_FORMATS)
-        _choice(self, "norm", ("linf", "l2"))
-        _choice(self, "reduction", ("mean", "sum"))
-        _choice(self, "first_layer_grad", ("hamiltonian", "backprop", "both"))
-        for name in ("m", "pgd_steps", "epochs", "batch_size", "eval_steps", "curve_every", "curve_steps"):
-            _at_least(self, name, 1)
-        for name in ("curve_images", "log_every", "limit_train", "limit_eval"):
-            _at_least(self, name, 1)
-        for name in ("n", "held_out", "eps", "lr", "momentum", "weight_decay", "lr_decay", "seed"):
-            _at_least(self, name, 0)
-        for name in ("alpha", "eval_alpha"):
-            _finite(self, name)
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together: give both or neither")
+        check_config(self)
+
+    @property
+    def base_lr(self) -> float:
+        """The learning rate at this batch size."""
+        return self.lr if self.lr_batch is None else self.lr * self.batch_size / self.lr_batch
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values (tuples become lists)."""
@@ -114,20 +139,3 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     names = [field.name for field in fields(TrainConfig) if field.name not in HOST_FIELDS]
     pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in names]
     return [f"{name}: {left!r} here, {right!r} there" for name, left, right in pairs if left != right]
-
-
-def _choice(config: TrainConfig, name: str, known: tuple[str, ...]) -> None:
-    if getattr(config, name) not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(config, name)!r}")
-
-
-def _at_least(config: TrainConfig, name: str, least: float) -> None:
-    value = getattr(config, name)
-    if value is not None and not (least <= value < math.inf):
-        raise ValueError(f"{name} must be at least {least} and finite, got {value}")
-
-
-def _finite(config: TrainConfig, name: str) -> None:
-    value = getattr(config, name)
-    if value is not None and not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")

@@ -1,121 +1,66 @@
 # SPDX-License-Identifier: MIT
-"""The whole job of `yopo train`: train, beside a natural run if asked, measure, and leave a run folder."""
+"""The jobs of `yopo train` and `yopo compare`."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..data import Dataset, load_dataset, split_held_out
-from ..evaluation import Report, evaluate, format_table, plot_accuracy_time
-from .checkpoint import NAME, load_checkpoint
 from .config import TrainConfig
-from .device import open_device
-from .files import write_atomically, write_text_atomically
-from .interrupt import stop_on_signals
-from .methods import method_label
-from .trainer import Trainer, make_model
-
-
-def prepare_data(config: TrainConfig) -> Dataset:
-    """The images to train on and those to measure on, held-out training images if the configuration says so."""
-    data = load_dataset(config.dataset, config.data_dir)
-    train, test = data.train, data.test
-    if config.held_out:
-        train, test = split_held_out(train, config.held_out)
-    train = train if config.limit_train is None else train.take(config.limit_train)
-    test = test if config.limit_eval is None else test.take(config.limit_eval)
-    return Dataset(data.name, train, test)
+from .method_names import method_name
+from .processes import Processes
+from .runs import Run, run_all
 
 
 def run_job(
-    config: TrainConfig, folder: Path, *, compare_natural: bool, resume: bool, show: bool = True
+    config: TrainConfig,
+    folder: Path,
+    *,
+    compare_natural: bool,
+    resume: bool,
+    processes: Processes | None = None,
+    device: str | None = None,
+    show: bool = True,
 ) -> dict[str, Any]:
-    """Trains, measures, and writes config.json, metrics.jsonl, checkpoint.pt, summary.json and accuracy-time.png.
-
-    The natural run is in the folder ``natural`` inside. Returns the summary: for each method its clean and robust
-    accuracy in percent (PGD-``eval_steps`` on ``data.test``), eps, and the seconds all training took.
-
-    Raises:
-        ValueError: wrong settings, data files, or checkpoint; FileExistsError: the folder holds another run.
-        Interrupted: by a signal; the run can be resumed. TrainingError: the loss is not finite.
-    """
-    data = prepare_data(config)
-    configs = {config.method: (config, folder)}
+    """One run in ``folder``, and a natural one in the folder ``natural`` inside if asked; else as `run_all`."""
+    runs = {config.method: Run(config, folder)}
     if compare_natural and config.method != "natural":
-        configs["natural"] = (replace(config, method="natural"), folder / "natural")
-    if not resume and (folder / "config.json").exists():
-        raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
-    trainers = {name: Trainer(one, data, where, show=show) for name, (one, where) in configs.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    for _, (one, where) in configs.items():
-        where.mkdir(exist_ok=True)
-        write_text_atomically(where / "config.json", json.dumps(one.to_dict(), indent=2) + "\n")
-    with stop_on_signals() as stop:
-        for trainer in trainers.values():
-            torch.manual_seed(config.seed)  # each run draws alike, whatever was trained before it
-            if resume and (trainer.folder / NAME).exists():
-                trainer.resume()
-            trainer.fit(stop)
-        reports = {name: _final_report(trainer, stop.check) for name, trainer in trainers.items()}
-    return _conclude(config, folder, trainers, reports, show=show)
+        runs["natural"] = Run(natural_twin(config), folder / "natural")
+    return run_all(
+        runs, folder, processes=processes or Processes(), device=device or config.device, resume=resume, show=show
+    )
 
 
-def _final_report(trainer: Trainer, on_batch) -> Report:
-    config = trainer.config
-    return evaluate(
-        trainer.model, trainer.data.test, eps=config.eps, alpha=config.eval_alpha, steps=config.eval_steps,
-        norm=config.norm, on_batch=on_batch,
-    )  # fmt: skip
-
-
-def _conclude(
-    config: TrainConfig, folder: Path, trainers: dict[str, Trainer], reports: dict[str, Report], *, show: bool
+def run_comparison(
+    configs: Sequence[TrainConfig],
+    folder: Path,
+    *,
+    resume: bool,
+    processes: Processes | None = None,
+    device: str | None = None,
+    show: bool = True,
 ) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        name: {"clean": round(report.clean, 2), "robust": round(report.worst, 2)} for name, report in reports.items()
-    }
-    summary |= {"eps": config.eps, "seconds": round(sum(trainer.seconds for trainer in trainers.values()), 2)}
-    write_text_atomically(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-    curves = {method_label(trainer.config): trainer.curve() for trainer in trainers.values()}
-    title = f"{config.model} on {config.dataset}, PGD-{config.curve_steps} at eps {config.eps:.3g}"
-    write_atomically(folder / "accuracy-time.png", lambda file: plot_accuracy_time(curves, file, title=title))
-    if show:
-        rows = [
-            (method_label(trainers[name].config), f"{report.clean:.1f}", f"{report.worst:.1f}",
-             f"{trainers[name].seconds:.1f}")
-            for name, report in reports.items()
-        ]  # fmt: skip
-        header = ("method", "clean %", f"PGD-{config.eval_steps} %", "training s")
-        print(f"\n{format_table(header, rows)}")
-        images = next(iter(reports.values())).images
-        print(f"{images} images not trained on, {config.norm}, eps {config.eps:.4g}\n\nrun folder: {folder}")
-    return summary
-
-
-def evaluate_run(
-    path: Path, *, data_dir: str | None, device: str, steps: int, restarts: int, losses: list[str],
-    eps: float | None, alpha: float | None, limit: int | None, seed: int,
-) -> Report:  # fmt: skip
-    """Clean and PGD accuracy of a run's network (a checkpoint or a run folder) on the run's own held-out images.
+    """One run a configuration, each in a folder named for its method; else as `run_all`.
 
     Raises:
-        ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
+        ValueError: also for no configuration, or two that would share a folder.
     """
-    state = load_checkpoint(path, device="cpu")
-    config: TrainConfig = state["config"]
-    place = open_device(device)
-    config = replace(
-        config, data_dir=data_dir or config.data_dir, limit_eval=config.limit_eval if limit is None else limit
+    if not configs:
+        raise ValueError("no methods to compare")
+    names = [method_name(config) for config in configs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"methods to compare must differ, got {', '.join(names)}")
+    runs = {name: Run(config, folder / name) for name, config in zip(names, configs, strict=True)}
+    return run_all(
+        runs, folder, processes=processes or Processes(), device=device or configs[0].device, resume=resume, show=show
     )
-    data = prepare_data(config)
-    model = make_model(config, data)
-    model.load_state_dict(state["model"])
-    return evaluate(
-        model.to(place), data.test.to(place), eps=config.eps if eps is None else eps, alpha=alpha, steps=steps,
-        restarts=restarts, losses=losses, norm=config.norm, seed=seed,
+
+
+def natural_twin(config: TrainConfig) -> TrainConfig:
+    """The same run on natural samples, without the settings that only adversarial methods have."""
+    return replace(
+        config, method="natural", delay=None, bn_mode=None, steps_warmup_epochs=0.0, eps_warmup_epochs=0.0,
+        staleness_every=None,
     )  # fmt: skip

@@ -3,48 +3,44 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..adversaries import PGD, YOPO, Natural
-from ..stopwatch import Stopwatch
+from ..adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Adversary, Free, Natural
+from ..objectives import cross_entropy, trades
 from .config import TrainConfig
-
-
-class Adversary(Protocol):
-    """What the trainer needs of a method: one call a mini-batch, which adds to ``.grad``."""
-
-    stopwatch: Stopwatch
-
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """``{"loss": 0-d mean, "correct": 0-d count, "count": batch size}``, detached."""
-        ...
 
 
 def build_adversary(
     config: TrainConfig, model: nn.Module, first_layer: nn.Module | tuple[nn.Module, ...], generator: torch.Generator
 ) -> Adversary:
     """The adversary of ``config.method`` for ``model``, drawing its random starts from ``generator``."""
-    if config.method == "natural":
-        return Natural(model)
-    if config.method == "pgd":
-        return PGD(model, config.pgd_steps, config.eps, config.alpha, norm=config.norm, generator=generator)
-    return YOPO(
-        model,
-        first_layer,
-        m=config.m,
-        n=config.n,
-        eps=config.eps,
-        alpha=config.alpha,
-        norm=config.norm,
-        reduction=config.reduction,
-        first_layer_grad=config.first_layer_grad,
-        generator=generator,
-    )
-
-
-def method_label(config: TrainConfig) -> str:
-    """A name for tables and figures: ``YOPO-5-3``, ``PGD-10``, ``natural``."""
-    return {"yopo": f"YOPO-{config.m}-{config.n}", "pgd": f"PGD-{config.pgd_steps}"}.get(config.method, config.method)
+    loss = partial(cross_entropy, label_smoothing=config.label_smoothing)
+    objective = partial(trades, beta=config.beta, label_smoothing=config.label_smoothing)
+    ball: dict[str, Any] = {"eps": config.eps, "alpha": config.alpha, "norm": config.norm}
+    crafting: dict[str, Any] = {"generator": generator}
+    if config.bn_mode is not None and config.method not in ("natural", "free", "yopo"):
+        crafting["bn_mode"] = config.bn_mode
+    match config.method:
+        case "natural":
+            return Natural(model, loss=loss)
+        case "fast":
+            return FGSM(model, loss=loss, **ball, **crafting)
+        case "n-fgsm":
+            return NFGSM(model, config.eps, config.alpha, loss=loss, **crafting)
+        case "pgd":
+            return PGD(model, config.pgd_steps, loss=loss, **ball, **crafting)
+        case "free":
+            return Free(model, config.m, loss=loss, **ball)
+        case "trades":
+            return TRADES(model, objective, config.pgd_steps, **ball, **crafting)
+        case "trades-yopo":
+            return TRADESYOPO(model, first_layer, objective, config.m, config.n, **ball, **crafting)
+        case _:
+            return YOPO(
+                model, first_layer, config.m, config.n, loss=loss, reduction=config.reduction,
+                first_layer_grad=config.first_layer_grad, **ball, **crafting,
+            )  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .config import TrainConfig
+from .method_names import parse_method
 
 Settings = dict[str, Any]
 
@@ -59,6 +60,8 @@ DATASET_DEFAULTS: dict[str, Settings] = {
         "eval_alpha": 2 / 255,
     },
 }
+# As for CIFAR-10: the same images of 100 classes.
+DATASET_DEFAULTS["cifar100"] = DATASET_DEFAULTS["cifar10"]
 
 _MNIST: Settings = {
     "dataset": "mnist",
@@ -103,14 +106,52 @@ _FAITHFUL: dict[str, Settings] = {
     "cifar10-wrn-yopo-3-5": {**_WRN, "m": 3, "n": 5},
 }
 
+# TRADES-YOPO (Zhang et al. 2019, section 4): beta 1, longer, a larger step of the optimiser.
+_TRADES: Settings = {
+    **{name: value for name, value in _CIFAR10.items() if name not in ("reduction", "first_layer_grad")},
+    "method": "trades-yopo",
+    "eps": 0.031,
+    "alpha": 0.007,
+    "beta": 1.0,
+    "lr": 0.2,
+    "epochs": 105,
+    "milestones": (70, 90, 100),
+    "first_layer_milestones": (70, 90, 100),
+    "eval_alpha": 0.003,
+}
+# "Fast is better than free" (Wong, Rice, Kolter, ICLR 2020): one triangle of the learning rate.
+_FAST: Settings = {
+    "dataset": "cifar10",
+    "model": "preactresnet18",
+    "augment": True,
+    "method": "fast",
+    "eps": 8 / 255,
+    "alpha": 10 / 255,
+    "epochs": 15,
+    "batch_size": 128,
+    "lr": 0.2,
+    "schedule": "cyclic",
+    "eval_steps": 50,
+    "eval_alpha": 2 / 255,
+}
+
 PRESETS: dict[str, Settings] = {
     **_FAITHFUL,
     **{f"{name}-hamiltonian": {**values, "first_layer_grad": "hamiltonian"} for name, values in _FAITHFUL.items()},
+    "cifar10-trades-yopo-3-4": {**_TRADES, "m": 3, "n": 4},
+    "cifar10-trades-yopo-2-5": {**_TRADES, "m": 2, "n": 5},
+    "cifar10-fast": _FAST,
 }
+
+# The step sizes that define these methods, in units of eps, unless one is given.
+_OWN_ALPHA = {"fast": 1.25, "n-fgsm": 1.0, "free": 1.0}
 
 
 def make_config(preset: str | None = None, **overrides: Any) -> TrainConfig:
     """The settings of ``preset``, or of the data set in ``overrides`` (``digits`` by default), then ``overrides``.
+
+    A method may carry its numbers (``"yopo-5-10"``, ``"pgd-10"``). ``fast``, ``n-fgsm`` and ``free`` take their own
+    step size, in units of eps, unless ``alpha`` is given.
 
     Raises ``ValueError`` for an unknown preset or data set and for values out of range.
     """
@@ -123,4 +164,10 @@ def make_config(preset: str | None = None, **overrides: Any) -> TrainConfig:
         if dataset not in DATASET_DEFAULTS:
             raise ValueError(f"unknown dataset {dataset!r}; known: {', '.join(DATASET_DEFAULTS)}")
         base = DATASET_DEFAULTS[dataset]
-    return TrainConfig.from_dict({**base, **overrides})
+    if "method" in overrides:
+        overrides = {**overrides, **parse_method(overrides["method"])}
+    settings = {**base, **overrides}
+    own_alpha = _OWN_ALPHA.get(settings.get("method", "yopo"))
+    if own_alpha is not None and "alpha" not in overrides and preset is None:
+        settings["alpha"] = own_alpha * settings["eps"]
+    return TrainConfig.from_dict(settings)

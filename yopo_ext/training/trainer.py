@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,18 +14,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..adversaries import Adversary, Free, JointGenerator, Natural
 from ..data import Dataset, DeviceLoader
-from ..evaluation import CurvePoint, accuracy, robust_accuracy
-from ..models import build_model
+from ..evaluation import CurvePoint
 from ..stopwatch import Stopwatch
-from .checkpoint import NAME, check_same_run, load_checkpoint, save_checkpoint
+from .averaging import averaged
+from .best import Best
+from .breakdown import breakdown_table
+from .checkpoint import BEST, LAST, CheckpointError, check_same_run, epoch_file, load_checkpoint, save_checkpoint
+from .compiled import CompiledTail
 from .config import TrainConfig
+from .cuda_graph import GraphedAdversary
+from .delay import Delay
 from .device import open_device
+from .epoch_sums import EpochSums
 from .files import write_text_atomically
 from .interrupt import Interrupted, StopRequest
-from .methods import build_adversary, method_label
+from .method_names import method_label
+from .methods import build_adversary
+from .mini_batch import MiniBatch
+from .networks import make_model
+from .optimizers import make_optimizer, set_learning_rates
+from .overfitting import catastrophic_overfitting
+from .processes import Processes
 from .progress import Progress
-from .schedules import piecewise
+from .staleness import measure_staleness
+from .validation import measure
+from .warm_up import set_attack, warm_up_ends
 
 
 class TrainingError(RuntimeError):
@@ -31,41 +48,88 @@ class TrainingError(RuntimeError):
 
 
 class Trainer:
-    """Trains ``config.method`` on ``data.train`` and measures on ``data.test``; its files are in ``folder``.
+    """Trains ``config.method`` on ``data.train`` and follows it on held-out images; its files are in ``folder``.
 
     A run that is interrupted and resumed equals one that was not, bit for bit on the CPU: the checkpoint holds the
-    network, the optimiser, where the loader stands, every random generator, and the sums of the unfinished epoch.
+    network, its average, the optimiser, the adversary's memory, where loader and schedules stand, every random
+    generator, and the sums of the unfinished epoch.
+
+    Args:
+        processes: those that share the run; each makes its own Trainer.
+        device: this process's, where it is not ``config.device``.
 
     Raises:
         ValueError: a model that does not fit the images, a device that is not there.
     """
 
-    def __init__(self, config: TrainConfig, data: Dataset, folder: Path, *, show: bool = True) -> None:
-        self.config, self.folder, self.show = config, folder, show
-        self.device = open_device(config.device)
-        self.data = Dataset(data.name, data.train.to(self.device), data.test.to(self.device))
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Dataset,
+        folder: Path,
+        *,
+        processes: Processes | None = None,
+        device: str | None = None,
+        show: bool = True,
+    ) -> None:
+        self.config, self.folder = config, folder
+        self.processes = Processes() if processes is None else processes
+        self.show = show and self.processes.is_first
+        self.device = open_device(device or config.device)
+        self.data = data.to(self.device)
         torch.manual_seed(config.seed)
         self.model = make_model(config, data).to(self.device)
+        self.processes.copy_from_first(self.model.state_dict().values())
+        torch.manual_seed(config.seed + self.processes.rank)  # dropout differs between the processes
+        self.average = averaged(self.model, config.ewa_decay) if config.ewa_decay else None
         self.loader = DeviceLoader(
-            self.data.train, config.batch_size, seed=config.seed, augment=config.augment, drop_last=False
+            self.data.train, config.batch_size, seed=config.seed, augment=config.augment, rows=self.processes.rows
         )
-        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.generator = JointGenerator(self.device).manual_seed(config.seed)
         self.adversary = build_adversary(config, self.model, self.model.first_layer, self.generator)
+        self.natural = Natural(self.model)
         self.optimizer = make_optimizer(config, self.model)
+        self.train_on = MiniBatch(config, self.model, self.optimizer, self.average, self.processes, self.device)
+        self.graphed = self._graphed_adversary()
+        self.tail = CompiledTail(self.model) if config.compile else None
+        self.delay, self.best = Delay(config), Best(config.patience)
         self.log: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self.sums = self._no_sums()
+        self.sums = EpochSums(self.device)
+
+    def _graphed_adversary(self) -> GraphedAdversary | None:
+        if not self.config.cuda_graph:
+            return None
+        if self.device.type != "cuda" or self.processes.count > 1:
+            where = f"{self.processes.count} processes on {self.device}"
+            raise ValueError(f"cuda_graph: got {where}, expected one process on a CUDA device")
+        return GraphedAdversary(self.adversary, self.generator)
+
+    @property
+    def measured_model(self) -> nn.Module:
+        """The network to measure: the averaged weights where there is an average."""
+        return self.model if self.average is None else self.average.module
+
+    @property
+    def current_adversary(self) -> Adversary:
+        """The one in use: natural samples while adversarial ones are delayed."""
+        return self.natural if self.delay.waiting else self.adversary
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are done or the patience is over."""
+        return self.loader.epoch >= self.config.epochs or self.best.exhausted
 
     # ---- training ----
 
     def fit(self, stop: StopRequest) -> None:
-        """Trains until ``config.epochs`` are done.
+        """Trains until ``config.epochs`` are done, or the patience is over.
 
         Raises:
             Interrupted: a stop was requested; a checkpoint has been written.
             TrainingError: the loss or the weights are not finite; the last good checkpoint has been left alone.
         """
-        while self.loader.epoch < self.config.epochs:
+        while not self.is_done:
             try:
                 self._run_epoch(stop)
             except Interrupted:
@@ -73,181 +137,225 @@ class Trainer:
                 self.save()
                 raise
             self._finish_epoch()
-            stop.check()
+            self._stop_if_asked(stop)
 
     def _run_epoch(self, stop: StopRequest) -> None:
         self.model.train()
-        self._set_learning_rates()
-        self.adversary.stopwatch = Stopwatch(self.device)
+        adversary = self.current_adversary
+        stopwatch = adversary.stopwatch = Stopwatch(self.device)
+        if self.graphed is not None:
+            self.graphed.stopwatch = stopwatch
         title = f"{method_label(self.config)} epoch {self.loader.epoch + 1}/{self.config.epochs}"
         bar = Progress(title, len(self.loader), self.loader.position, show=self.show)
         started = perf_counter()
+        batches = iter(self.loader)
         try:
-            for x, y in self.loader:
-                self._step(x, y)
-                bar.step()
-                if self.loader.position % self.config.log_every == 0:
-                    self._require_finite()
-                    bar.values(f"loss {self._mean('loss'):.3f}")
-                # The epoch's end is no place to stop at: the loader has not turned the page yet.
-                if self.loader.position < len(self.loader):
-                    stop.check()
+            with nullcontext() if self.tail is None else self.tail.in_use():
+                while (batch := self._next(batches, stopwatch)) is not None:
+                    self._step(adversary, *batch)
+                    bar.step()
+                    if self.loader.position % self.config.log_every == 0:
+                        self._look_in(bar)
+                    # The epoch's end is no place to stop at: the loader has not turned the page yet.
+                    if self.loader.position < len(self.loader):
+                        self._stop_if_asked(stop)
         finally:
             bar.close()
-            self._account(perf_counter() - started)
+            self._account(stopwatch, perf_counter() - started)
 
-    def _step(self, x: Tensor, y: Tensor) -> None:
-        x = x.contiguous(memory_format=memory_format(self.config))
-        self.optimizer.zero_grad(set_to_none=True)
-        metrics = self.adversary.accumulate(x, y)
-        self.optimizer.step()
-        self.sums["loss"] += metrics["loss"].double() * len(y)
-        self.sums["correct"] += metrics["correct"]
-        self.sums["count"] += len(y)
+    def _next(self, batches, stopwatch: Stopwatch) -> tuple[Tensor, Tensor] | None:
+        with stopwatch.span("data"):
+            return next(batches, None)
 
-    def _account(self, seconds: float) -> None:
+    def _step(self, adversary: Adversary, x: Tensor, y: Tensor) -> None:
+        # The middle of the step, so that a warm-up starts above 0 and a milestone belongs to the epoch after it.
+        epochs_done = self.loader.epoch + (self.loader.position - 0.5) / len(self.loader)
+        set_learning_rates(self.config, self.optimizer, epochs_done)
+        if adversary is self.adversary:
+            set_attack(self.config, adversary, epochs_done)
+            if self.graphed is not None and epochs_done > warm_up_ends(self.config):
+                adversary = self.graphed
+        self.generator.rows = self.loader.rows if self.processes.count > 1 else None
+        self.sums.add(self.train_on(adversary, x, y, self.loader.rows[2]), self.loader.position)
+
+    def _look_in(self, bar: Progress) -> None:
+        # On a GPU it would wait for the device; there the epoch's end is soon enough.
+        if self.device.type == "cpu":
+            self._require_finite()
+            bar.values(f"loss {self.sums.means(self.processes)[0]:.3f}")
+
+    def _stop_if_asked(self, stop: StopRequest) -> None:
+        if self.processes.count == 1:
+            stop.check()
+        elif self.loader.position % self.config.log_every == 0:  # all stop at the same step, or none does
+            if self.processes.any(stop.signal_number is not None, self.device) and stop.signal_number is None:
+                stop.signal_number = signal.SIGTERM
+            stop.check()
+
+    def _account(self, stopwatch: Stopwatch, seconds: float) -> None:
         self.seconds += seconds
-        self.sums["seconds"] += seconds
-        for name, spent in self.adversary.stopwatch.totals().items():
-            self.sums["spans"][name] = self.sums["spans"].get(name, 0.0) + spent
+        self.sums.add_time(seconds, stopwatch.totals())
 
     def _finish_epoch(self) -> None:
         self._require_finite()
+        loss, correct = self.sums.means(self.processes)
+        epoch = self.loader.epoch
         record = {
-            "epoch": self.loader.epoch,
+            "epoch": epoch,
             "seconds": round(self.seconds, 3),
-            "loss": self._mean("loss"),
-            "train_accuracy": 100 * self._mean("correct"),
-            "inner_share": self.sums["spans"].get("inner", 0.0) / max(self.sums["seconds"], 1e-9),
+            "loss": loss,
+            "train_accuracy": 100 * correct,
+            "inner_share": self.sums.spans.get("inner", 0.0) / max(self.sums.seconds, 1e-9),
             "lr": self.optimizer.param_groups[-1]["lr"],
         }
-        if self.loader.epoch % self.config.curve_every == 0 or self.loader.epoch == self.config.epochs:
+        if self.config.delay is not None:
+            record["natural"] = self.delay.waiting
+        if self.delay.epoch_done(loss):
+            record["switch"] = "adversarial samples from the next epoch on"
+        if epoch % self.config.curve_every == 0 or epoch == self.config.epochs:
             record |= self._measure()
-        self.sums = self._no_sums()
+        if self.config.staleness_every and epoch % self.config.staleness_every == 0:
+            record["staleness"] = measure_staleness(self.config, self.model, self.curve_images)
+        if self.config.profile:
+            record["spans"] = dict(self.sums.spans)
+        self._print(record, epoch)
+        self.sums = EpochSums(self.device)
         self.log.append(record)
-        self.save()
+        self._keep(record)
+
+    def _measure(self) -> dict[str, Any]:
+        found: dict[str, Any] = measure(self.config, self.measured_model, self.curve_images, self.processes)
+        earlier = [record for record in self.log if "robust" in record]
+        robust = [record["robust"] for record in earlier] + [found["robust"]]
+        fgsm = [record["fgsm"] for record in earlier] + [found["fgsm"]]
+        if warning := catastrophic_overfitting(robust, fgsm):
+            found["warning"] = warning
+        return found
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        """Writes the epoch's checkpoints and its line of the log."""
+        is_best = (
+            self.data.validation is not None
+            and "robust" in record
+            and self.best.update(record["robust"], record["epoch"])
+        )
+        state = self.state_dict()
+        if not self.processes.is_first:
+            return
+        if self.config.keep_epochs:
+            save_checkpoint(self.folder / epoch_file(record["epoch"]), state)
+        if is_best:
+            save_checkpoint(self.folder / BEST, state)
+        save_checkpoint(self.folder / LAST, state)
         self._write_log()
-        if self.show:
-            print(self._line(record), flush=True)
 
     def _write_log(self) -> None:
         write_text_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
 
-    def _measure(self) -> dict[str, float]:
-        """A point of the accuracy-time curve; the attack draws from a generator of its own."""
-        config, images = self.config, self.data.test.take(self.config.curve_images)
-        clean = accuracy(self.model, images)
-        robust = robust_accuracy(self.model, images, eps=config.eps, steps=config.curve_steps, norm=config.norm)
-        return {"clean": clean, "robust": robust}
-
-    def _line(self, record: dict[str, Any]) -> str:
-        measured = "clean" in record
-        accuracies = f", clean {record['clean']:.1f} %, robust {record['robust']:.1f} %" if measured else ""
-        inner = f", inner loop {record['inner_share']:.1%} of the time" if self.config.method == "yopo" else ""
-        return (
-            f"{method_label(self.config)} epoch {record['epoch']}/{self.config.epochs}: loss {record['loss']:.3f}"
-            f"{accuracies}, {record['seconds']:.1f} s{inner}"
+    def _print(self, record: dict[str, Any], epoch: int) -> None:
+        if not self.show:
+            return
+        label = method_label(self.config)
+        accuracies = f", clean {record['clean']:.1f} %, robust {record['robust']:.1f} %" if "clean" in record else ""
+        inner = f", inner loop {record['inner_share']:.1%} of the time" if "yopo" in self.config.method else ""
+        print(
+            f"{label} epoch {epoch}/{self.config.epochs}: loss {record['loss']:.3f}{accuracies}, "
+            f"{record['seconds']:.1f} s{inner}",
+            flush=True,
         )
+        for name in ("switch", "warning"):
+            if name in record:
+                print(f"{label}: {record[name]}", flush=True)
+        if self.config.profile:
+            print(breakdown_table(self.sums.spans, self.sums.seconds, len(self.loader)), flush=True)
+
+    def _require_finite(self) -> None:
+        """Raises `TrainingError` where the loss was not finite, or the last step spoilt the weights."""
+        # At an epoch's end the loader has turned the page.
+        epoch, step = self.loader.epoch + (self.loader.position > 0), self.loader.position or len(self.loader)
+        bad_step = self.sums.first_bad_step(self.processes)
+        finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        if bad_step is None and finite and math.isfinite(self.sums.means(self.processes)[0]):
+            return
+        path = self.folder / LAST
+        left = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint had been written yet"
+        what = f"weights are not finite in epoch {epoch}, by step {step}"
+        if bad_step is not None:
+            what = f"loss is not finite in epoch {epoch}, at step {bad_step}"
+        raise TrainingError(f"the {what}; {left}; a smaller learning rate usually helps")
 
     # ---- what it stands on ----
+
+    @property
+    def curve_images(self):
+        """The images of the accuracy-time curve."""
+        images = self.data.test if self.data.validation is None else self.data.validation
+        return images.take(self.config.curve_images)
 
     def curve(self) -> list[CurvePoint]:
         """The accuracy-time curve so far."""
         return [CurvePoint(r["seconds"], r["clean"], r["robust"]) for r in self.log if "clean" in r]
 
-    def _set_learning_rates(self) -> None:
-        for group in self.optimizer.param_groups:
-            schedule = piecewise(self.config.lr, group["milestones"], self.config.lr_decay)
-            group["lr"] = schedule(self.loader.epoch)
-
-    def _no_sums(self) -> dict[str, Any]:
-        zero = torch.zeros((), dtype=torch.float64, device=self.device)
-        return {"loss": zero, "correct": zero.clone(), "count": 0, "seconds": 0.0, "spans": {}}
-
-    def _mean(self, name: str) -> float:
-        return float(self.sums[name]) / max(self.sums["count"], 1)
-
-    def _require_finite(self) -> None:
-        # The last step may have spoilt the weights after a finite loss.
-        weights_are_finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
-        if math.isfinite(self._mean("loss")) and weights_are_finite:
-            return
-        path = self.folder / NAME
-        left = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint had been written yet"
-        # At an epoch's end the loader has turned the page.
-        epoch, step = self.loader.epoch + (self.loader.position > 0), self.loader.position or len(self.loader)
-        what = "loss is" if weights_are_finite else "weights are"
-        raise TrainingError(
-            f"the {what} not finite in epoch {epoch}, by step {step}; {left}; a smaller learning rate usually helps"
-        )
-
     # ---- checkpoints ----
 
     def save(self) -> None:
-        """Writes the checkpoint, atomically."""
-        rng = {"adversary": self.generator.get_state(), "torch": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            rng["cuda"] = torch.cuda.get_rng_state(self.device)
-        state = {
+        """Writes the last checkpoint, atomically; all processes take part, the first one writes."""
+        state = self.state_dict()
+        if self.processes.is_first:
+            save_checkpoint(self.folder / LAST, state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `resume` needs."""
+        return {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "loader": self.loader.state_dict(),
-            "rng": rng,
-            "progress": {"log": self.log, "seconds": self.seconds, "sums": self.sums},
+            "generator": self.generator.get_state(),
+            "delay": self.delay.state_dict(),
+            "best": self.best.state_dict(),
+            "progress": {"log": self.log, "seconds": self.seconds},
+            "processes": self.processes.gather(self._own_state()),
         }
-        save_checkpoint(self.folder / NAME, state)
+
+    def _own_state(self) -> dict[str, Any]:
+        """What differs between the processes."""
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        memory = self.adversary.state_dict() if isinstance(self.adversary, Free) else {}
+        return {"torch": torch.get_rng_state(), "cuda": cuda, "adversary": memory, "sums": self.sums.state_dict()}
 
     def resume(self) -> None:
-        """Goes on from the folder's checkpoint.
+        """Goes on from the folder's last checkpoint.
 
         Raises:
-            CheckpointError: it is missing or corrupt, or of a run with other settings, which are listed.
+            CheckpointError: it is missing or corrupt, or of a run with other settings, which are listed, or on
+                another number of processes.
             ValueError: it is of a run on another number of images.
         """
-        path = self.folder / NAME
+        path = self.folder / LAST
         state = load_checkpoint(path)
         check_same_run(path, self.config, state)
+        if len(state["processes"]) != self.processes.count:
+            found, here = len(state["processes"]), self.processes.count
+            raise CheckpointError(f"{path}: of a run on {found} processes, this one is on {here}")
         self.loader.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["rng"]["adversary"])
-        torch.set_rng_state(state["rng"]["torch"])
-        if self.device.type == "cuda" and "cuda" in state["rng"]:
-            torch.cuda.set_rng_state(state["rng"]["cuda"], self.device)
-        progress = state["progress"]
-        self.log, self.seconds, self.sums = progress["log"], progress["seconds"], progress["sums"]
-        self.sums = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in self.sums.items()}
-        self._write_log()  # a crash may have come between the checkpoint and the log
+        self.generator.set_state(state["generator"])
+        self.delay.load_state_dict(state["delay"])
+        self.best.load_state_dict(state["best"])
+        self.log, self.seconds = state["progress"]["log"], state["progress"]["seconds"]
+        self._load_own_state(state["processes"][self.processes.rank])
+        if self.processes.is_first:
+            self._write_log()  # a crash may have come between the checkpoint and the log
 
-
-def memory_format(config: TrainConfig) -> torch.memory_format:
-    """The memory format of networks and images."""
-    return torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
-
-
-def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
-    """The configuration's network for these images, freshly initialised, on the CPU."""
-    model = build_model(
-        config.model,
-        in_channels=data.train.channels,
-        num_classes=data.train.num_classes,
-        image_size=data.train.image_size,
-        mean=config.mean,
-        std=config.std,
-    )
-    return model.to(memory_format=memory_format(config))
-
-
-def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.SGD:
-    """SGD with momentum; the first layer is a group of its own, for the papers give it a schedule of its own."""
-    first = model.first_layer if isinstance(model.first_layer, tuple) else (model.first_layer,)
-    first_parameters = [parameter for module in first for parameter in module.parameters()]
-    known = {id(parameter) for parameter in first_parameters}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    own = config.milestones if config.first_layer_milestones is None else config.first_layer_milestones
-    groups = [
-        {"params": first_parameters, "milestones": tuple(own)},
-        {"params": rest, "milestones": tuple(config.milestones)},
-    ]
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["torch"])
+        if self.device.type == "cuda" and state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"], self.device)
+        if isinstance(self.adversary, Free):
+            self.adversary.load_state_dict(state["adversary"])
+        self.sums.load_state_dict(state["sums"])

@@ -43,6 +43,12 @@ class Case:
         p = self.batch * self.out_channels * self.out_size**2 * self.p_dtype.itemsize
         return float(p + 3 * 4 * self.batch * self.channels * self.size**2)
 
+    @property
+    def options(self) -> dict[str, object]:
+        """What `yopo_ext.inner_ascent` takes besides the tensors."""
+        names = ("eps", "alpha", "steps", "stride", "padding", "activation")
+        return {name: getattr(self, name) for name in names}
+
     def tensors(self, device: str) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(self.batch, self.channels, self.size, self.size, generator=generator)

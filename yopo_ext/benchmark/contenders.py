@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from cases import Case
 from torch import Tensor
 from torch.nn import functional as F
 
 import yopo_ext
+from yopo_ext.benchmark.cases import Case
 
 Run = Callable[[], Tensor]
 
@@ -66,8 +66,7 @@ def compiled_loop(case: Case, t: dict[str, Tensor]) -> Run:
 
 def ours(backend: str) -> Callable[[Case, dict[str, Tensor]], Run]:
     def make(case: Case, t: dict[str, Tensor]) -> Run:
-        options = {name: getattr(case, name) for name in ("eps", "alpha", "steps", "stride", "padding", "activation")}
-        return lambda: yopo_ext.inner_ascent(**t, **options, backend=backend)
+        return lambda: yopo_ext.inner_ascent(**t, **case.options, backend=backend)
 
     return make
 

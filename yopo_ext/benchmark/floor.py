@@ -9,8 +9,8 @@ from statistics import median
 from time import perf_counter
 
 import torch
-from cases import Case
 
+from yopo_ext.benchmark.cases import Case
 from yopo_ext.native import native
 
 

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""`yopo evaluate`: from the command line to what is printed and drawn."""
+
+import json
+
+import pytest
+import torch
+
+from yopo_ext.cli import main
+from yopo_ext.training import TrainConfig, load_checkpoint, run_job
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    config = TrainConfig(
+        method="natural", epochs=2, batch_size=32, limit_train=900, limit_eval=40, curve_every=9, curve_steps=1,
+        eval_steps=1, lr=0.1, keep_epochs=True, eps=0.15,
+    )  # fmt: skip
+    run_job(config, folder, compare_natural=False, resume=False, show=False)
+    return folder
+
+
+@pytest.fixture
+def weights(folder, tmp_path):
+    path = tmp_path / "w.pt"
+    torch.save({f"module.{name}": value for name, value in load_checkpoint(folder)["model"].items()}, path)
+    return path
+
+
+@pytest.fixture
+def evaluate(capsys):
+    """Exit status, stdout and stderr of the command."""
+
+    def run(*arguments):
+        try:
+            status = main(["evaluate", *map(str, arguments)])
+        except SystemExit as stopped:
+            status = stopped.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def report(evaluate, *arguments):
+    status, out, err = evaluate(*arguments, "--json")
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+def test_options_reach_the_attacks(evaluate, folder):
+    found = report(
+        evaluate, folder, "--attacks", "clean", "fgsm", "pgd", "--losses", "margin", "dlr", "--steps", 2,
+        "--restarts", 3, "--alpha", "4/255", "--eps", "8/255", "--norm", "l2", "--seed", 5, "--limit", 9,
+        "--targeted", "next", "random",
+    )  # fmt: skip
+    assert found["images"] == 9
+    labels = ["FGSM, margin", "FGSM, dlr"]
+    labels += [f"PGD-2 x 3 restarts, {loss}" for loss in ("margin", "dlr")]
+    labels += [
+        f"PGD-2 x 3 restarts, {loss}, targets: {kind}" for kind in ("next", "random") for loss in ("margin", "dlr")
+    ]
+    assert list(found["attacks"]) == labels
+    assert all((one["norm"], one["eps"], one["seed"]) == ("l2", 8 / 255, 5) for one in found["attacks"].values())
+    assert [one["alpha"] for one in found["attacks"].values()] == [8 / 255] * 2 + [4 / 255] * 6
+    assert set(found["targeted_success"]) == set(labels[4:])
+
+
+def test_without_options_it_is_pgd_40_with_two_losses_at_the_trainings_eps(evaluate, folder):
+    found = report(evaluate, folder, "--limit", 5)
+    assert list(found["attacks"]) == ["PGD-40, ce", "PGD-40, margin"]
+    assert (found["eps"], found["norm"], found["sweeps"], found["transfer"]) == (0.15, "linf", [], None)
+
+
+def test_clean_only(evaluate, folder):
+    found = report(evaluate, folder, "--attacks", "clean")
+    assert (found["robust"], found["images"]) == ({}, 40)
+
+
+def test_sweeps_transfer_and_pictures(evaluate, folder, tmp_path):
+    arguments = [
+        folder, "--steps", 1, "--losses", "ce", "--sweep-eps", "0", "8/255", "--sweep-steps", 1, 2, "--transfer",
+        folder / "epochs", "--plots", tmp_path / "plots",
+    ]  # fmt: skip
+    status, out, err = evaluate(*arguments)
+    assert (status, err) == (0, "")
+    assert r"crafted on \ measured on" in out
+    assert "clean" in out.splitlines()[2]
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "examples.png", "eps.png", "steps.png", "transfer.png"
+    }  # fmt: skip
+    found = report(evaluate, *arguments)
+    assert [one["values"] for one in found["sweeps"]] == [[0.0, 8 / 255], [1, 2]]
+    assert found["transfer"]["names"] == ["epoch 1", "epoch 2"]
+
+
+def test_a_transfer_matrix_alone(evaluate, folder):
+    found = report(evaluate, "--transfer", folder, folder / "epochs" / "001.pt", "--steps", 1, "--restarts", 2)
+    assert found["transfer"]["names"] == ["run", "epoch 1"]
+    assert found["transfer"]["attack"]["restarts"] == 1
+    assert "clean" not in found
+
+
+def test_weights_of_others(evaluate, folder, weights):
+    arguments = ["--weights", weights, "--model", "digits-cnn", "--dataset", "digits", "--limit", 40]
+    ours = report(evaluate, folder, "--steps", 1)
+    assert report(evaluate, *arguments, "--eps", 0.15, "--steps", 1)["robust"] == ours["robust"]
+    assert report(evaluate, *arguments, "--attacks", "clean")["clean"] == ours["clean"]
+    normalised = report(evaluate, *arguments, "--attacks", "clean", "--mean", 0.9, "--std", 0.1, "--activation", "tanh")
+    assert normalised["clean"] != ours["clean"]
+
+
+def test_a_doubt_is_one_line_on_stderr(evaluate, tmp_path):
+    from yopo_ext.data import load_dataset, to_float
+    from yopo_ext.models import build_model
+
+    data = load_dataset("digits").train
+    model = build_model("digits-cnn", in_channels=1, num_classes=10)
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    x = (to_float(data.images) - 0.9) / 0.1  # far from what it will be given
+    for index in torch.randperm(len(x))[:1024].split(64):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x[index]), data.labels[index]).backward()
+        optimizer.step()
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    arguments = ["--weights", tmp_path / "w.pt", "--model", "digits-cnn", "--dataset", "digits", "--attacks", "clean"]
+    status, _, err = evaluate(*arguments)
+    assert status == 0
+    assert err.startswith("yopo: warning: the network is right on")
+    assert err.count("\n") == 1
+
+
+def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("yopo_ext.training.run_evaluation", interrupted)
+    assert evaluate(folder) == (130, "", "yopo: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected a checkpoint, --weights or --transfer"),
+        (["RUN", "--weights", "w.pt"], "a checkpoint and --weights: expected one of them"),
+        (["RUN", "--model", "smallcnn"], "--model goes with --weights"),
+        (["RUN", "--mean", "0.5"], "--mean goes with --weights"),
+        (["--weights", "WEIGHTS"], "--weights needs --model"),
+        (["--weights", "WEIGHTS", "--model", "digits-cnn"], "--weights needs --dataset"),
+        (["--weights", "WEIGHTS", "--model", "digits-cnn", "--dataset", "digits"], "--weights needs --eps"),
+        (
+            ["--weights", "WEIGHTS", "--model", "smallcnn", "--dataset", "digits", "--eps", "1"],
+            "'smallcnn' takes 28x28 images",
+        ),
+        (
+            ["--weights", "gone.pt", "--model", "digits-cnn", "--dataset", "digits", "--eps", "1"],
+            "gone.pt: no such file",
+        ),
+        (["RUN", "--attacks", "cw"], "argument --attacks: invalid choice: 'cw'"),
+        (["RUN", "--losses", "kl"], "unknown attack losses ['kl']; known: ce, margin, dlr"),
+        (["RUN", "--targeted", "nearest"], "targets: got 'nearest', expected one of"),
+        (["RUN", "--norm", "l1"], "argument --norm: invalid choice: 'l1'"),
+        (["RUN", "--eps", "-1"], "eps: got -1.0"),
+        (["RUN", "--alpha", "nan"], "alpha: got nan"),
+        (["RUN", "--steps", "0"], "got steps=0"),
+        (["RUN", "--batch-size", "0"], "--batch-size: got 0, expected at least 1"),
+        (["RUN", "--sweep-eps", "-0.1"], "eps: got -0.1"),
+        (["RUN", "--sweep-steps", "0"], "got steps=0"),
+        (["RUN", "--sweep-steps", "1.5"], "argument --sweep-steps: invalid int value: '1.5'"),
+        (["RUN", "--attacks", "clean", "--sweep-eps", "0.1"], "at least one value and one attack"),
+        (["RUN", "--attacks", "clean", "--plots", "p"], "plots: nothing to draw"),
+        (["RUN", "--plots", "RUN/last.pt"], "File exists"),
+        (["RUN", "--transfer", "RUN"], "at least two networks, got 1"),
+        (["RUN", "--transfer", "RUN", "RUN"], "networks to compare must differ"),
+        (["RUN", "--transfer", "RUN", "nowhere"], "nowhere: no such checkpoint"),
+        (["--transfer", "RUN/epochs", "--autoattack"], "--transfer alone makes the matrix only"),
+        (["--transfer", "RUN/epochs", "--attacks", "fgsm"], "--transfer alone makes the matrix only"),
+        (["--transfer", "."], "holds neither last.pt nor an epoch's checkpoint"),
+        (["RUN", "--autoattack"], "pip install 'yopo-ext[autoattack]'"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_is_one_line_and_status_2(evaluate, folder, weights, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.setitem(__import__("sys").modules, "pyautoattack", None)
+    monkeypatch.chdir(tmp_path)
+    given = [text.replace("RUN", str(folder)).replace("WEIGHTS", str(weights)) for text in arguments]
+    status, out, err = evaluate(*given)
+    assert (status, out) == (2, "")
+    assert err.startswith("yopo")
+    assert err.count("\n") == 1
+    assert message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]

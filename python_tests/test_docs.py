@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""The pages' Python runs, their commands exist, and their tables and pictures are those that the scripts make."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from code_blocks import DOCS, ROOT, blocks, languages
+
+from yopo_ext.cli import build_parser
+from yopo_ext.training import PRESETS
+
+PAGES = sorted(path for path in DOCS.glob("*.md") if not path.name.startswith("_"))
+COMMANDS = [
+    (path.name, line)
+    for path in PAGES
+    for code in blocks(path, "sh")
+    for line in re.findall(r"^(.*?)(?:\s+#.*)?$", code, re.MULTILINE)
+    if line
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_s_python_runs(page, monkeypatch, tmp_path):
+    """One block after another, with the names of those before."""
+    monkeypatch.chdir(tmp_path)
+    before, names = torch.get_num_threads(), {"__name__": "page"}
+    torch.set_num_threads(1)
+    try:
+        for code in blocks(page, "python"):
+            exec(compile(code, str(page), "exec"), names)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_is_of_a_language_that_is_checked(page):
+    directives = {"{toctree}", "{eval-rst}", "{include}"}
+    assert languages(page) <= {"python", "sh", "text"} | directives
+    if page.stem != "troubleshooting":  # whose texts test_troubleshooting.py raises
+        assert "text" not in languages(page)
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value[:40])
+def test_commands_exist(page, line):
+    program, *arguments = line.split()
+    if program == "yopo":
+        preset = getattr(build_parser().parse_args(arguments), "preset", None)
+        assert preset is None or preset in PRESETS
+    elif program == "python":
+        assert (ROOT / arguments[0]).is_file()
+    elif program == "pytest":
+        assert (ROOT / arguments[0]).is_dir()
+    else:
+        assert program in ("pip", "sphinx-build")
+
+
+def test_python_in_sh_blocks_is_not_missed():
+    """The parametrisations above are empty where a page or a fence is not found."""
+    assert len(PAGES) >= 10
+    assert len(COMMANDS) >= 10
+    assert sum(len(blocks(page, "python")) for page in PAGES) >= 15
+
+
+def test_links_to_files_of_the_repository_lead_somewhere():
+    names = r"`((?:bench|csrc|docs|python_tests|yopo_ext|\.ci)/[\w./-]*[\w/])`"
+    for page in PAGES:
+        for name in re.findall(names, page.read_text(encoding="utf-8")):
+            assert "NAME" in name or (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_the_roofline_table_is_the_script_s():
+    code = f"import sys; sys.path.insert(0, {str(DOCS / 'figures')!r}); import roofline_table as r; print(r.table())"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert made.strip() == (DOCS / "_roofline.md").read_text(encoding="utf-8").strip()
+
+
+def test_every_picture_is_drawn_by_the_script_and_shown():
+    source = (DOCS / "figures" / "draw.py").read_text(encoding="utf-8")
+    shown = {name for page in PAGES for name in re.findall(r"\(figures/(\w+)\.svg\)", page.read_text(encoding="utf-8"))}
+    assert shown == {path.stem for path in (DOCS / "figures").glob("*.svg")}
+    assert all(f'"{name}": draw_{name}' in source for name in shown)

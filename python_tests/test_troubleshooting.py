@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""docs/troubleshooting.md quotes errors: each quotation is raised here, and equals what is raised, word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from code_blocks import DOCS, ROOT, blocks
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import yopo_ext
+from yopo_ext.cli import main
+
+QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
+X, Y = torch.linspace(0, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8), torch.tensor([1, 2])
+
+
+def net(*head: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), *head, nn.Flatten(), nn.Linear(144, 10))
+
+
+class Called(nn.Module):
+    """Calls its first layer in some way of its own."""
+
+    def __init__(self, call: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.rest, self.call = nn.Conv2d(3, 4, 3), nn.Sequential(nn.Flatten(), nn.Linear(144, 10)), call
+
+    def forward(self, x):
+        return self.rest(self.call(self.first, x))
+
+
+def yopo(model: nn.Module, first_layer: object, x: torch.Tensor = X, **options: object) -> None:
+    yopo_ext.YOPO(model, first_layer, m=1, n=1, **options).accumulate(x, Y)
+
+
+def without_gradients(first, x):
+    with torch.no_grad():
+        return first(x)
+
+
+def operator(**options: object) -> None:
+    arguments = {"p": torch.zeros(2, 4, 6, 6), "eps": 0.1, "alpha": 0.1, "steps": 1} | options
+    yopo_ext.inner_ascent(X, torch.zeros_like(X), weight=torch.zeros(4, 3, 3, 3), **arguments)
+
+
+def a_slice() -> None:
+    model = net()
+    yopo(model, model[:2])
+
+
+def out_of_bounds() -> None:
+    model = net()
+    yopo(model, model[0], 4 * X - 2)
+
+
+def left_out_normalisation() -> None:
+    model = Called(lambda first, x: first(4 * x - 2))
+    yopo(model, model.first)
+
+
+def one_relu_for_all() -> None:
+    model, relu = net(), nn.ReLU()
+    model[1], model[3] = relu, nn.Sequential(relu, model[3])
+    with yopo_ext.capture_costate((model[0], relu)):
+        cross_entropy(model(X), Y).backward()
+
+
+def called_in_no_grad() -> None:
+    model = Called(without_gradients)
+    yopo(model, model.first, first_layer_grad="both")
+
+
+def compiled() -> None:
+    model = net()
+    whole = torch.compile(model, backend="eager")
+    whole(X)
+    with yopo_ext.capture_costate(model[0]):
+        cross_entropy(whole(X), Y).backward()
+
+
+def no_backward() -> None:
+    model = net()
+    with yopo_ext.capture_costate(model[0]):
+        cross_entropy(model(X), Y)
+
+
+def learnable_before() -> None:
+    model = net()
+    shift = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    outer = Called(lambda first, x: model[0](x + shift))
+    yopo(outer, model[0])
+
+
+def not_reduced() -> None:
+    model = net()
+    yopo(model, model[0], loss=lambda logits, y: cross_entropy(logits, y, reduction="none"))
+
+
+def bytes_for_images() -> None:
+    model = net()
+    yopo(model, model[0], (255 * X).byte())
+
+
+def grouped() -> None:
+    layer = yopo_ext.FirstLayer(nn.Conv2d(3, 6, 3, groups=3))
+    layer.inner_ascent(X, torch.zeros_like(X), torch.zeros(2, 6, 6, 6), eps=0.1, alpha=0.1, steps=1, backend="torch")
+
+
+def of_double(backend: str) -> None:
+    x = X.double()
+    zeros = torch.zeros(2, 4, 6, 6).double()
+    yopo_ext.inner_ascent(
+        x, x, zeros, torch.zeros(4, 3, 3, 3).double(), eps=0.1, alpha=0.1, steps=1, backend=backend
+    )  # fmt: skip
+
+
+RAISED = {
+    "a slice of the model": (RuntimeError, a_slice),
+    "images out of bounds": (ValueError, out_of_bounds),
+    "normalisation left out": (RuntimeError, left_out_normalisation),
+    "one ReLU for all": (RuntimeError, one_relu_for_all),
+    "no_grad": (RuntimeError, called_in_no_grad),
+    "compiled": (RuntimeError, compiled),
+    "no backward": (RuntimeError, no_backward),
+    "learnable before": (RuntimeError, learnable_before),
+    "a loss a sample": (ValueError, not_reduced),
+    "bytes": (TypeError, bytes_for_images),
+    "groups": (RuntimeError, grouped),
+    "shape of p": (ValueError, lambda: operator(p=torch.zeros(2, 4, 8, 8))),
+    "radius": (ValueError, lambda: operator(eps=-0.1)),
+    "l2 a channel": (ValueError, lambda: operator(eps=[0.1, 0.1, 0.1], norm="l2")),
+    "double on cpu": (RuntimeError, lambda: of_double("cpu")),
+}
+PRINTED = {
+    "data": ["train", "--dataset", "mnist"],
+    "resume": ["train", "--resume", "runs/NAME", "--lr", "0.1"],
+}
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_an_error_reads_as_quoted(name, request):
+    kind, raises = RAISED[name]
+    if name == "double on cpu":
+        request.getfixturevalue("needs_native")
+    with pytest.raises(kind) as error:
+        raises()
+    assert " ".join(f"{kind.__name__}: {error.value}".split()) in QUOTED
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_command_complains_as_quoted(name, capsys):
+    assert main(PRINTED[name]) == 2
+    assert " ".join(capsys.readouterr().err.split()) in QUOTED
+
+
+def test_the_build_complains_as_quoted():
+    """setup.py is read and not run: only a machine without a compiler could raise it."""
+    source = (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert 'raise SystemExit(f"YOPO_EXT_NATIVE=on, but {reason}")' in source
+    reason = "no C++ compiler found (set CXX or install g++)"
+    assert f'return "{reason}"' in source
+    assert f"YOPO_EXT_NATIVE=on, but {reason}" in QUOTED
+
+
+def test_nothing_else_is_quoted():
+    assert len(QUOTED) == len(set(QUOTED)) == len(RAISED) + len(PRINTED) + 1

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+
+from dataclasses import replace
+
+import pytest
+import torch
+from same_runs import everything
+
+
+def counted_backend(graphs):
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    return backend
+
+
+@pytest.mark.parametrize("method", ["yopo", "trades-yopo", "free"])
+def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method):
+    config = replace(runs.config, method=method, epochs=2, limit_train=48)
+    eager = everything(runs.finished("eager", config))
+    graphs = []
+    compile = torch.compile
+    # The graph is captured, traced and differentiated as ever, and run without generated code: exactly comparable.
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compile(function, backend=counted_backend(graphs), **options)
+    )
+    torch._dynamo.reset()
+    trainer = runs.finished("compiled", replace(config, compile=True))
+    assert graphs
+    found = everything(trainer)
+    for name, value in eager["model"].items():
+        assert torch.equal(found["model"][name], value), name
+    assert list(trainer.model.state_dict()) == list(eager["model"])

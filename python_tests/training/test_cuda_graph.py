@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+
+import pytest
+import torch
+from passes import batch, relu_net, seeded
+
+from yopo_ext.adversaries import YOPO, Free
+from yopo_ext.stopwatch import Stopwatch
+from yopo_ext.training import StopRequest
+from yopo_ext.training.cuda_graph import WARM_UP, GraphedAdversary
+
+
+class Recorder:
+    """Stands in for a graph on machines without a GPU: runs the function again on the recorded tensors."""
+
+    def __init__(self):
+        self.recorded = self.replayed = 0
+
+    def __call__(self, function, generator):
+        self.recorded += 1
+        metrics = {name: torch.zeros(()) for name in ("loss", "correct", "count")}
+
+        def replay():
+            self.replayed += 1
+            for name, value in function().items():
+                metrics[name].copy_(value)
+
+        return replay, metrics
+
+
+def adversary_of(kind, model):
+    if kind is Free:
+        return Free(model, 2, 0.06)
+    return YOPO(model, (model[0], model[1]), 2, 2, 0.06, 0.02, generator=seeded())
+
+
+@pytest.mark.parametrize("kind", [YOPO, Free])
+def test_replays_train_as_eager_steps_do(kind):
+    eager = adversary_of(kind, relu_net())
+    inner = adversary_of(kind, relu_net())
+    recorder = Recorder()
+    graphed = GraphedAdversary(inner, torch.Generator(), recorder)
+    graphed.stopwatch = Stopwatch()
+    assert graphed.replays == eager.replays
+    sizes = [6] * (WARM_UP + 2) + [4, 6]
+    optimizers = [torch.optim.SGD(one.model.parameters(), lr=0.1, momentum=0.9) for one in (eager, inner)]
+    for seed, size in enumerate(sizes):
+        x, y = batch(size, seed)
+        both = []
+        for one, optimizer in zip((eager, graphed), optimizers, strict=True):
+            optimizer.zero_grad(set_to_none=False)
+            both.append(one.accumulate(x, y))
+            optimizer.step()
+        expected, found = both
+        torch.testing.assert_close(found["loss"].double(), expected["loss"].double(), rtol=1e-6, atol=0)
+        assert found["count"] == size
+    for ours, theirs in zip(inner.model.parameters(), eager.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert (recorder.recorded, recorder.replayed) == (1, 3)  # the smaller mini-batch ran eagerly
+    assert graphed.stopwatch.totals()["passes"] > 0
+
+
+def test_without_a_gpu_it_is_refused(runs):
+    with pytest.raises(ValueError, match="cuda_graph: got 1 processes on cpu, expected one process on a CUDA device"):
+        runs.trainer(cuda_graph=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("method", ["yopo", "pgd", "free", "trades-yopo", "natural"])
+def test_on_a_gpu(runs, method):
+    trainers = [
+        runs.trainer(f"{graph}", method=method, pgd_steps=2, cuda_graph=graph, device="cuda", amp="off", epochs=3)
+        for graph in (False, True)
+    ]
+    for trainer in trainers:
+        trainer.fit(StopRequest())
+    losses = [[line["loss"] for line in trainer.log] for trainer in trainers]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""`yopo compare`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from .resumable import finish
+from .settings import OVERRIDES, add_settings, given_settings
+
+
+def add_command(commands) -> None:
+    """Adds the command to the subparsers."""
+    compare = commands.add_parser(
+        "compare",
+        help="train several methods on the same images: a table and the accuracy-time figure",
+        description="The other options are those of train, for all methods; METHOD:SETTING=VALUE[:...] is for one, as "
+        "free-5:epochs=4:lr=0.05.",
+    )
+    compare.add_argument("--methods", metavar="A,B,...", help="as natural,pgd-10,free-5,fast,yopo-5-10")
+    compare.add_argument("--resume", type=Path, metavar="DIR", help="go on with the comparison in this folder")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/DATASET-comparison-TIME)")
+    add_settings(compare, without=("method",))
+    compare.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains; exit statuses as of ``yopo train``."""
+    from yopo_ext.training import TrainConfig, run_comparison, started_processes
+
+    given = given_settings(options)
+    if options.resume is not None:
+        if options.methods or options.out or set(given) - {"data_dir", "device"}:
+            raise ValueError(
+                "--resume takes its settings from the comparison; only --data-dir and --device may be given"
+            )
+        folder = options.resume
+        found = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime_ns)
+        if not found:
+            raise ValueError(f"{folder}: no runs to go on with")
+        configs = [TrainConfig.from_dict({**TrainConfig.read(path).to_dict(), **given}) for path in found]
+    else:
+        if not options.methods:
+            raise ValueError("--methods: expected names separated by commas, as natural,pgd-10,yopo-5-10")
+        configs = [config_of(text, given) for text in options.methods.split(",")]
+        folder = options.out or Path("runs") / f"{configs[0].dataset}-comparison-{time.strftime('%Y%m%d-%H%M%S')}"
+
+    def job() -> None:
+        with started_processes(configs[0].device) as (processes, device):
+            run_comparison(
+                configs, folder, resume=options.resume is not None, processes=processes, device=device
+            )  # fmt: skip
+
+    return finish(job, f"yopo compare --resume {folder}")
+
+
+def config_of(text: str, common: dict[str, Any]):
+    """The configuration of ``METHOD[:SETTING=VALUE...]``. Raises ``ValueError`` that quotes what is wrong."""
+    from yopo_ext.training import make_config
+
+    method, *changes = text.split(":")
+    kinds = {name.replace("-", "_"): kind for name, kind, _ in OVERRIDES}
+    own: dict[str, Any] = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        kind = kinds.get(name.replace("-", "_"))
+        if kind is None or kind is bool or isinstance(kind, tuple) or not value:
+            raise ValueError(f"--methods: {change!r} in {text!r} is not SETTING=VALUE with a setting of one value")
+        try:
+            own[name.replace("-", "_")] = kind(value)
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise ValueError(f"--methods: {change!r} in {text!r}: {error}") from error
+    return make_config(**{**common, **own, "method": method})

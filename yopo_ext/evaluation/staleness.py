@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""How stale the frozen co-state becomes over the n inner steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from ..adversaries import Loss, random_start
+from ..costate import capture_costate
+from ..first_layer import FirstLayer, Modules
+from ..projection import feasible_set, per_channel
+from .mode import frozen_eval
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """One entry a step, from the first: before it, p was frozen 0, 1, 2, … steps ago.
+
+    cosine: mean over the images of the cosine between the frozen-p gradient and the network's own at the same η.
+    sign_agreement: share of the elements where the two have the same sign, which is what a linf step sees.
+    gain: what the step added to the mean loss. fresh_gain: what a step along the network's own gradient, from the same
+    η, would have added; it costs a full pass.
+    """
+
+    cosine: list[float]
+    sign_agreement: list[float]
+    gain: list[float]
+    fresh_gain: list[float]
+
+
+def staleness(
+    model: nn.Module,
+    first_layer: Modules | FirstLayer,
+    x: Tensor,
+    y: Tensor,
+    *,
+    eps: float,
+    alpha: float,
+    n: int,
+    loss: Loss = cross_entropy,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+    norm: str = "linf",
+    seed: int = 0,
+) -> Staleness:
+    """Follows n inner steps from a random start, and beside each step asks the whole network.
+
+    Where the cosine has decayed, or the gain left that of a fresh step, further steps are wasted and another full pass
+    is better: fewer n, more m. With a bare convolution as first layer the frozen gradient is one and the same at every
+    step.
+
+    Args:
+        model: in evaluation mode meanwhile; afterwards as it was.
+        first_layer: as for `YOPO`.
+        x: images (B, C, H, W) inside ``bounds``, y: targets of ``loss``.
+        n: steps >= 1.
+
+    Raises:
+        ValueError: n below 1; else as `inner_ascent`.
+    """
+    if n < 1:
+        raise ValueError(f"n: got {n}, expected at least 1 step")
+    layer = FirstLayer(first_layer)
+    result = Staleness([], [], [], [])
+    generator = torch.Generator(x.device).manual_seed(seed)
+    eta = random_start(x, eps=eps, bounds=bounds, norm=norm, generator=generator)
+    with frozen_eval(model):
+        with capture_costate(layer) as costate:
+            loss(model(x + eta), y).backward()
+        p = costate.value
+        feasible = feasible_set(x, eps, bounds, norm)
+        for _ in range(n):
+            before, fresh = _loss_and_gradient(model, loss, x, eta, y)
+            frozen = _frozen_gradient(layer, x + eta, p)
+            result.cosine.append(float(cosine_similarity(frozen.flatten(1), fresh.flatten(1)).mean()))
+            result.sign_agreement.append(float((frozen.sign() == fresh.sign()).float().mean()))
+            by_network = feasible.step(eta, fresh, per_channel(alpha, x))
+            eta = layer.inner_ascent(x, eta, p, eps=eps, alpha=alpha, steps=1, bounds=bounds, norm=norm)
+            with torch.no_grad():
+                result.gain.append(float(loss(model(x + eta), y)) - before)
+                result.fresh_gain.append(float(loss(model(x + by_network), y)) - before)
+    return result
+
+
+def _loss_and_gradient(model: nn.Module, loss: Loss, x: Tensor, eta: Tensor, y: Tensor) -> tuple[float, Tensor]:
+    leaf = eta.clone().requires_grad_()
+    value = loss(model(x + leaf), y)
+    return float(value), torch.autograd.grad(value, leaf)[0]
+
+
+def _frozen_gradient(layer: FirstLayer, u: Tensor, p: Tensor) -> Tensor:
+    leaf = u.clone().requires_grad_()
+    return torch.autograd.grad(layer.hamiltonian(leaf, p), leaf)[0]
+
+
+def plot_staleness(measured: Sequence[tuple[str, Staleness]], target, *, title: str) -> None:
+    """Writes a PNG: on the left how well the frozen gradient points, on the right what each step gains.
+
+    Args:
+        measured: (name, staleness), one colour each, as "epoch 3".
+        target: a path or a binary file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for index, (name, one) in enumerate(measured):
+        steps = range(1, len(one.cosine) + 1)
+        colour = {"color": f"C{index}", "marker": ".", "markersize": 5}
+        left.plot(steps, one.cosine, label=name, **colour)
+        right.plot(steps, one.gain, label=f"{name}, frozen p", **colour)
+        right.plot(steps, one.fresh_gain, label=f"{name}, fresh gradient", linestyle="--", **colour)
+    left.set(xlabel="inner step", ylabel="cosine (frozen p, whole network)", ylim=(None, 1.02))
+    right.set(xlabel="inner step", ylabel="gain in loss")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(title)
+    figure.savefig(target, dpi=150, format="png")

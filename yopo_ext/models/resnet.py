@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""ResNet for 32×32 images (He et al. 2016), in the widely published CIFAR form: 3×3 stem, no max pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .activations import make_activation
+from .normalize import optional_normalize
+
+
+class BasicBlock(nn.Module):
+    """3×3 conv, batch norm, activation, 3×3 conv, batch norm; plus the shortcut; activation."""
+
+    expansion = 1
+
+    def __init__(self, in_planes: int, planes: int, stride: int, activation: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_planes, planes, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu1 = make_activation(activation, inplace=True)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.shortcut = _shortcut(in_planes, planes, stride)
+        self.relu2 = make_activation(activation, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_planes, H, W) to (B, planes, H/stride, W/stride)."""
+        out = self.relu1(self.bn1(self.conv1(x)))
+        return self.relu2(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 (with the stride) and 1×1 conv, each with batch norm; plus the shortcut; activation."""
+
+    expansion = 4
+
+    def __init__(self, in_planes: int, planes: int, stride: int, activation: str) -> None:
+        super().__init__()
+        out_planes = self.expansion * planes
+        self.conv1 = nn.Conv2d(in_planes, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu1 = make_activation(activation, inplace=True)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.relu2 = make_activation(activation, inplace=True)
+        self.conv3 = nn.Conv2d(planes, out_planes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_planes)
+        self.shortcut = _shortcut(in_planes, out_planes, stride)
+        self.relu3 = make_activation(activation, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_planes, H, W) to (B, 4·planes, H/stride, W/stride)."""
+        out = self.relu1(self.bn1(self.conv1(x)))
+        out = self.relu2(self.bn2(self.conv2(out)))
+        return self.relu3(self.bn3(self.conv3(out)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """conv 3→64, batch norm, activation, four stages of blocks, global average pooling, a linear layer.
+
+    Keys and parameter counts are those of the widely published CIFAR implementation (``conv1``, ``bn1``,
+    ``layer1.0.conv1``, …, ``layer2.0.shortcut.0``, ``linear``). Images from 8×8 up.
+
+    ``first_activation`` puts an activation between the first convolution and its batch norm: the first layer is then
+    nonlinear, without new keys, and YOPO's n inner steps carry information. ``activation`` is a name of `ACTIVATIONS`.
+    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    """
+
+    image_size = None
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        blocks: Sequence[int],
+        in_channels: int = 3,
+        num_classes: int = 10,
+        *,
+        activation: str = "relu",
+        first_activation: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalize = optional_normalize(mean, std)
+        self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+        self.relu0 = make_activation(activation) if first_activation else None
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu1 = make_activation(activation, inplace=True)
+        planes = 64
+        for stage, (count, stride) in enumerate(zip(blocks, (1, 2, 2, 2), strict=True)):
+            width = 64 * 2**stage
+            parts = []
+            for index in range(count):
+                parts.append(block(planes, width, 1 if index else stride, activation))
+                planes = block.expansion * width
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*parts))
+        self.linear = nn.Linear(planes, num_classes)
+
+    @property
+    def first_layer(self) -> tuple[nn.Module, ...]:
+        """[normalise,] conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
+        return tuple(part for part in (self.normalize, self.conv1, self.relu0) if part is not None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
+        for part in self.first_layer:
+            x = part(x)
+        return self.tail(x)
+
+    def tail(self, x: Tensor) -> Tensor:
+        """What follows the first layer, as one function: it can be compiled apart from that."""
+        x = self.relu1(self.bn1(x))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class ResNet18(ResNet):
+    """`ResNet` of two `BasicBlock` a stage: 11,173,962 parameters for 3 channels and 10 classes."""
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: object) -> None:
+        super().__init__(BasicBlock, (2, 2, 2, 2), in_channels, num_classes, **options)
+
+
+class ResNet50(ResNet):
+    """`ResNet` of 3, 4, 6 and 3 `Bottleneck`: 23,520,842 parameters for 3 channels and 10 classes."""
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: object) -> None:
+        super().__init__(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, **options)
+
+
+def _shortcut(in_planes: int, out_planes: int, stride: int) -> nn.Sequential:
+    if stride == 1 and in_planes == out_planes:
+        return nn.Sequential()
+    return nn.Sequential(nn.Conv2d(in_planes, out_planes, 1, stride=stride, bias=False), nn.BatchNorm2d(out_planes))

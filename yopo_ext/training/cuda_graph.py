@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""A mini-batch's passes and inner loops as one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..adversaries import Adversary
+from ..stopwatch import NoStopwatch, Stopwatch
+
+Metrics = dict[str, Tensor]
+#: capture(function, generator) -> (replay, what function returned): records it without running it.
+Capture = Callable[[Callable[[], Metrics], torch.Generator], tuple[Callable[[], None], Metrics]]
+
+#: Mini-batches that run eagerly first: they make the gradients' memory and let libraries choose their kernels.
+WARM_UP = 3
+
+
+class GraphedAdversary:
+    """Records an adversary's `accumulate` for one shape of mini-batch and replays it, one launch for all kernels.
+
+    Other shapes (an epoch's last mini-batch) run eagerly. Gradients must keep their memory: zero them with
+    ``set_to_none=False``. Everything that is a Python number, eps and alpha for example, is as it was when it was
+    recorded, and spans inside are not measured: a replay counts as "passes".
+
+    Args:
+        adversary: its `accumulate` must not wait for the device, as none of ours does after its first mini-batch.
+        generator: what it draws from.
+        capture: what records; `capture_on_device` but in tests.
+    """
+
+    def __init__(self, adversary: Adversary, generator: torch.Generator, capture: Capture | None = None) -> None:
+        self.adversary, self.generator = adversary, generator
+        self.replays = adversary.replays
+        self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._capture = capture_on_device if capture is None else capture
+        self._shape: torch.Size | None = None
+        self._eager_left = WARM_UP
+        self._replay: Callable[[], None] | None = None
+
+    def accumulate(self, x: Tensor, y: Tensor) -> Metrics:
+        """As the adversary's, for the images x (B, C, H, W) and targets y."""
+        if self._shape is None:
+            self._shape = x.shape
+        if x.shape != self._shape or self._eager_left > 0:
+            self._eager_left -= x.shape == self._shape
+            self.adversary.stopwatch = self.stopwatch
+            return self.adversary.accumulate(x, y)
+        if self._replay is None:
+            self._record(x, y)
+        with self.stopwatch.span("passes"):
+            self._x.copy_(x)
+            self._y.copy_(y)
+            self._replay()
+            return {name: value.clone() for name, value in self._metrics.items()}
+
+    def _record(self, x: Tensor, y: Tensor) -> None:
+        self._x, self._y = x.clone(), y.clone()
+        self.adversary.stopwatch = NoStopwatch()  # a recorded event has no time of its own
+        self._replay, self._metrics = self._capture(lambda: self.adversary.accumulate(self._x, self._y), self.generator)
+
+
+def capture_on_device(
+    function: Callable[[], Metrics], generator: torch.Generator
+) -> tuple[Callable[[], None], Metrics]:
+    """Records the kernels that ``function`` launches on the current device; each replay draws anew."""
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        metrics = function()
+    return graph.replay, metrics

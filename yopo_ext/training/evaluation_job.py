@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""The job of `yopo evaluate`: attacks, sweeps, a transfer matrix, and their pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from ..evaluation import (
+    Attack,
+    AutoAttack,
+    Report,
+    Sweep,
+    TransferMatrix,
+    adversarial_examples,
+    check_sweep,
+    check_transfer,
+    import_auto_attack,
+    measure,
+    plot_examples,
+    plot_sweep,
+    plot_transfer,
+    sweep,
+    transfer_matrix,
+)
+from .files import write_atomically
+from .progress import Progress
+from .subjects import Subject
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What to measure.
+
+    attacks: on the subject; sweeps: values for "eps" and "steps", over which the untargeted ones are swept (FGSM over
+    eps only); transfer: the attack of the matrix; plots: folder of the pictures, made if it is not there.
+    """
+
+    attacks: tuple[Attack | AutoAttack, ...] = ()
+    sweeps: Mapping[str, Sequence[float]] | None = None
+    transfer: Attack | None = None
+    plots: Path | None = None
+
+    def swept(self, over: str) -> list[Attack]:
+        """The attacks of the sweep over that setting."""
+        own = [attack for attack in self.attacks if isinstance(attack, Attack) and attack.targets is None]
+        return [attack for attack in own if over == "eps" or not attack.is_fgsm]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found; report is None where only a transfer matrix was asked for."""
+
+    report: Report | None
+    sweeps: tuple[Sweep, ...]
+    transfer: TransferMatrix | None
+
+    def to_json(self) -> str:
+        """One JSON object: the report's entries, "sweeps" and "transfer"."""
+        values = {} if self.report is None else self.report.to_dict()
+        values["sweeps"] = [one.to_dict() for one in self.sweeps]
+        values["transfer"] = None if self.transfer is None else self.transfer.to_dict()
+        return json.dumps(values, indent=2)
+
+    def to_table(self) -> str:
+        """Tables for people, one below the other."""
+        parts = [self.report, *self.sweeps, self.transfer]
+        return "\n\n".join(part.to_table() for part in parts if part is not None)
+
+
+def run_evaluation(
+    subject: Subject,
+    plan: EvaluationPlan,
+    *,
+    networks: Mapping[str, nn.Module] | None = None,
+    batch_size: int = 512,
+    show: bool = False,
+) -> Evaluation:
+    """Carries out the plan; ``networks`` are those of the transfer matrix, on the subject's device.
+
+    Everything wrong with the plan is raised before any work. ``show`` puts a bar on a terminal.
+
+    Raises:
+        ValueError: also where nothing is to be drawn; ImportError: AutoAttack without its package.
+        OSError: the folder of the pictures cannot be made.
+    """
+    networks = networks or {}
+    _check(subject, plan, networks)
+    if plan.plots is not None:
+        plan.plots.mkdir(parents=True, exist_ok=True)
+    bar = Progress("measuring", _batches(subject, plan, batch_size), 0, show=show)
+    options = {"batch_size": batch_size, "on_batch": bar.step}
+    model, images = subject.model, subject.images
+    report = matrix = None
+    try:
+        if _wants_report(plan):
+            report = measure(model, images, plan.attacks, check_normalisation=not subject.own, **options)
+        sweeps = tuple(
+            sweep(model, images, plan.swept(over), over, values, **options)
+            for over, values in (plan.sweeps or {}).items()
+        )
+        if plan.transfer is not None:
+            matrix = transfer_matrix(networks, images, plan.transfer, **options)
+    finally:
+        bar.close()
+    found = Evaluation(report, sweeps, matrix)
+    if plan.plots is not None:
+        _draw(subject, plan, found, plan.plots)
+    return found
+
+
+def _wants_report(plan: EvaluationPlan) -> bool:
+    return bool(plan.attacks or plan.sweeps) or plan.transfer is None
+
+
+def _batches(subject: Subject, plan: EvaluationPlan, batch_size: int) -> int:
+    """How often a batch of images will be dealt with (AutoAttack counts its own)."""
+    attacks = sum(isinstance(attack, Attack) for attack in plan.attacks)
+    rounds = (1 + attacks) * _wants_report(plan) + (plan.transfer is not None)
+    rounds += sum(len(plan.swept(over)) * len(set(values)) for over, values in (plan.sweeps or {}).items())
+    return rounds * -(-len(subject.images) // batch_size)
+
+
+def _check(subject: Subject, plan: EvaluationPlan, networks: Mapping[str, nn.Module]) -> None:
+    classes = subject.images.num_classes
+    for attack in plan.attacks:
+        attack.require_classes(classes)
+        if isinstance(attack, AutoAttack):
+            import_auto_attack()
+    for over, values in (plan.sweeps or {}).items():
+        check_sweep(plan.swept(over), over, values)
+    if plan.transfer is not None:
+        check_transfer(plan.transfer, len(networks), classes)
+    if plan.plots is not None and not (_shown(plan) or plan.sweeps or plan.transfer):
+        raise ValueError("plots: nothing to draw without an attack, a sweep or a transfer matrix")
+
+
+def _shown(plan: EvaluationPlan) -> Attack | None:
+    """The attack whose perturbations are shown: the first of those with the most steps, an untargeted one if any."""
+    own = [attack for attack in plan.attacks if isinstance(attack, Attack)]
+    return max(own, key=lambda attack: (attack.targets is None, attack.steps), default=None)
+
+
+def _draw(subject: Subject, plan: EvaluationPlan, found: Evaluation, folder: Path) -> None:
+    attack = _shown(plan)
+    if attack is not None:
+        one_round = replace(attack, targets="next" if attack.targets == "all" else attack.targets)
+        examples = adversarial_examples(subject.model, subject.images, one_round)
+        title = f"{subject.name}: {one_round.label}, {attack.norm} eps {attack.eps:.4g}"
+        write_atomically(folder / "examples.png", lambda file: plot_examples(examples, file, title=title))
+    for one in found.sweeps:
+        title = f"{subject.name}, accuracy over {one.over}"
+        write_atomically(folder / f"{one.over}.png", lambda file: plot_sweep(one, file, title=title))  # noqa: B023
+    if found.transfer is not None:
+        matrix = found.transfer
+        title = f"{subject.name}: {matrix.attack.label}, {matrix.attack.norm} eps {matrix.attack.eps:.4g}"
+        write_atomically(folder / "transfer.png", lambda file: plot_transfer(matrix, file, title=title))

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""Several runs on the same images, one after another, and what came out of them side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..evaluation import (
+    CurvePoint,
+    Report,
+    Staleness,
+    evaluate,
+    format_table,
+    plot_accuracy_time,
+    plot_staleness,
+)  # fmt: skip
+from .checkpoint import BEST, LAST, load_checkpoint, measured_weights
+from .config import TrainConfig
+from .files import write_atomically, write_text_atomically
+from .interrupt import StopRequest, stop_on_signals
+from .memory import keep_freed_memory
+from .method_names import method_label
+from .networks import make_model
+from .prepare_data import prepare_data
+from .processes import Processes
+from .trainer import Trainer
+
+OnBatch = Callable[[], None] | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A configuration and the folder its files go to."""
+
+    config: TrainConfig
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to, in percent on the test set: its last weights, and its best on held-out images if any."""
+
+    last: Report
+    best: Report | None
+    best_epoch: int | None
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for ``summary.json``."""
+        found: dict[str, Any] = {"clean": round(self.last.clean, 2), "robust": round(self.last.worst, 2)}
+        if self.best is not None:
+            best = {"clean": round(self.best.clean, 2), "robust": round(self.best.worst, 2)}
+            found["best"] = {**best, "epoch": self.best_epoch}
+        return found
+
+
+def run_all(
+    runs: Mapping[str, Run], folder: Path, *, processes: Processes, device: str, resume: bool, show: bool
+) -> dict[str, Any]:
+    """Trains each run, measures it, and writes summary.json and accuracy-time.png into ``folder``.
+
+    Every run's own folder gets config.json, metrics.jsonl, last.pt, and what its settings ask for. Returns the
+    summary: for each name clean and robust accuracy in percent and the seconds of its training; eps, all seconds.
+
+    Raises:
+        ValueError: wrong settings, data files, or checkpoint; FileExistsError: the folder holds another run.
+        Interrupted: by a signal; the runs can be resumed. TrainingError: the loss is not finite.
+    """
+    show = show and processes.is_first
+    if not resume and any((run.folder / "config.json").exists() for run in runs.values()):
+        raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
+    first = next(iter(runs.values())).config
+    data = prepare_data(first)
+    keep_freed_memory()
+    trainers = {
+        name: Trainer(run.config, data, run.folder, processes=processes, device=device, show=show)
+        for name, run in runs.items()
+    }
+    processes.wait()
+    if processes.is_first:
+        _write_configs(runs, folder)
+    processes.wait()
+    with stop_on_signals() as stop:
+        for trainer in trainers.values():
+            # Each run draws alike, whatever was trained before it.
+            torch.manual_seed(trainer.config.seed + processes.rank)
+            if resume and (trainer.folder / LAST).exists():
+                trainer.resume()
+            trainer.fit(stop)
+        results = {name: _result(trainer, stop) for name, trainer in trainers.items()}
+    if not processes.is_first:
+        return _summary(trainers, results)
+    return _conclude(folder, trainers, results, show=show)
+
+
+def _write_configs(runs: Mapping[str, Run], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for run in runs.values():
+        run.folder.mkdir(exist_ok=True)
+        write_text_atomically(run.folder / "config.json", json.dumps(run.config.to_dict(), indent=2) + "\n")
+
+
+def _result(trainer: Trainer, stop: StopRequest) -> Result:
+    # Several processes must measure the same number of batches, so only one alone stops in between.
+    on_batch = stop.check if trainer.processes.count == 1 else None
+    last = _measure(trainer, trainer.measured_model, on_batch)
+    path = trainer.folder / BEST
+    if not path.exists():
+        return Result(last, None, None)
+    state = load_checkpoint(path)
+    best = make_model(trainer.config, trainer.data).to(trainer.device)
+    best.load_state_dict(measured_weights(state))
+    return Result(last, _measure(trainer, best, on_batch), state["progress"]["log"][-1]["epoch"])
+
+
+def _measure(trainer: Trainer, model: torch.nn.Module, on_batch: OnBatch) -> Report:
+    """PGD-``eval_steps`` on the test set, each image on one of the processes."""
+    config, images, processes = trainer.config, trainer.data.test, trainer.processes
+    start, stop = processes.rows(len(images))
+    part = images.select(torch.arange(start, stop, device=images.images.device))
+    report = evaluate(
+        model, part, eps=config.eps, alpha=config.eval_alpha, steps=config.eval_steps, norm=config.norm,
+        check_normalisation=False,  # it gets what it was trained on
+        on_batch=on_batch,
+    )  # fmt: skip
+    return _joint(report, processes, trainer.device)
+
+
+def _joint(report: Report, processes: Processes, device: torch.device) -> Report:
+    """The report on all processes' images."""
+    if processes.count == 1:
+        return report
+    shares = [report.clean, report.worst, *report.robust.values()]
+    counts = [report.images, *(round(share * report.images / 100) for share in shares)]
+    images, *correct = processes.sum(torch.tensor(counts, device=device)).tolist()
+    clean, worst, *robust = (100.0 * count / images for count in correct)
+    return replace(
+        report, images=images, clean=clean, worst=worst, robust=dict(zip(report.robust, robust, strict=True))
+    )
+
+
+def _summary(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> dict[str, Any]:
+    first = next(iter(trainers.values())).config
+    summary: dict[str, Any] = {
+        name: {**result.summary(), "seconds": round(trainers[name].seconds, 2)} for name, result in results.items()
+    }
+    return summary | {"eps": first.eps, "seconds": round(sum(one.seconds for one in trainers.values()), 2)}
+
+
+def _conclude(
+    folder: Path, trainers: Mapping[str, Trainer], results: Mapping[str, Result], *, show: bool
+) -> dict[str, Any]:
+    summary = _summary(trainers, results)
+    write_text_atomically(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    first = next(iter(trainers.values())).config
+    curves: dict[str, list[CurvePoint]] = {method_label(one.config): one.curve() for one in trainers.values()}
+    title = f"{first.model} on {first.dataset}, PGD-{first.curve_steps} at eps {first.eps:.3g}"
+    write_atomically(folder / "accuracy-time.png", lambda file: plot_accuracy_time(curves, file, title=title))
+    for trainer in trainers.values():
+        _plot_staleness(trainer)
+    if show:
+        print(f"\n{_table(trainers, results)}")
+        print(
+            f"{next(iter(results.values())).last.images} images not trained on, {first.norm}, eps {first.eps:.4g}"
+            f"\n\nrun folder: {folder}"
+        )
+    return summary
+
+
+def _plot_staleness(trainer: Trainer) -> None:
+    measured = [
+        (f"epoch {record['epoch']}", Staleness(**record["staleness"]))
+        for record in trainer.log
+        if "staleness" in record
+    ]
+    if not measured:
+        return
+    title = f"{method_label(trainer.config)}: how stale the co-state becomes"
+    write_atomically(trainer.folder / "staleness.png", lambda file: plot_staleness(measured, file, title=title))
+
+
+def _table(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> str:
+    rows = []
+    for name, result in results.items():
+        label, seconds = method_label(trainers[name].config), f"{trainers[name].seconds:.1f}"
+        rows.append((label, f"{result.last.clean:.1f}", f"{result.last.worst:.1f}", seconds))
+        if result.best is not None:
+            clean, robust = f"{result.best.clean:.1f}", f"{result.best.worst:.1f}"
+            rows.append((f"{label}, best (epoch {result.best_epoch})", clean, robust, seconds))
+    steps = next(iter(trainers.values())).config.eval_steps
+    return format_table(("method", "clean %", f"PGD-{steps} %", "training s"), rows)
