@@ -48,7 +48,7 @@ __device__ __forceinline__ void load_costate(const FlatCostate& p, std::int64_t 
     const auto spread = [&](int e) { return channel_of<Chunk>(t, e); };
     for (int group = warp_index(); group < m.groups; group += resident_warps) {
         const int position = group * group_positions + (lane_index() >> 2) * 4;
-        uint4* const to = m.p + static_cast<std::size_t>(group) * m.blocks * 64;
+        uint4* const to = m.group(group);
         Chunk chunk[kept], more;
         float largest = 0;
 #pragma unroll

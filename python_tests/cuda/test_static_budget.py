@@ -64,6 +64,18 @@ def test_high_precision_runs_on_tensor_cores(measured):
 
 
 @needs_cuobjdump
+def test_resident_kernels_know_where_each_part_of_p_lies(measured):
+    """Sixteen bytes at a time from shared memory and from L2, and none by addresses of unknown kind."""
+    _, cubins = measured
+    for name, sass in instructions(cubins, "resident").items():
+        if "resident_kernel" not in name[1]:
+            continue
+        assert "LDS.128" in sass, name
+        assert re.search(r"LDG\.E\S*\.128", sass), name
+        assert not re.search(r"\bLD\.E\S*\.128", sass), name
+
+
+@needs_cuobjdump
 def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
     _, cubins = measured
     half_planes = re.compile(r"DTypeE[12]ELNS_?\d*_?\w*LayoutE0")
