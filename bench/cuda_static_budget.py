@@ -84,6 +84,7 @@ def readable(mangled: str) -> str:
     for value, dtype in enumerate(("float32", "bfloat16", "float16")):
         for layout_value, layout in enumerate(("planes", "pixels")):
             name = name.replace(f"CostateChunk<(DType){value}, (Layout){layout_value}>", f"{dtype}, {layout}")
+            name = name.replace(f"EitherHalfChunk<(Layout){layout_value}>", f"16 bits, {layout}")
     return name.replace(" >", ">")
 
 

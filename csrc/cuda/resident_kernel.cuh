@@ -195,7 +195,7 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
 
     const float weight_scale = scale_for(largest_weight(layer, memory.largest));
     const float input_scale = scale_for(largest_input(a.ascent, image, memory.largest));
-    load_costate(a.p, a.ascent.p.dtype, a.order.layout, image, memory, weight_scale);
+    load_costate(a.p, a.order.layout, image, memory, weight_scale);
     pack_weights<Size>(layer, memory, a.order, slots, weight_scale, weight_scale * input_scale);
     find_corners(layer, slots, memory);
     update.enter();

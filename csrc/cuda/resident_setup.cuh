@@ -71,12 +71,11 @@ __device__ __forceinline__ void load_costate(const FlatCostate& p, std::int64_t 
 }
 
 // Out of line, so that six loops are compiled once and not once for each kernel.
-__device__ YOPO_OUT_OF_LINE inline void load_costate(FlatCostate p, DType dtype, Layout layout,
-                                                     std::int64_t image, ResidentCostate m,
-                                                     float weight_scale) {
+__device__ YOPO_OUT_OF_LINE inline void load_costate(FlatCostate p, Layout layout, std::int64_t image,
+                                                     ResidentCostate m, float weight_scale) {
     const auto load = [&](auto chunk) { load_costate<decltype(chunk)>(p, image, m, weight_scale); };
     const bool planes = layout == Layout::planes;
-    switch (dtype) {
+    switch (p.dtype) {
         case DType::float32:
             return planes ? load(CostateChunk<DType::float32, Layout::planes>{})
                           : load(CostateChunk<DType::float32, Layout::pixels>{});

@@ -78,7 +78,7 @@ def test_resident_kernels_know_where_each_part_of_p_lies(measured):
 @needs_cuobjdump
 def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
     _, cubins = measured
-    half_planes = re.compile(r"DTypeE[12]ELNS_?\d*_?\w*LayoutE0")
+    half_planes = re.compile(r"(DTypeE[12]E|EitherHalfChunkI)L\w*?LayoutE0")
     wide = {name: sass for name, sass in instructions(cubins, "linear").items() if not half_planes.search(name[1])}
     assert wide
     assert not [name for name, sass in wide.items() if not re.search(r"LDG\.E\S*\.128", sass)]
