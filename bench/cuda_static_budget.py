@@ -24,9 +24,24 @@ DOCUMENT = ROOT / "docs" / "cuda-kernels.md"
 HEADER = """# CUDA kernels: static budget
 
 Written by `python bench/cuda_static_budget.py --write` from ptxas' report ({nvcc}). Registers are those of a thread;
-stack and spills are bytes. Shared memory is dynamic throughout: the host measures what a problem needs with the code
-that carves it, and takes another path where a block of the device has less (163 KB on sm_80, 227 KB on sm_90 and
-sm_100).
+stack and spills are bytes (the stack of `resident_kernel` holds arguments of one call an image). Shared memory is
+dynamic throughout: the host measures what a problem needs with the code that carves it, and places things elsewhere,
+or takes another path, where a block of the device has less (227 KB on sm_90 and sm_100, 163 KB on sm_80, 99 KB on
+sm_86, sm_89 and sm_120).
+
+## Nonlinear layers in precision "high"
+
+From sm_80 on `resident_kernel` takes filters of up to 80 taps, counted over the channels (3 × 3 and 5 × 5 on up to
+three channels, 3 × 3 on four, strided and dilated too). Weights, u and the products of a pass are always in shared
+memory. g and p, as scaled halves in fragment order, are there as far as there is room, g first; the other groups of 32
+positions are written once to a slot of the workspace and read from it in each step. There is one slot for each
+multiprocessor, and its block takes one image after another through it, so that the slots stay in L2; halves make it
+half the traffic of a 32-bit p. A lane reads back only what it wrote itself, so no fence is needed.
+
+With three channels, 3 × 3, images of 64 × 64 and 128 output channels fit every architecture from sm_80 on. What does
+not fit takes the FMA kernels.
+
+## Registers
 
 None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.
 
@@ -69,6 +84,7 @@ def readable(mangled: str) -> str:
     for value, dtype in enumerate(("float32", "bfloat16", "float16")):
         for layout_value, layout in enumerate(("planes", "pixels")):
             name = name.replace(f"CostateChunk<(DType){value}, (Layout){layout_value}>", f"{dtype}, {layout}")
+            name = name.replace(f"EitherHalfChunk<(Layout){layout_value}>", f"16 bits, {layout}")
     return name.replace(" >", ">")
 
 

@@ -13,6 +13,7 @@ from yopo_ext.ops import hamiltonian_gradients
 
 SHAPES = [  # batch, channels, size, out_channels, kernel, stride, padding
     (2, 3, 32, 64, 3, 1, 1),
+    (2, 3, 32, 128, 3, 1, 1),
     (2, 1, 28, 32, 3, 1, 0),
     (1, 3, 20, 24, 5, 1, 2),
     (1, 3, 150, 16, 7, 2, 3),

@@ -55,10 +55,12 @@ struct AscentArguments {
     std::int64_t steps;
     Norm norm;
     Direction direction;
-    float* gradient;  // workspace, (B, C, H, W): g of the step, where it does not stay in shared memory
+    unsigned char* workspace;
 
+    // On the general path the workspace holds g of the step, (B, C, H, W).
+    YOPO_FUNCTION float* gradient() const { return reinterpret_cast<float*>(workspace); }
     __device__ __forceinline__ float* gradient_of(std::int64_t image) const {
-        return gradient + image * layer.shape.in_channels * layer.shape.height * layer.shape.width;
+        return gradient() + image * layer.shape.in_channels * layer.shape.height * layer.shape.width;
     }
 };
 

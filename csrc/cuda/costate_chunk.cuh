@@ -18,6 +18,7 @@ struct FlatCostate {
     std::int64_t image, channel, position;  // strides, in elements
     int positions, channels;
     bool wide;  // planes whose alignment allows wide loads (pixels always do)
+    DType dtype;
 };
 
 #if defined(__CUDACC__)
@@ -43,10 +44,7 @@ inline uint2 stream_8_bytes(const void* from) {
 }
 #endif
 
-template <DType dtype>
-__device__ __forceinline__ float widen(std::uint32_t word, int half) {
-    if constexpr (dtype == DType::float32) return float_from_bits(word);
-    const std::uint16_t bits = static_cast<std::uint16_t>(word >> 16 * half);
+__device__ __forceinline__ float widen(std::uint16_t bits, DType dtype) {
     return dtype == DType::bfloat16 ? from_bfloat16(bits) : from_float16(bits);
 }
 
@@ -88,11 +86,17 @@ struct CostateChunk {
 
     // The element of channel e (0..7) at position i (0..3) of the four.
     __device__ __forceinline__ float at(int e, int i) const {
-        if constexpr (layout == Layout::planes) {
-            return full ? widen<dtype>(words[e][i], 0) : widen<dtype>(words[e][i / 2], i & 1);
+        if constexpr (full) {
+            return float_from_bits(layout == Layout::planes ? words[e][i] : words[2 * i + e / 4][e % 4]);
         } else {
-            return full ? widen<dtype>(words[2 * i + e / 4][e % 4], 0) : widen<dtype>(words[i][e / 2], e & 1);
+            return widen(half_at(e, i), dtype);
         }
+    }
+
+    // The same of a 16-bit p, as it lies.
+    __device__ __forceinline__ std::uint16_t half_at(int e, int i) const {
+        const std::uint32_t word = layout == Layout::planes ? words[e][i / 2] : words[i][e / 2];
+        return static_cast<std::uint16_t>(word >> 16 * ((layout == Layout::planes ? i : e) & 1));
     }
 
   private:
@@ -126,6 +130,22 @@ struct CostateChunk {
             }
         }
     }
+};
+
+// 16-bit floats of either kind, told apart as they are widened: one kernel serves both, where that costs
+// little beside the rest.
+template <Layout layout_>
+struct EitherHalfChunk : CostateChunk<DType::float16, layout_> {
+    using Base = CostateChunk<DType::float16, layout_>;
+    DType kind;
+
+    template <class Spread>
+    __device__ __forceinline__ void load(const FlatCostate& p, std::int64_t image, int position, int channel,
+                                         Spread spread) {
+        kind = p.dtype;
+        Base::load(p, image, position, channel, spread);
+    }
+    __device__ __forceinline__ float at(int e, int i) const { return widen(Base::half_at(e, i), kind); }
 };
 
 }  // namespace yopo::cuda

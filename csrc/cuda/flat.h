@@ -18,7 +18,7 @@ inline FlatView flat_view(const Costate& p, const ConvShape& s) {
     const Strides& t = p.strides;
     const std::int64_t row = out_height > 1 ? t.h : t.w * out_width;
     FlatView view;
-    view.p = {p.data, t.n, t.c, t.w, out_height * out_width, s.out_channels, false};
+    view.p = {p.data, t.n, t.c, t.w, out_height * out_width, s.out_channels, false, p.dtype};
     const auto aligned = [&](int elements) {  // a load of so many elements begins at a multiple of its size
         const std::int64_t bytes = elements * (p.dtype == DType::float32 ? 4 : 2);
         return reinterpret_cast<std::uintptr_t>(p.data) % bytes == 0 && t.n % elements == 0;

@@ -6,7 +6,7 @@
 namespace yopo::cuda {
 
 GradientArguments gradient_of_step(const AscentArguments& a, TileSize tile) {
-    return {a.layer, {a.x, readable(a.out)}, a.p, {a.gradient, contiguous(a.layer.shape)}, tile};
+    return {a.layer, {a.x, readable(a.out)}, a.p, {a.gradient(), contiguous(a.layer.shape)}, tile};
 }
 
 Status launch_gradient(const GradientArguments& a, const TilePlan& plan, void* stream) {

@@ -16,11 +16,19 @@ namespace {
 // Images of more tiles than this are better spread over the chip, with one launch a step.
 constexpr int most_tiles_of_a_block = 4;
 
-enum class Path { linear_mma, linear_fma, resident, image, tiles };
+enum class Path { linear_mma, linear_fma, resident, streamed, image, tiles };
 
 struct Plan {
     Path path;
     TilePlan tiles;
+    ResidentPlan resident{};
+
+    // Of the paths that keep something there between the steps.
+    std::size_t workspace_bytes(const ConvShape& s) const {
+        if (path == Path::streamed) return resident.workspace_bytes();
+        const bool general = path == Path::image || path == Path::tiles;
+        return general ? sizeof(float) * s.batch * s.in_channels * s.height * s.width : 0;
+    }
 };
 
 Plan make_plan(const InnerAscent& problem, Precision precision, const Device& device) {
@@ -31,8 +39,11 @@ Plan make_plan(const InnerAscent& problem, Precision precision, const Device& de
         if (kernel == LinearKernel::mma) return {Path::linear_mma, tiles};
         return {kernel == LinearKernel::fma ? Path::linear_fma : Path::tiles, tiles};
     }
-    if (precision == Precision::high && can_be_resident(problem, device)) return {Path::resident, tiles};
-    const bool few = tiles_of_image(shape, tiles.tile) <= most_tiles_of_a_block;
+    if (precision == Precision::high) {
+        const ResidentPlan resident = plan_resident(problem, device);
+        if (resident.fits()) return {resident.slot_bytes ? Path::streamed : Path::resident, tiles, resident};
+    }
+    const bool few = tiles.fits() && tiles_of_image(shape, tiles.tile) <= most_tiles_of_a_block;
     return {few ? Path::image : Path::tiles, tiles};
 }
 
@@ -44,6 +55,8 @@ const char* name_of(Path path) {
             return "linear_fma";
         case Path::resident:
             return "resident";
+        case Path::streamed:
+            return "streamed";
         case Path::image:
             return "image";
         case Path::tiles:
@@ -104,7 +117,8 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
         case Path::linear_fma:
             return launch_linear(a, LinearKernel::fma, options.stream);
         case Path::resident:
-            return launch_resident(a, options.stream);
+        case Path::streamed:
+            return launch_resident(a, plan.resident, options.stream);
         case Path::image:
             return ascend_by_images(a, plan.tiles, options.stream);
         case Path::tiles:
@@ -113,9 +127,11 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
     return {};
 }
 
-std::size_t inner_ascent_cuda_workspace(const InnerAscent& problem, const CudaOptions&) {
-    const ConvShape& s = problem.layer.shape;
-    return sizeof(float) * s.batch * s.in_channels * s.height * s.width;
+std::size_t inner_ascent_cuda_workspace(const InnerAscent& problem, const CudaOptions& options) {
+    using namespace cuda;
+    Device device;
+    if (problem.layer.shape.batch == 0 || !describe(options.device, device).ok()) return 0;
+    return make_plan(problem, options.precision, device).workspace_bytes(problem.layer.shape);
 }
 
 std::string inner_ascent_cuda_path(const InnerAscent& problem, const CudaOptions& options) {

@@ -18,21 +18,33 @@ std::size_t shared_bytes(const ConvShape& shape) {
 }
 
 template <class Chunk>
-Status launch_chunk(const LinearArguments& a, LinearKernel kernel, void* stream) {
+Status launch_mma(const LinearArguments& a, void* stream) {
     const ConvShape& s = a.ascent.layer.shape;
-    const unsigned blocks = s.batch;
-    if (kernel == LinearKernel::mma) {
-        const Launch l{blocks, 1, LinearMma::threads, shared_bytes<LinearMmaMemory>(s)};
-        return launch(l, stream, linear_mma_kernel<Chunk>, a);
-    }
-    const Launch l{blocks, 1, LinearFma::threads, shared_bytes<LinearFmaMemory>(s)};
+    const Launch l{static_cast<unsigned>(s.batch), 1, LinearMma::threads, shared_bytes<LinearMmaMemory>(s)};
+    return launch(l, stream, linear_mma_kernel<Chunk>, a);
+}
+
+template <class Chunk>
+Status launch_fma(const LinearArguments& a, void* stream) {
+    const ConvShape& s = a.ascent.layer.shape;
+    const Launch l{static_cast<unsigned>(s.batch), 1, LinearFma::threads, shared_bytes<LinearFmaMemory>(s)};
     return launch(l, stream, linear_fma_kernel<Chunk>, a);
 }
 
-template <DType dtype>
-Status launch_dtype(const LinearArguments& a, Layout layout, LinearKernel kernel, void* stream) {
-    return layout == Layout::planes ? launch_chunk<CostateChunk<dtype, Layout::planes>>(a, kernel, stream)
-                                    : launch_chunk<CostateChunk<dtype, Layout::pixels>>(a, kernel, stream);
+template <Layout layout>
+Status launch_layout(const LinearArguments& a, LinearKernel kernel, void* stream) {
+    const bool mma = kernel == LinearKernel::mma;
+    switch (a.p.dtype) {
+        case DType::float32:
+            return mma ? launch_mma<CostateChunk<DType::float32, layout>>(a, stream)
+                       : launch_fma<CostateChunk<DType::float32, layout>>(a, stream);
+        case DType::bfloat16:
+            return mma ? launch_mma<CostateChunk<DType::bfloat16, layout>>(a, stream)
+                       : launch_fma<EitherHalfChunk<layout>>(a, stream);
+        default:
+            return mma ? launch_mma<CostateChunk<DType::float16, layout>>(a, stream)
+                       : launch_fma<EitherHalfChunk<layout>>(a, stream);
+    }
 }
 
 }  // namespace
@@ -49,14 +61,8 @@ LinearKernel choose_linear(const ConvShape& shape, const Costate& p, Precision p
 Status launch_linear(const AscentArguments& a, LinearKernel kernel, void* stream) {
     const FlatView view = flat_view(a.p, a.layer.shape);
     const LinearArguments arguments{a, view.p};
-    switch (a.p.dtype) {
-        case DType::float32:
-            return launch_dtype<DType::float32>(arguments, view.layout, kernel, stream);
-        case DType::bfloat16:
-            return launch_dtype<DType::bfloat16>(arguments, view.layout, kernel, stream);
-        default:
-            return launch_dtype<DType::float16>(arguments, view.layout, kernel, stream);
-    }
+    return view.layout == Layout::planes ? launch_layout<Layout::planes>(arguments, kernel, stream)
+                                         : launch_layout<Layout::pixels>(arguments, kernel, stream);
 }
 
 }  // namespace yopo::cuda

@@ -10,10 +10,12 @@
 #include <cuda_runtime.h>
 #define YOPO_SHARED_MEMORY(name) extern __shared__ __align__(128) unsigned char name[]
 #define YOPO_OUT_OF_LINE __noinline__
+#define YOPO_ASSUME_SHARED(pointer) __builtin_assume(__isShared(pointer))
 #else
 #include "cuda/host/cuda_names.h"
 #define YOPO_SHARED_MEMORY(name) unsigned char* const name = ::simt::current().shared
 #define YOPO_OUT_OF_LINE __attribute__((noinline))
+#define YOPO_ASSUME_SHARED(pointer) ((void)0)
 #endif
 
 #include "math/portability.h"

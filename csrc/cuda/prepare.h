@@ -53,7 +53,7 @@ inline AscentArguments ascent_arguments(const InnerAscent& problem, const CudaOp
     result.steps = problem.steps;
     result.norm = problem.norm;
     result.direction = problem.direction;
-    result.gradient = static_cast<float*>(options.workspace);
+    result.workspace = static_cast<unsigned char*>(options.workspace);
     return result;
 }
 

@@ -24,20 +24,48 @@ ChannelOrder order_of(const Costate& p, const ConvShape& s) {
     return {flat_view(p, s).layout, p.dtype == DType::float32};
 }
 
+struct Bytes {
+    std::size_t shared, slot;
+};
+
 template <class Size>
-std::size_t shared_bytes(const ConvShape& s, ChannelOrder order) {
-    Arena measure(nullptr);
-    ResidentMemory(s, s.out_height(), s.out_width(), order, Size::depth, Size::tiles, measure);
-    return measure.used();
+Bytes measure(const ConvShape& s, ChannelOrder order, Placement placement) {
+    Arena arena(nullptr), slot(nullptr);
+    ResidentMemory(s, s.out_height(), s.out_width(), order, Size::depth, Size::tiles, placement, arena, slot);
+    return {arena.used(), slot.used()};
 }
 
-// Calls body with the smallest size that holds the taps; false if none does.
+// g and as much of p as there is room for: every step reads and writes g several times, and p once.
+template <class Size>
+ResidentPlan place(const ConvShape& s, ChannelOrder order, const Device& device) {
+    const int groups = ceil_div(s.out_height() * s.out_width(), group_positions);
+    ResidentPlan plan;
+    for (const bool gradient : {true, false}) {
+        plan.placement = {groups, gradient};
+        const std::size_t wanted = measure<Size>(s, order, plan.placement).shared;
+        const std::size_t group = sizeof(uint4) * 64 * order.blocks(s.out_channels);
+        if (wanted > device.shared_bytes) {
+            const std::size_t over = (wanted - device.shared_bytes + group - 1) / group;
+            if (over > static_cast<std::size_t>(groups)) continue;
+            plan.placement.groups = groups - static_cast<int>(over);
+        }
+        const Bytes bytes = measure<Size>(s, order, plan.placement);
+        plan.shared_bytes = bytes.shared;
+        const bool whole = plan.placement.groups == groups && gradient;
+        plan.slot_bytes = whole ? 0 : (bytes.slot + 127) / 128 * 128;  // full cache lines
+        break;
+    }
+    // One block runs on a multiprocessor: more slots than those would only spread over L2.
+    plan.blocks = plan.slot_bytes ? std::min(s.batch, device.multiprocessors) : s.batch;
+    return plan;
+}
+
+// Calls body with the smallest size that holds the taps, if there is one.
 template <class Body>
-bool with_size(const ConvShape& s, Body body) {
-    if (holds<Small>(s)) return body(Small{}), true;
-    if (holds<Common>(s)) return body(Common{}), true;
-    if (holds<Large>(s)) return body(Large{}), true;
-    return false;
+void with_size(const ConvShape& s, Body body) {
+    if (holds<Small>(s)) return body(Small{});
+    if (holds<Common>(s)) return body(Common{});
+    if (holds<Large>(s)) return body(Large{});
 }
 
 // Products with act' must stay within half precision; see scale_for.
@@ -48,9 +76,8 @@ bool slope_is_moderate(const FirstLayer& layer) {
 }
 
 template <class Size>
-Status launch_size(const ResidentArguments& a, void* stream) {
-    const ConvShape& s = a.ascent.layer.shape;
-    const Launch l{static_cast<unsigned>(s.batch), 1, resident_threads, shared_bytes<Size>(s, a.order)};
+Status launch_size(const ResidentArguments& a, const ResidentPlan& plan, void* stream) {
+    const Launch l{static_cast<unsigned>(plan.blocks), 1, resident_threads, plan.shared_bytes};
     if (a.ascent.layer.activation == Activation::relu)
         return launch(l, stream, resident_kernel<Size, ReluSlope>, a);
     return launch(l, stream, resident_kernel<Size, AnySlope>, a);
@@ -58,26 +85,26 @@ Status launch_size(const ResidentArguments& a, void* stream) {
 
 }  // namespace
 
-bool can_be_resident(const InnerAscent& problem, const Device& device) {
+ResidentPlan plan_resident(const InnerAscent& problem, const Device& device) {
     const ConvShape& s = problem.layer.shape;
     const SlotLayout slots(s, s.out_height(), s.out_width());
     const bool taken = device.architecture >= 80 && problem.layer.activation != Activation::identity &&
                        slope_is_moderate(problem.layer) && flat_view(problem.p, s).possible &&
                        slots.words() < 65536;
-    const ChannelOrder order = order_of(problem.p, s);
-    bool fits = false;
-    return taken &&
-           with_size(
-               s, [&](auto size) { fits = shared_bytes<decltype(size)>(s, order) <= device.shared_bytes; }) &&
-           fits;
+    ResidentPlan plan;
+    if (taken) {
+        with_size(s, [&](auto size) { plan = place<decltype(size)>(s, order_of(problem.p, s), device); });
+    }
+    return plan;
 }
 
-Status launch_resident(const AscentArguments& a, void* stream) {
+Status launch_resident(const AscentArguments& a, const ResidentPlan& plan, void* stream) {
     const FlatView view = flat_view(a.p, a.layer.shape);
+    const ResidentArguments arguments{a, view.p, order_of(a.p, a.layer.shape), plan.placement,
+                                      plan.slot_bytes};
     Status status;
-    with_size(a.layer.shape, [&](auto size) {
-        status = launch_size<decltype(size)>({a, view.p, order_of(a.p, a.layer.shape)}, stream);
-    });
+    with_size(a.layer.shape,
+              [&](auto size) { status = launch_size<decltype(size)>(arguments, plan, stream); });
     return status;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A nonlinear first layer with precision "high": one block owns one image for all n steps, with p as scaled
-// halves in shared memory. A step is two products back to back, as in flash attention:
+// halves in shared memory as far as it has room, the rest in L2. A step is two products back to back, as in
+// flash attention:
 //
 //     Z = im2col(u) W^T      positions x channels: accumulators
 //     Q = P * act'(Z)        in registers; as they lie, they are the second product's operand
@@ -18,6 +19,8 @@ struct ResidentArguments {
     AscentArguments ascent;
     FlatCostate p;
     ChannelOrder order;
+    Placement placement;
+    std::size_t slot_bytes;  // of the workspace, for each block
 };
 
 // Fills the words of u with norm(x + eta), scaled; zeros in the padding.
@@ -40,6 +43,27 @@ __device__ __forceinline__ void fill_input(const AscentArguments& a, std::int64_
     }
 }
 
+// p of 32 positions and 16 channels: the lane's part.
+struct CostateFragment {
+    uint4 low, high;
+
+    __device__ __forceinline__ void load(const ResidentCostate& m, int group, int block) {
+        // Apart, so that each load is one of its own address space.
+        if (group < m.placed) {
+            YOPO_ASSUME_SHARED(m.p);
+            take(m.p + group * m.group_size() + block * 64);
+        } else {
+            take(m.rest + (group - m.placed) * m.group_size() + block * 64);
+        }
+    }
+
+  private:
+    __device__ __forceinline__ void take(const uint4* from) {
+        low = from[lane_index()];
+        high = from[32 + lane_index()];
+    }
+};
+
 template <class Size, class Slope>
 class ResidentStep {
   public:
@@ -59,13 +83,14 @@ class ResidentStep {
     // V of one group of 32 positions, one warp. Position 4 g + i of lane (g, t) is row g of half i & 1 of
     // tile i / 2.
     __device__ __forceinline__ void multiply(int group, float (&v)[Size::tiles][4][4]) const {
+        CostateFragment next;
+        next.load(m_, group, 0);
         std::uint32_t a[2][Size::depth][4];
         load_input(group, a);
 #pragma unroll 1
         for (int block = 0; block < m_.blocks; ++block) {
-            const uint4* const from =
-                m_.p + (static_cast<std::size_t>(group) * m_.blocks + block) * 64 + lane_index();
-            const uint4 low = from[0], high = from[32];
+            const uint4 low = next.low, high = next.high;
+            if (block + 1 < m_.blocks) next.load(m_, group, block + 1);
             const std::uint32_t p[4][2] = {
                 {low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
             std::uint32_t q[4][2];
@@ -160,21 +185,17 @@ class ResidentStep {
     int offsets_[Size::depth][2];
 };
 
+// All steps of one image.
 template <class Size, class Slope>
-__global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const ResidentArguments a) {
-    YOPO_SHARED_MEMORY(shared);
-    Arena arena(shared);
+__device__ __forceinline__ void ascend_resident(const ResidentArguments& a, const ResidentMemory& memory,
+                                                const SlotLayout& slots, std::int64_t image) {
     const LayerArguments& layer = a.ascent.layer;
     const ConvShape& s = layer.shape;
-    const ResidentMemory memory(s, layer.out_height, layer.out_width, a.order, Size::depth, Size::tiles,
-                                arena);
-    const SlotLayout slots(s, layer.out_height, layer.out_width);
-    const std::int64_t image = blockIdx.x;
     const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
 
     const float weight_scale = scale_for(largest_weight(layer, memory.largest));
     const float input_scale = scale_for(largest_input(a.ascent, image, memory.largest));
-    load_costate(a.p, a.ascent.p.dtype, a.order.layout, image, memory, weight_scale);
+    load_costate(a.p, a.order.layout, image, memory, weight_scale);
     pack_weights<Size>(layer, memory, a.order, slots, weight_scale, weight_scale * input_scale);
     find_corners(layer, slots, memory);
     update.enter();
@@ -200,6 +221,19 @@ __global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const Res
             __syncthreads();
         }
         finish(a.ascent, update, memory.g, 1);
+    }
+}
+
+template <class Size, class Slope>
+__global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const ResidentArguments a) {
+    YOPO_SHARED_MEMORY(shared);
+    Arena arena(shared), slot(a.ascent.workspace + blockIdx.x * a.slot_bytes);
+    const LayerArguments& layer = a.ascent.layer;
+    const ResidentMemory memory(layer.shape, layer.out_height, layer.out_width, a.order, Size::depth,
+                                Size::tiles, a.placement, arena, slot);
+    const SlotLayout slots(layer.shape, layer.out_height, layer.out_width);
+    for (std::int64_t image = blockIdx.x; image < layer.shape.batch; image += gridDim.x) {
+        ascend_resident<Size, Slope>(a, memory, slots, image);
     }
 }
 

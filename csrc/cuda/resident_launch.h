@@ -1,15 +1,27 @@
 // SPDX-License-Identifier: MIT
-// A nonlinear layer with precision "high", where p of an image fits shared memory as halves.
+// A nonlinear layer with precision "high": an image and its weights in shared memory, p as halves there or in
+// L2.
 #pragma once
 
 #include "cuda/arguments.cuh"
 #include "cuda/device.h"
+#include "cuda/resident_memory.cuh"
 #include "yopo/inner_ascent.h"
 
 namespace yopo::cuda {
 
-bool can_be_resident(const InnerAscent& problem, const Device& device);
+struct ResidentPlan {
+    Placement placement{0, false};
+    std::size_t shared_bytes = 0;  // 0: the kernel does not take the problem
+    std::size_t slot_bytes = 0;    // of each block's workspace; 0: everything lies in shared memory
+    int blocks = 0;
 
-Status launch_resident(const AscentArguments& a, void* stream);
+    bool fits() const { return shared_bytes > 0; }
+    std::size_t workspace_bytes() const { return blocks * slot_bytes; }
+};
+
+ResidentPlan plan_resident(const InnerAscent& problem, const Device& device);
+
+Status launch_resident(const AscentArguments& a, const ResidentPlan& plan, void* stream);
 
 }  // namespace yopo::cuda

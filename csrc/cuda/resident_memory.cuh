@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the resident kernel keeps in shared memory, for one image and all of its steps.
+// What the resident kernel keeps of one image for all of its steps: in shared memory, and what has no room
+// there in a slot of the workspace. A block takes one image after another through the same slot, so the slots
+// of all blocks stay in L2.
 #pragma once
 
 #include "cuda/channel_order.cuh"
@@ -21,11 +23,26 @@ struct ResidentSize {
     static constexpr int depth = depth_, tiles = tiles_;
 };
 
-// p as scaled halves.
+// What lies in shared memory where not everything can: the first groups of p, and g.
+struct Placement {
+    int groups;
+    bool gradient;
+};
+
+// p as scaled halves: [group][block][2][lane], in the order of the second product's fragments. A lane reads
+// what it wrote itself.
 struct ResidentCostate {
     int groups, blocks;  // of 32 positions; of 16 channels
-    uint4* p;            // [group][block][2][lane]: in the order of the second product's fragments
+    int placed;          // groups in shared memory
+    uint4* p;            // they
+    uint4* rest;         // the others
     float* scales;       // of each group: what its products must be multiplied by
+
+    YOPO_FUNCTION std::size_t group_size() const { return static_cast<std::size_t>(blocks) * 64; }
+
+    __device__ __forceinline__ uint4* group(int index) const {
+        return index < placed ? p + index * group_size() : rest + (index - placed) * group_size();
+    }
 };
 
 struct ResidentMemory : ResidentCostate {
@@ -40,12 +57,14 @@ struct ResidentMemory : ResidentCostate {
     double* scratch;         // a double per thread
 
     YOPO_FUNCTION ResidentMemory(const ConvShape& s, int out_height, int out_width, ChannelOrder order,
-                                 int depth, int tiles, Arena& arena) {
+                                 int depth, int tiles, Placement placement, Arena& arena, Arena& slot) {
         const SlotLayout slots(s, out_height, out_width);
         groups = ceil_div(out_height * out_width, group_positions);
         blocks = order.blocks(s.out_channels);
         scratch = arena.take<double>(resident_threads);
-        p = arena.take<uint4>(static_cast<std::size_t>(groups) * blocks * 64);
+        placed = placement.groups;
+        p = arena.take<uint4>(placed * group_size());
+        rest = slot.take<uint4>((groups - placed) * group_size());
         forward = arena.take<uint2>(static_cast<std::size_t>(blocks) * 2 * depth * 32);
         adjoint = arena.take<uint4>(static_cast<std::size_t>(blocks) * tiles * 32);
         bias = arena.take<float>(static_cast<std::size_t>(blocks) * 16);
@@ -53,7 +72,8 @@ struct ResidentMemory : ResidentCostate {
         corners = arena.take<std::uint16_t>(static_cast<std::size_t>(groups) * group_positions);
         scales = arena.take<float>(groups);
         products = arena.take<float>(static_cast<std::size_t>(taps_of(s)) * products_pitch);
-        g = arena.take<float>(static_cast<std::size_t>(s.in_channels) * s.height * s.width);
+        g = (placement.gradient ? arena : slot)
+                .take<float>(static_cast<std::size_t>(s.in_channels) * s.height * s.width);
         largest = arena.take<float>(resident_warps);
     }
 };

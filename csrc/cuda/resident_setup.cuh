@@ -48,7 +48,7 @@ __device__ __forceinline__ void load_costate(const FlatCostate& p, std::int64_t 
     const auto spread = [&](int e) { return channel_of<Chunk>(t, e); };
     for (int group = warp_index(); group < m.groups; group += resident_warps) {
         const int position = group * group_positions + (lane_index() >> 2) * 4;
-        uint4* const to = m.p + static_cast<std::size_t>(group) * m.blocks * 64;
+        uint4* const to = m.group(group);
         Chunk chunk[kept], more;
         float largest = 0;
 #pragma unroll
@@ -71,12 +71,11 @@ __device__ __forceinline__ void load_costate(const FlatCostate& p, std::int64_t 
 }
 
 // Out of line, so that six loops are compiled once and not once for each kernel.
-__device__ YOPO_OUT_OF_LINE inline void load_costate(FlatCostate p, DType dtype, Layout layout,
-                                                     std::int64_t image, ResidentCostate m,
-                                                     float weight_scale) {
+__device__ YOPO_OUT_OF_LINE inline void load_costate(FlatCostate p, Layout layout, std::int64_t image,
+                                                     ResidentCostate m, float weight_scale) {
     const auto load = [&](auto chunk) { load_costate<decltype(chunk)>(p, image, m, weight_scale); };
     const bool planes = layout == Layout::planes;
-    switch (dtype) {
+    switch (p.dtype) {
         case DType::float32:
             return planes ? load(CostateChunk<DType::float32, Layout::planes>{})
                           : load(CostateChunk<DType::float32, Layout::pixels>{});

@@ -91,6 +91,12 @@ def test_kernels_are_clean_in_every_thread_order(sanitizer):
     assert result.returncode == 0, (result.stdout + result.stderr)[:4000]
 
 
+def test_a_workspace_that_is_too_small_is_caught():
+    result = run(kernels("address"), "1", "streamed", SIMT_SHORT_WORKSPACE="1")
+    assert result.returncode != 0
+    assert "AddressSanitizer" in result.stderr
+
+
 def test_every_missing_barrier_is_caught():
     """Each __syncthreads of the shipped kernels in turn is left out: ThreadSanitizer, or the orders, must object."""
     trials: dict[str, list[str]] = {}

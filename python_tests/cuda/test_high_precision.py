@@ -9,6 +9,7 @@ import cuda_on_host
 import pytest
 import torch
 from differential import Shape, gradient_error_bound, make_problem, reference_gradient
+from high_precision import assert_gradient_agrees, gradient
 
 import yopo_ext
 from yopo_ext.activation import NAMES
@@ -34,44 +35,6 @@ def backend(request: pytest.FixtureRequest) -> str:
         pytest.skip(reason)
     cuda_on_host.register()
     return request.param
-
-
-def path_of(problem, precision: str = "high") -> str:
-    """The kernels that the host library chooses for a problem."""
-    from yopo_ext.backends import cuda_backend
-    from yopo_ext.ops import _read_inner_ascent
-
-    layer = {"stride": 1, "padding": 0, "dilation": 1, **problem.layer}
-    call = _read_inner_ascent(
-        problem.x, problem.eta, problem.p, problem.weight, problem.bias, 0.1, 0.1, 1, layer["stride"],
-        layer["padding"], layer["dilation"], layer["activation"], None, None, None, "linf", "sign", precision,
-    )  # fmt: skip
-    return cuda_on_host.host_module().inner_ascent_cuda_plan(
-        cuda_backend._costate(call.p),
-        cuda_backend._shape(call.x, call.layer),
-        cuda_backend._activation(call.layer),
-        0,
-        0,
-        (0, 0, cuda_backend._PRECISIONS[precision]),
-    )[1]
-
-
-def gradient(problem, backend: str, precision: str) -> torch.Tensor:
-    """g at x, by one long step along it from 0."""
-    return yopo_ext.inner_ascent(
-        problem.x, torch.zeros_like(problem.x), *problem.tensors[2:], eps=1e3, alpha=1.0, steps=1, bounds=None,
-        direction="gradient", precision=precision, backend=backend, **problem.layer,
-    ).double()  # fmt: skip
-
-
-def assert_gradient_agrees(problem, backend: str, path: str, smooth: bool = True) -> None:
-    assert path_of(problem) == path
-    problem.eta = torch.zeros_like(problem.x)
-    g, exact = gradient(problem, backend, "high"), reference_gradient(problem)
-    error = (g - exact).abs()
-    assert (error <= gradient_error_bound(problem, 10) + 1e-6).all()
-    if smooth:
-        assert error.square().mean().sqrt() < 2e-3 * exact.square().mean().sqrt() + 1e-6
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -14,11 +14,14 @@ pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or cuda_backend._why_not_built() is not None,
     reason="needs a GPU and a build with CUDA",
 )
-KERNELS = [("identity", "high"), ("identity", "highest"), ("relu", "high"), ("relu", "highest"), ("gelu", "high")]
+KERNELS = [
+    ("identity", "high", 64), ("identity", "highest", 64), ("relu", "high", 64), ("relu", "highest", 64),
+    ("gelu", "high", 64), ("relu", "high", 128),  # the last one's p fits no shared memory
+]  # fmt: skip
 
 
-def problem_on_gpu(activation: str, shape: Shape = Shape(4, 3, 32, 32, 64)):  # noqa: B008
-    return make_problem(shape, activation=activation, normalize=True, device="cuda")
+def problem_on_gpu(activation: str, channels: int = 64, batch: int = 4):
+    return make_problem(Shape(batch, 3, 32, 32, channels), activation=activation, normalize=True, device="cuda")
 
 
 def ascend(problem, precision: str = "high", **options):
@@ -26,9 +29,9 @@ def ascend(problem, precision: str = "high", **options):
     return yopo_ext.inner_ascent(*problem.tensors, **options, **problem.layer, precision=precision, backend="cuda")
 
 
-@pytest.mark.parametrize(("activation", "precision"), KERNELS)
-def test_a_captured_graph_replays_the_same_bits_on_a_gpu(activation, precision):
-    problem = problem_on_gpu(activation)
+@pytest.mark.parametrize(("activation", "precision", "channels"), KERNELS)
+def test_a_captured_graph_replays_the_same_bits_on_a_gpu(activation, precision, channels):
+    problem = problem_on_gpu(activation, channels)
     expected = ascend(problem, precision)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
@@ -39,9 +42,9 @@ def test_a_captured_graph_replays_the_same_bits_on_a_gpu(activation, precision):
     assert torch.equal(captured, expected)
 
 
-@pytest.mark.parametrize(("activation", "precision"), KERNELS)
-def test_results_repeat_on_a_gpu(activation, precision):
-    problem = problem_on_gpu(activation)
+@pytest.mark.parametrize(("activation", "precision", "channels"), KERNELS)
+def test_results_repeat_on_a_gpu(activation, precision, channels):
+    problem = problem_on_gpu(activation, channels, batch=300)  # more images than blocks run at a time
     first = ascend(problem, precision)
     assert all(torch.equal(ascend(problem, precision), first) for _ in range(20))
 

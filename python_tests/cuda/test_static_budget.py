@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cuda_static_budget as budget
 import pytest
+from cuda_tools import cuobjdump, needs_cuobjdump
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed"),
@@ -39,17 +40,6 @@ def test_the_documented_table_names_every_kernel(measured):
     assert not missing, "run: python bench/cuda_static_budget.py --write"
 
 
-def disassembler() -> str | None:
-    if (found := shutil.which("cuobjdump")) is not None:
-        return found
-    try:
-        import triton
-    except ImportError:
-        return None
-    carried = Path(triton.__path__[0]) / "backends/nvidia/bin/cuobjdump"
-    return str(carried) if carried.exists() else None
-
-
 def instructions(cubins: list[Path], source: str) -> dict[tuple[str, str], str]:
     """(file, kernel) → its machine code, of one source for all architectures."""
     code = {}
@@ -57,14 +47,14 @@ def instructions(cubins: list[Path], source: str) -> dict[tuple[str, str], str]:
         if not cubin.name.startswith(f"{source}."):
             continue
         text = subprocess.run(
-            [str(disassembler()), "-sass", str(cubin)], capture_output=True, text=True, check=True
+            [str(cuobjdump()), "-sass", str(cubin)], capture_output=True, text=True, check=True
         ).stdout
         for part in re.split(r"\n\s*Function : ", text)[1:]:
             code[cubin.name, part.split("\n", 1)[0]] = part
     return code
 
 
-@pytest.mark.skipif(disassembler() is None, reason="cuobjdump is not installed (the triton wheel carries it)")
+@needs_cuobjdump
 def test_high_precision_runs_on_tensor_cores(measured):
     _, cubins = measured
     for source, kernels in (("linear", "linear_mma"), ("resident", "resident")):
@@ -73,10 +63,22 @@ def test_high_precision_runs_on_tensor_cores(measured):
         assert not [name for name, sass in code.items() if "HMMA" not in sass]
 
 
-@pytest.mark.skipif(disassembler() is None, reason="cuobjdump is not installed (the triton wheel carries it)")
+@needs_cuobjdump
+def test_resident_kernels_know_where_each_part_of_p_lies(measured):
+    """Sixteen bytes at a time from shared memory and from L2, and none by addresses of unknown kind."""
+    _, cubins = measured
+    for name, sass in instructions(cubins, "resident").items():
+        if "resident_kernel" not in name[1]:
+            continue
+        assert "LDS.128" in sass, name
+        assert re.search(r"LDG\.E\S*\.128", sass), name
+        assert not re.search(r"\bLD\.E\S*\.128", sass), name
+
+
+@needs_cuobjdump
 def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
     _, cubins = measured
-    half_planes = re.compile(r"DTypeE[12]ELNS_?\d*_?\w*LayoutE0")
+    half_planes = re.compile(r"(DTypeE[12]E|EitherHalfChunkI)L\w*?LayoutE0")
     wide = {name: sass for name, sass in instructions(cubins, "linear").items() if not half_planes.search(name[1])}
     assert wide
     assert not [name for name, sass in wide.items() if not re.search(r"LDG\.E\S*\.128", sass)]

@@ -4,22 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..evaluation import (
-    CurvePoint,
-    Report,
-    Staleness,
-    evaluate,
-    format_table,
-    plot_accuracy_time,
-    plot_staleness,
-)  # fmt: skip
+from ..evaluation import CurvePoint, Staleness, format_table, plot_accuracy_time, plot_staleness
 from .checkpoint import BEST, LAST, load_checkpoint, measured_weights
 from .config import TrainConfig
 from .files import write_atomically, write_text_atomically
@@ -30,8 +22,7 @@ from .networks import make_model
 from .prepare_data import prepare_data
 from .processes import Processes
 from .trainer import Trainer
-
-OnBatch = Callable[[], None] | None
+from .validation import measure_finally
 
 
 @dataclass(frozen=True)
@@ -46,16 +37,15 @@ class Run:
 class Result:
     """What a run came to, in percent on the test set: its last weights, and its best on held-out images if any."""
 
-    last: Report
-    best: Report | None
+    last: dict[str, float]
+    best: dict[str, float] | None
     best_epoch: int | None
 
     def summary(self) -> dict[str, Any]:
         """Plain values for ``summary.json``."""
-        found: dict[str, Any] = {"clean": round(self.last.clean, 2), "robust": round(self.last.worst, 2)}
+        found: dict[str, Any] = {name: round(share, 2) for name, share in self.last.items()}
         if self.best is not None:
-            best = {"clean": round(self.best.clean, 2), "robust": round(self.best.worst, 2)}
-            found["best"] = {**best, "epoch": self.best_epoch}
+            found["best"] = {name: round(share, 2) for name, share in self.best.items()} | {"epoch": self.best_epoch}
         return found
 
 
@@ -108,40 +98,18 @@ def _write_configs(runs: Mapping[str, Run], folder: Path) -> None:
 def _result(trainer: Trainer, stop: StopRequest) -> Result:
     # Several processes must measure the same number of batches, so only one alone stops in between.
     on_batch = stop.check if trainer.processes.count == 1 else None
-    last = _measure(trainer, trainer.measured_model, on_batch)
+
+    def measured(model: torch.nn.Module) -> dict[str, float]:
+        return measure_finally(trainer.config, model, trainer.data.test, trainer.processes, on_batch)
+
+    last = measured(trainer.measured_model)
     path = trainer.folder / BEST
     if not path.exists():
         return Result(last, None, None)
     state = load_checkpoint(path)
     best = make_model(trainer.config, trainer.data).to(trainer.device)
     best.load_state_dict(measured_weights(state))
-    return Result(last, _measure(trainer, best, on_batch), state["progress"]["log"][-1]["epoch"])
-
-
-def _measure(trainer: Trainer, model: torch.nn.Module, on_batch: OnBatch) -> Report:
-    """PGD-``eval_steps`` on the test set, each image on one of the processes."""
-    config, images, processes = trainer.config, trainer.data.test, trainer.processes
-    start, stop = processes.rows(len(images))
-    part = images.select(torch.arange(start, stop, device=images.images.device))
-    report = evaluate(
-        model, part, eps=config.eps, alpha=config.eval_alpha, steps=config.eval_steps, norm=config.norm,
-        check_normalisation=False,  # it gets what it was trained on
-        on_batch=on_batch,
-    )  # fmt: skip
-    return _joint(report, processes, trainer.device)
-
-
-def _joint(report: Report, processes: Processes, device: torch.device) -> Report:
-    """The report on all processes' images."""
-    if processes.count == 1:
-        return report
-    shares = [report.clean, report.worst, *report.robust.values()]
-    counts = [report.images, *(round(share * report.images / 100) for share in shares)]
-    images, *correct = processes.sum(torch.tensor(counts, device=device)).tolist()
-    clean, worst, *robust = (100.0 * count / images for count in correct)
-    return replace(
-        report, images=images, clean=clean, worst=worst, robust=dict(zip(report.robust, robust, strict=True))
-    )
+    return Result(last, measured(best), state["progress"]["log"][-1]["epoch"])
 
 
 def _summary(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> dict[str, Any]:
@@ -166,7 +134,7 @@ def _conclude(
     if show:
         print(f"\n{_table(trainers, results)}")
         print(
-            f"{next(iter(results.values())).last.images} images not trained on, {first.norm}, eps {first.eps:.4g}"
+            f"{len(next(iter(trainers.values())).data.test)} images not trained on, {first.norm}, eps {first.eps:.4g}"
             f"\n\nrun folder: {folder}"
         )
     return summary
@@ -188,9 +156,12 @@ def _table(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> st
     rows = []
     for name, result in results.items():
         label, seconds = method_label(trainers[name].config), f"{trainers[name].seconds:.1f}"
-        rows.append((label, f"{result.last.clean:.1f}", f"{result.last.worst:.1f}", seconds))
+        rows.append((label, *_cells(result.last), seconds))
         if result.best is not None:
-            clean, robust = f"{result.best.clean:.1f}", f"{result.best.worst:.1f}"
-            rows.append((f"{label}, best (epoch {result.best_epoch})", clean, robust, seconds))
+            rows.append((f"{label}, best (epoch {result.best_epoch})", *_cells(result.best), seconds))
     steps = next(iter(trainers.values())).config.eval_steps
     return format_table(("method", "clean %", f"PGD-{steps} %", "training s"), rows)
+
+
+def _cells(accuracies: Mapping[str, float]) -> tuple[str, str]:
+    return f"{accuracies['clean']:.1f}", f"{accuracies['robust']:.1f}"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The device that the host stands in for. SIMT_ARCHITECTURE chooses whose limits hold (90 if not set).
+// The device that the host stands in for. SIMT_ARCHITECTURE chooses whose limits hold (90 if not set),
+// SIMT_SHARED_BYTES another limit of shared memory.
 #include "cuda/device.h"
 
 #include <cstdlib>
@@ -25,7 +26,8 @@ Status describe(int index, Device& device) {
                            : device.architecture == 75 ? 64
                                                        : 99) *
                           1024;
-    device.multiprocessors = 1;
+    if (const char* bytes = std::getenv("SIMT_SHARED_BYTES")) device.shared_bytes = std::atoi(bytes);
+    device.multiprocessors = 2;
     return {};
 }
 

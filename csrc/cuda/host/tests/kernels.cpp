@@ -4,6 +4,7 @@
 // tests' question.
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -26,6 +27,7 @@ struct Trial {
     Precision precision = Precision::highest;
     Norm norm = Norm::linf;
     const char* path;
+    int spare = -1;  // shared memory beyond the least with which the path is taken; -1: all that there is
 };
 
 // A problem on the heap, each tensor an allocation of its own, so that AddressSanitizer guards its ends.
@@ -54,13 +56,17 @@ class Problem {
         problem.steps = 2;
         problem.norm = trial_.norm;
         CudaOptions options = device();
+        limit_shared_memory(problem, options);
         if (inner_ascent_cuda_path(problem, options) != trial_.path) {
             throw std::runtime_error(std::string(trial_.name) + " takes the path " +
                                      inner_ascent_cuda_path(problem, options));
         }
-        std::vector<char> workspace(inner_ascent_cuda_workspace(problem, options));
+        // All NaN at first, as shared memory is.
+        std::vector<unsigned char> workspace(workspace_bytes(problem, options), 0xff);
         options.workspace = workspace.data();
-        require(inner_ascent_cuda(problem, options));
+        const Status status = inner_ascent_cuda(problem, options);
+        unsetenv(shared_limit);
+        require(status);
         return out;
     }
 
@@ -83,6 +89,26 @@ class Problem {
     }
 
   private:
+    static constexpr const char* shared_limit = "SIMT_SHARED_BYTES";
+
+    void limit_shared_memory(const InnerAscent& problem, const CudaOptions& options) const {
+        if (trial_.spare < 0) return;
+        int bytes = 0;
+        const auto set = [&] { setenv(shared_limit, std::to_string(bytes).c_str(), 1); };
+        do {
+            bytes += 256;
+            set();
+        } while (bytes < 227 * 1024 && inner_ascent_cuda_path(problem, options) != trial_.path);
+        bytes += trial_.spare;
+        set();
+    }
+
+    // A planted fault: half of it is missing.
+    static std::size_t workspace_bytes(const InnerAscent& problem, const CudaOptions& options) {
+        const std::size_t bytes = inner_ascent_cuda_workspace(problem, options);
+        return std::getenv("SIMT_SHORT_WORKSPACE") ? bytes / 2 : bytes;
+    }
+
     static void require(const Status& status) {
         if (!status.ok()) throw std::runtime_error(status.message);
     }
@@ -143,6 +169,7 @@ class Problem {
 constexpr ConvShape small = {1, 3, 10, 12, 12, 3, 3, 1, 1, 1, 1, 1, 1};
 constexpr ConvShape tall = {3, 1, 36, 12, 12, 3, 3, 1, 1, 1, 1, 1, 1};  // two tiles; more bands than sections
 constexpr ConvShape wide = {1, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};
+constexpr ConvShape crowd = {3, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};  // more images than blocks
 constexpr ConvShape narrow = {1, 1, 20, 18, 72, 3, 3, 1, 1, 0, 0, 1, 1};
 constexpr ConvShape strided = {1, 2, 150, 40, 9, 5, 3, 2, 3, 1, 2, 1, 1};
 constexpr ConvShape large = {1, 3, 20, 44, 8, 5, 5, 1, 1, 2, 2, 1, 1};
@@ -163,6 +190,10 @@ const Trial trials[] = {
      "linear_fma"},
     {"resident", wide, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "resident"},
     {"resident l2", narrow, Activation::gelu, DType::bfloat16, true, Precision::high, Norm::l2, "resident"},
+    {"streamed", crowd, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "streamed",
+     8192},
+    {"streamed l2", narrow, Activation::gelu, DType::bfloat16, true, Precision::high, Norm::l2, "streamed",
+     0},
 };
 
 bool same_and_finite(const std::vector<float>& a, const std::vector<float>& b) {

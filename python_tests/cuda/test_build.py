@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""The build with nvcc holds code for what it says, and the build without nvcc is complete but for CUDA."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cuda_tools import cuobjdump, needs_cuobjdump
+
+from yopo_ext.native import native
+
+ROOT = Path(__file__).resolve().parents[2]
+LISTED = (75, 80, 86, 89, 90, 100, 120)
+
+
+def missing() -> str | None:
+    """What keeps the build from being tried here."""
+    if not (ROOT / "CMakeLists.txt").exists():
+        return "not in a source tree"
+    return next((f"{tool} is not installed" for tool in ("cmake", "ninja", "c++") if not shutil.which(tool)), None)
+
+
+needs_build_tools = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+def configure(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    pybind11 = pytest.importorskip("pybind11")
+    return subprocess.run(
+        ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
+         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", *options],
+        capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def without_nvcc() -> dict[str, str]:
+    path = ":".join(p for p in os.environ["PATH"].split(":") if not (Path(p) / "nvcc").exists())
+    return {"PATH": path, "CUDACXX": "", "CUDA_PATH": "/nowhere"}
+
+
+def architectures_in(module: str, kind: str) -> set[int]:
+    """Those of the machine code ("elf") or of the PTX ("ptx") that a module holds."""
+    text = subprocess.run([str(cuobjdump()), f"--list-{kind}", module], capture_output=True, text=True).stdout
+    return {int(number) for number in re.findall(r"\.sm_(\d+)\w?\.", text)}
+
+
+@needs_cuobjdump
+def test_the_module_holds_code_for_every_architecture_it_names(needs_native):
+    if not hasattr(native(), "cuda_architectures"):
+        pytest.skip("the module was built without nvcc")
+    built = native().cuda_architectures()
+    assert architectures_in(native().__file__, "elf") == set(built)
+    assert architectures_in(native().__file__, "ptx") == {max(built)}
+
+
+@needs_build_tools
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_all_listed_architectures_that_nvcc_knows_are_the_default(tmp_path):
+    known = subprocess.run(["nvcc", "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
+    expected = ";".join(str(number) for number in LISTED if f"sm_{number}" in known)
+    assert f"CUDA kernels for {expected}\n" in configure(tmp_path).stdout
+
+
+@needs_build_tools
+def test_cuda_on_without_nvcc_fails_clearly(tmp_path):
+    result = configure(tmp_path, "-DYOPO_EXT_CUDA=on", **without_nvcc())
+    assert result.returncode != 0
+    assert "YOPO_EXT_CUDA=on, but nvcc was not found" in result.stderr
+
+
+@needs_build_tools
+def test_a_module_built_without_nvcc_computes_on_the_cpu(tmp_path):
+    library = tmp_path / "library"
+    result = configure(tmp_path, f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={library}", **without_nvcc())
+    assert "building without CUDA kernels" in result.stdout, result.stderr
+    subprocess.run(["cmake", "--build", str(tmp_path), "--target", "_native"], capture_output=True, check=True)
+    (module,) = library.glob("_native*.so")
+    code = f"""
+import importlib.util, sys, torch
+spec = importlib.util.spec_from_file_location("yopo_ext._native", {str(module)!r})
+sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules[spec.name])
+import yopo_ext
+from yopo_ext.backends import cuda_backend
+assert "built without CUDA" in cuda_backend._why_not_built()
+x, p, weight = torch.rand(2, 3, 8, 8), torch.randn(2, 4, 8, 8), torch.randn(4, 3, 3, 3)
+call = dict(eps=0.1, alpha=0.05, steps=3, padding=1, activation="relu")
+run = lambda backend: yopo_ext.inner_ascent(x, torch.zeros_like(x), p, weight, **call, backend=backend)
+torch.testing.assert_close(run("cpu"), run("torch"))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
