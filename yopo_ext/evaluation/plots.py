@@ -34,7 +34,7 @@ class CurvePoint:
 
 def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: one colour a method, robust accuracy solid and clean accuracy dashed over seconds of training."""
-    figure = _figure(6.4, 4.0)
+    figure = _figure(8.4, 4.0)
     axes = figure.add_subplot()
     for index, (name, points) in enumerate(curves.items()):
         seconds = [point.seconds for point in points]
@@ -42,6 +42,7 @@ def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path 
         axes.plot(seconds, [point.robust for point in points], label=f"{name}, robust", **style)
         axes.plot(seconds, [point.clean for point in points], label=f"{name}, clean", linestyle="--", **style)
     _accuracy_axes(axes, "training time (s)", title)
+    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the curves, which may be anywhere
     _save(figure, target)
 
 
