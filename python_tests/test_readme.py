@@ -13,6 +13,8 @@ from yopo_ext.training import PRESETS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
+# A command goes on behind a backslash.
+LINES = re.sub(r"\\\n\s*", "", TEXT)
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL), ids=lambda code: code[:20])
@@ -20,7 +22,7 @@ def test_python_blocks_run(code):
     exec(compile(code, str(README), "exec"), {})
 
 
-@pytest.mark.parametrize("line", re.findall(r"^(?:pip install . && )?yopo ([a-z].*?)(?:\s+#.*)?$", TEXT, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^(?:pip install . && )?yopo ([a-z].*?)(?:\s+#.*)?$", LINES, re.MULTILINE))
 def test_commands_are_understood(line):
     options = build_parser().parse_args(line.split())
     preset = getattr(options, "preset", None)
