@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The pages' Python runs, their commands exist, and their tables and pictures are those that the scripts make."""
 
-from __future__ import os
+from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
