@@ -29,6 +29,11 @@ dynamic throughout: the host measures what a problem needs with the code that ca
 or takes another path, where a block of the device has less (227 KB on sm_90 and sm_100, 163 KB on sm_80, 99 KB on
 sm_86, sm_89 and sm_120).
 
+## Linear layers in precision "high"
+
+`linear_mma_kernel` multiplies in tf32; a bfloat16 p goes to the tensor cores as it lies, and meets each weight as the
+sum of two bfloat16, which together hold sixteen of its bits.
+
 ## Nonlinear layers in precision "high"
 
 From sm_80 on `resident_kernel` takes filters of up to 80 taps, counted over the channels (3 × 3 and 5 × 5 on up to

@@ -93,7 +93,14 @@ struct CostateChunk {
         }
     }
 
-    // The same of a 16-bit p, as it lies.
+    // Channels e (even) and e + 1 of a 16-bit p at position i, as they lie.
+    __device__ __forceinline__ std::uint32_t pair_at(int e, int i) const {
+        if constexpr (layout == Layout::pixels) return words[i][e / 2];
+        const std::uint32_t first = words[e][i / 2], second = words[e + 1][i / 2];
+        return i & 1 ? first >> 16 | (second & 0xffff0000u) : (first & 0xffffu) | second << 16;
+    }
+
+    // One of them.
     __device__ __forceinline__ std::uint16_t half_at(int e, int i) const {
         const std::uint32_t word = layout == Layout::planes ? words[e][i / 2] : words[i][e / 2];
         return static_cast<std::uint16_t>(word >> 16 * ((layout == Layout::planes ? i : e) & 1));

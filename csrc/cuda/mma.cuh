@@ -18,6 +18,13 @@ __device__ __forceinline__ std::uint32_t bits_of(float value) {
     return bits;
 }
 
+// Rounded to the nearest bfloat16, ties to even.
+__device__ __forceinline__ std::uint16_t to_bfloat16(float value) {
+    const std::uint32_t bits = bits_of(value);
+    if (value != value) return 0x7fc0;
+    return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
 // Rounded to the nearest tf32, ties away from zero.
@@ -48,6 +55,16 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// The same fragments.
+__device__ __forceinline__ void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                         std::uint32_t b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 // Two halves in one word, each rounded to nearest even.
 __device__ __forceinline__ std::uint32_t pack_halves(float low, float high) {
     std::uint32_t word;
@@ -65,6 +82,8 @@ __device__ __forceinline__ void mma_tf32(float (&)[4], const std::uint32_t (&)[4
                                          std::uint32_t) {}
 __device__ __forceinline__ void mma_f16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
                                         std::uint32_t) {}
+__device__ __forceinline__ void mma_bf16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
+                                         std::uint32_t) {}
 __device__ __forceinline__ std::uint32_t pack_halves(float, float) {
     return 0;
 }
@@ -80,6 +99,9 @@ inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b
 }
 inline void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
     simt::mma_f16(d, a, b0, b1);
+}
+inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    simt::mma_bf16(d, a, b0, b1);
 }
 inline std::uint32_t half_of(float value) {
     const _Float16 half = static_cast<_Float16>(value);

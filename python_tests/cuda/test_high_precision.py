@@ -98,6 +98,16 @@ def test_small_weights_keep_their_bits(backend):
         assert error.square().mean().sqrt() < 2e-2 * exact.square().mean().sqrt()
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_both_parts_of_a_weight_count_beside_a_bfloat16_costate(backend, channels_last):
+    """p is exact there, and two bfloat16 hold sixteen bits of a weight: tf32 would be ten times as far off."""
+    problem = make_problem(SHAPES[3], activation="identity", p_dtype=torch.bfloat16, channels_last=channels_last)
+    problem.eta = torch.zeros_like(problem.x)
+    exact = reference_gradient(problem)
+    error = gradient(problem, backend, "high") - exact
+    assert error.square().mean().sqrt() < 2e-5 * exact.square().mean().sqrt()
+
+
 @pytest.mark.parametrize("activation", ["identity", "relu", "silu"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_steps_compose_bit_for_bit(backend, activation, norm):

@@ -53,18 +53,28 @@ void mma(const char* what, float (&d)[4], const std::uint32_t (&a)[4], std::uint
 }
 
 // Two 16-bit elements to a word: register of row i (mod 8 by lane), column pair k.
-inline float half_at(std::uint32_t word, int k) {
-    return yopo::from_float16(static_cast<std::uint16_t>(word >> 16 * (k & 1)));
+template <class Widen>
+void mma_16_bits(const char* what, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                 std::uint32_t b1, Widen widen) {
+    const auto half_of = [=](std::uint32_t word, int k) {
+        return widen(static_cast<std::uint16_t>(word >> 16 * (k & 1)));
+    };
+    mma<16>(
+        what, d, a, b0, b1,
+        [=](Warp& warp, int m, int k) {
+            return half_of(warp.in[(m & 7) * 4 + (k >> 1 & 3)][(m >> 3) + 2 * (k >> 3)], k);
+        },
+        [=](Warp& warp, int n, int k) { return half_of(warp.in[n * 4 + (k >> 1 & 3)][4 + (k >> 3)], k); });
 }
 
 // mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
 inline void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-    mma<16>(
-        "mma.m16n8k16.f16", d, a, b0, b1,
-        [](Warp& warp, int m, int k) {
-            return half_at(warp.in[(m & 7) * 4 + (k >> 1 & 3)][(m >> 3) + 2 * (k >> 3)], k);
-        },
-        [](Warp& warp, int n, int k) { return half_at(warp.in[n * 4 + (k >> 1 & 3)][4 + (k >> 3)], k); });
+    mma_16_bits("mma.m16n8k16.f16", d, a, b0, b1, yopo::from_float16);
+}
+
+// mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32
+inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+    mma_16_bits("mma.m16n8k16.bf16", d, a, b0, b1, yopo::from_bfloat16);
 }
 
 // The tensor core ignores the low 13 bits of a tf32 operand.
