@@ -89,7 +89,7 @@ def test_the_plot_is_a_png(tmp_path, to_file):
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert content[-8:-4] == b"IEND"
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
-    assert (width, height) == (960, 600)
+    assert (width, height) == (1260, 600)
     other = io.BytesIO()
     plot_accuracy_time({"YOPO-5-3": curves["YOPO-5-3"][:1]}, other, title="title")
     assert other.getvalue() != content
