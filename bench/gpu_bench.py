@@ -4,6 +4,8 @@
     python bench/gpu_bench.py TARGET      # writes TARGET/gpu_bench.json and TARGET/gpu_bench.png
     python bench/gpu_bench.py --dry-run   # small cases on the CPU, one round: does the script itself work?
 
+"ours" is the cuda backend, "triton" the triton one; a backend that declines a case has its reason as the error.
+The dry run computes "ours" by the torch backend, and "triton" only in Triton's interpreter (TRITON_INTERPRET=1).
 The floor of a case is the time of a copy kernel that moves as many bytes, measured the same way.
 """
 
@@ -14,6 +16,7 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -29,22 +32,21 @@ Run = Callable[[], object]
 
 
 def ours(case: Case, t: dict[str, Tensor], precision: str, backend: str) -> Run:
-    options = {name: getattr(case, name) for name in ("eps", "alpha", "steps", "stride", "padding", "activation")}
-    return lambda: yopo_ext.inner_ascent(**t, **options, precision=precision, backend=backend)
+    return lambda: yopo_ext.inner_ascent(**t, **case.options, precision=precision, backend=backend)
 
 
 def contenders(case: Case, t: dict[str, Tensor], on_gpu: bool) -> dict[str, Callable[[], Run]]:
     """Makers, because compiling and capturing may fail for one and not for the others."""
-    backend = "cuda" if on_gpu else "torch"
     made: dict[str, Callable[[], Run]] = {
-        "ours-high": lambda: ours(case, t, "high", backend),
-        "ours-highest": lambda: ours(case, t, "highest", backend),
-        "authors": lambda: authors_loop(case, t),
-        "lean": lambda: lean_loop(case, t),
+        f"{name}-{precision}": partial(ours, case, t, precision, backend)
+        for name, backend in (("ours", "cuda" if on_gpu else "torch"), ("triton", "triton"))
+        for precision in ("high", "highest")
     }
     if on_gpu:
-        made["ours-high-graph"] = lambda: in_a_graph(ours(case, t, "high", backend))
-        made["ours-highest-graph"] = lambda: in_a_graph(ours(case, t, "highest", backend))
+        made |= {f"{name}-graph": lambda make=make: in_a_graph(make()) for name, make in made.items()}
+    made["authors"] = lambda: authors_loop(case, t)
+    made["lean"] = lambda: lean_loop(case, t)
+    if on_gpu:
         made["compiled"] = lambda: compiled_loop(case, t)
         made["lean-graph"] = lambda: in_a_graph(lean_loop(case, t))
         made["compiled-graph"] = lambda: in_a_graph(compiled_loop(case, t))
@@ -74,14 +76,14 @@ def measure(case: Case, device: str, rounds: int) -> dict[str, object]:
 
 def with_ratios(results: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
     floor = results.get("copy", {}).get("median")
-    for name in ("ours-high", "ours-highest", "ours-high-graph", "ours-highest-graph"):
-        mine = results.get(name, {})
-        if "median" not in mine:
+    for name, mine in results.items():
+        backend = name.split("-")[0]
+        if backend not in ("ours", "triton") or "median" not in mine:
             continue
         mine["times_faster_than"] = {
             other: found["median"] / mine["median"]
             for other, found in results.items()
-            if "median" in found and not other.startswith("ours") and other != "copy"
+            if "median" in found and not other.startswith(backend) and other != "copy"
         }
         if floor:
             mine["fraction_of_floor"] = floor / mine["median"]

@@ -7,6 +7,7 @@
 #     DRY_RUN=1 bench/gpu_check.sh             # on a machine without a GPU: all but the GPU's part
 #
 # Needs python3 with torch, numpy, pytest, hypothesis, pybind11, matplotlib; cmake, ninja, g++ and nvcc.
+# With triton there, its backend is tested and measured too; bench/tune_triton.py, which takes longer, tunes it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -54,10 +55,16 @@ if [ -n "$dry_run" ]; then
     step tests "$python" -m pytest -q python_tests/cuda/test_high_precision.py
     step small-set "$python" bench/gpu_small_set.py --dry-run
     step benchmark "$python" bench/gpu_bench.py "$target" --dry-run
+    if "$python" -c "import triton" 2>/dev/null; then
+        step tilings "$python" bench/tune_triton.py --dry-run --limit 1
+    fi
 else
     step tests "$python" -m pytest -q python_tests/test_differential.py python_tests/test_edge_cases.py \
         python_tests/test_invariants.py python_tests/cuda/test_high_precision.py python_tests/cuda/test_on_a_gpu.py \
         -k "cuda_on_gpu or on_a_gpu"
+    # A step of its own: Triton compiles every shape anew.
+    step triton-tests "$python" -m pytest -q python_tests/test_differential.py \
+        python_tests/triton_kernels/test_on_a_gpu.py -k "triton_on_gpu or on_a_gpu" -rs
     if command -v compute-sanitizer >/dev/null; then
         step sanitizer sanitize
     else

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import cuda_on_host
 import pytest
 import torch
+import triton_on_gpu
 
 from yopo_ext.backends import cuda_backend, triton_backend
 from yopo_ext.native import native, why_not_native
@@ -23,6 +25,7 @@ VARIANTS = {
     "cpu-baseline": {"YOPO_EXT_CPU_ISA": "baseline"},
     "cuda_on_host": {},
     "cuda_on_gpu": {},
+    "triton_on_gpu": {},
 }
 
 
@@ -35,6 +38,10 @@ def why_not(variant: str) -> str | None:
         return triton_backend.why_not_triton() or (
             None if triton_backend.interpreted() else "interpreted by triton_kernels/test_interpreted.py"
         )
+    if variant == "triton_on_gpu":
+        if (reason := triton_on_gpu.why_not()) is None:
+            triton_on_gpu.register()
+        return reason
     if not variant.startswith("cpu"):
         return None
     if (reason := why_not_native()) is not None:
@@ -55,6 +62,9 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     name = request.param.split("-")[0]
     if name.startswith("cuda"):  # "high" has tests of its own, with the bounds that belong to it
         monkeypatch.setattr(cuda_backend, "resolve_precision", lambda precision: precision or "highest")
+    if name == "triton_on_gpu":
+        plan = import_module("yopo_ext.backends.triton_kernels.plan")
+        monkeypatch.setattr(plan, "resolve_precision", lambda precision: precision or "highest")
     return name
 
 

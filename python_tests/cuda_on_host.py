@@ -97,22 +97,25 @@ def host_module() -> ModuleType:
 
 
 class OnTheGpu:
-    """The cuda backend for calls whose tensors are on the CPU: moves them there and the results back."""
+    """A GPU's backend for calls whose tensors are on the CPU: moves them there and the results back."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
 
     def can_run(self, call: Any) -> str | None:
-        return cuda_backend.can_run(_moved(call, "cuda"))
+        return self.backend.can_run(_moved(call, "cuda"))
 
     def inner_ascent(self, call: Any) -> Any:
         # empty_like(eta) on the CPU has the strides that are expected
-        return torch.empty_like(call.eta).copy_(cuda_backend.inner_ascent(_moved(call, "cuda")))
+        return torch.empty_like(call.eta).copy_(self.backend.inner_ascent(_moved(call, "cuda")))
 
     def hamiltonian(self, call: Any) -> Any:
-        return cuda_backend.hamiltonian(_moved(call, "cuda")).cpu()
+        return self.backend.hamiltonian(_moved(call, "cuda")).cpu()
 
     def hamiltonian_gradients(self, call: Any, wanted: Any) -> Any:
         return tuple(
             grad if grad is None else grad.cpu()
-            for grad in cuda_backend.hamiltonian_gradients(_moved(call, "cuda"), wanted)
+            for grad in self.backend.hamiltonian_gradients(_moved(call, "cuda"), wanted)
         )
 
 
@@ -128,7 +131,7 @@ def _moved(item: Any, device: str) -> Any:
 def register() -> None:
     """Makes "cuda_on_host" and, where there is a GPU, "cuda_on_gpu" selectable."""
     if torch.cuda.is_available():
-        yopo_ext.backends.register("cuda_on_gpu", OnTheGpu())
+        yopo_ext.backends.register("cuda_on_gpu", OnTheGpu(cuda_backend))
     yopo_ext.backends.register("cuda_on_host", CudaKernels(host_module(), "cpu"))
 
 

@@ -128,7 +128,7 @@ def make_problem(
 
 def needs_tiles(problem: Problem, backend: str) -> None:
     """Skips what lies outside the Triton kernels' envelope, which triton_kernels/test_envelope.py pins down."""
-    if backend == "triton":
+    if backend in ("triton", "triton_on_gpu"):
         layer = parse_layer(problem)
         if (reason := geometry.refusal(problem.x, layer)) is not None:
             pytest.skip(reason)

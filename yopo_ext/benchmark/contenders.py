@@ -72,4 +72,4 @@ def ours(backend: str) -> Callable[[Case, dict[str, Tensor]], Run]:
 
 
 COMPETITORS = {"authors": authors_loop, "lean": lean_loop, "compiled": compiled_loop}
-OURS = {name: ours(name) for name in ("cpu", "triton", "torch")}
+OURS = {name: ours(name) for name in ("cuda", "triton", "cpu", "torch")}

@@ -80,7 +80,7 @@ def measure(case: Case, device: str, *, rounds: int | None = None, compiled: boo
 
     Args:
         case: see `CASES`.
-        device: "cpu" or "cuda"; on "cuda" with a cold L2 cache, and the lean loops in a CUDA graph as well.
+        device: "cpu" or "cuda"; on "cuda" with a cold L2 cache, and all but the published loop in a CUDA graph as well.
         rounds: of each contender; None for the case's own (50 on a GPU).
         compiled: measure torch.compile too, which takes longest.
 
@@ -120,9 +120,11 @@ def _contenders(
         if name != "compiled" or compiled:
             makers[name] = lambda competitor=competitor: competitor(case, tensors)
     if device == "cuda":
-        for name in (explanation.backend, "lean", "compiled"):
-            if name in makers:
-                makers[f"{name}-graph"] = lambda make=makers[name]: in_a_graph(make())
+        makers |= {
+            f"{name}-graph": lambda make=make: in_a_graph(make())
+            for name, make in makers.items()
+            if name != "authors"  # whose autograd is not captured
+        }
     return explanation.backend, makers, failures
 
 
