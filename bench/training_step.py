@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The whole training step of YOPO-m-n: the published algorithm in plain PyTorch against ours, in one run.
 
-    python bench/training_step.py [--model smallcnn] [--json FILE]
+    python bench/training_step.py [--model smallcnn] [--device cuda --compile --cuda-graph] [--json FILE]
 
-Both train the same network on the same mini-batch and do the same mathematics (random start, m passes, n steps after
+All train the same network on the same mini-batch and do the same mathematics (random start, m passes, n steps after
 each, first layer with both gradients, one step of SGD); times are medians over rounds in which each runs in a
-process of its own. Ours is what `yopo train` runs: channels-last, freed memory kept, one kernel call for the n steps.
+process of its own. Ours is what `yopo train` runs: channels-last, freed memory kept, bf16 autocast on a GPU, one kernel
+call for the n steps. "eager inner loop" is the same step with the n steps in eager PyTorch (YOPO_EXT_BACKEND=torch).
+Replayed as a CUDA graph a step has no parts: measure it without --cuda-graph for those.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,10 +27,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yopo_ext import capture_costate
+from yopo_ext.adversaries import JointGenerator
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.models import build_model
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training import Processes, TrainConfig
+from yopo_ext.training.compiled import CompiledTail
+from yopo_ext.training.cuda_graph import GraphedAdversary
 from yopo_ext.training.memory import keep_freed_memory
 from yopo_ext.training.methods import build_adversary
 from yopo_ext.training.mini_batch import MiniBatch
@@ -73,84 +79,111 @@ def published(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor
 def ours(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor], None]:
     """What `Trainer` does with a mini-batch."""
     model = model.to(memory_format=torch.channels_last)
-    generator = torch.Generator().manual_seed(0)
+    device = torch.device(config.device)
+    generator = JointGenerator(device).manual_seed(0)
     adversary = build_adversary(config, model, model.first_layer, generator)
-    adversary.stopwatch = Stopwatch()
-    optimizer = make_optimizer(config, model)
-    run = MiniBatch(config, model, optimizer, None, Processes(), torch.device("cpu"))
+    adversary.stopwatch = stopwatch = Stopwatch(device)
+    if config.compile:
+        tail = CompiledTail(model).in_use()
+        tail.__enter__()  # for the rest of the process
+    if config.cuda_graph:
+        adversary = GraphedAdversary(adversary, generator)
+        adversary.stopwatch = stopwatch
+    run = MiniBatch(config, model, make_optimizer(config, model), None, Processes(), device)
 
     def step(x: Tensor, y: Tensor) -> None:
         run(adversary, x, y, len(x))
 
-    step.spans = adversary.stopwatch
+    step.spans = stopwatch
     return step
 
 
-def run(name: str, who: str, repetitions: int) -> dict:
+def run(config: TrainConfig, who: str, repetitions: int) -> dict:
     """Seconds of each step of one contender, in this process."""
-    if who == "ours":
+    if who != "published":
         keep_freed_memory()  # as `yopo train` does
-    config = TrainConfig(model=name, reduction="sum", first_layer_grad="both", **SETTINGS[name])
-    channels, size = IMAGES[name]
+    device = torch.device(config.device)
+    channels, size = IMAGES[config.model]
     torch.manual_seed(0)
-    model = build_model(name, in_channels=channels, num_classes=10).train()
-    x, y = torch.rand(config.batch_size, channels, size, size), torch.randint(10, (config.batch_size,))
+    model = build_model(config.model, in_channels=channels, num_classes=10).train().to(device)
+    x = torch.rand(config.batch_size, channels, size, size).to(device)
+    y = torch.randint(10, (config.batch_size,)).to(device)
     step = CONTENDERS[who](config, model)
-    step(x, y)
+    for _ in range(WARM_UP[device.type]):
+        step(x, y)
     spans = getattr(step, "spans", Stopwatch())
     spans.reset()
     seconds = []
     for _ in range(repetitions):
         started = time.perf_counter()
         step(x, y)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
     return {"seconds": seconds, "spans": {part: spent / repetitions for part, spent in spans.totals().items()}}
 
 
-def measure(name: str, rounds: int, repetitions: int) -> dict:
-    """Both contenders in turn, each time in a process of its own, as users run them."""
+def measure(config: TrainConfig, arguments: list[str], rounds: int) -> dict:
+    """All contenders in turn, each time in a process of its own, as users run them."""
     seconds: dict[str, list[float]] = {who: [] for who in CONTENDERS}
+    spans = {}
     for _ in range(rounds):
         for who in CONTENDERS:
-            command = [sys.executable, __file__, "--model", name, "--only", who, "--repetitions", str(repetitions)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            environment = os.environ | ({"YOPO_EXT_BACKEND": "torch"} if who == EAGER else {})
+            command = [sys.executable, __file__, *arguments, "--only", who]
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout)
             seconds[who] += found["seconds"]
+            spans[who] = found["spans"]
     medians = {who: statistics.median(times) for who, times in seconds.items()}
-    config = SETTINGS[name]
     return {
-        "case": f"{name} YOPO-{config['m']}-{config['n']}, batch {config['batch_size']}",
-        "machine": describe_machine("cpu"),
+        "case": f"{config.model} YOPO-{config.m}-{config.n}, batch {config.batch_size}",
+        "options": [name for name in ("compile", "cuda_graph") if getattr(config, name)],
+        "machine": describe_machine(config.device),
         "seconds": seconds,
         "median": medians,
-        "ratio": medians["published"] / medians["ours"],
-        "ours_mean_by_part": found["spans"],
+        "ratio": {who: median / medians["ours"] for who, median in medians.items()},
+        "ours_mean_by_part": spans["ours"],
     }
 
 
-CONTENDERS = {"published": published, "ours": ours}
+EAGER = "eager inner loop"
+CONTENDERS = {"published": published, EAGER: ours, "ours": ours}
+# On a GPU libraries choose their kernels, and a graph is recorded after three steps.
+WARM_UP = {"cpu": 1, "cuda": 6}
+
+
+def to_text(found: dict) -> str:
+    machine, median = found["machine"], found["median"]
+    where = machine.get("gpu") or f"{machine['cpu']}, {machine['threads']} threads"
+    options = "".join(f", {name}" for name in found["options"])
+    lines = [f"{found['case']}{options} on {where}, torch {machine['torch']}"]
+    lines += [f"  {who:18} {1e3 * median[who]:9.2f} ms a step, {found['ratio'][who]:.2f} x ours" for who in CONTENDERS]
+    lines += [f"    {part}: {1e3 * seconds:.2f} ms" for part, seconds in found["ours_mean_by_part"].items()]
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=SETTINGS, default="smallcnn")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="ours: compile what follows the first layer")
+    parser.add_argument("--cuda-graph", action="store_true", help="ours: replay the passes as one graph")
+    parser.add_argument("--batch-size", type=int, help="default: the paper's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repetitions", type=int, default=5, help="steps a round")
     parser.add_argument("--only", choices=CONTENDERS, help="print one contender's times as JSON")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    settings = SETTINGS[options.model] | ({"batch_size": options.batch_size} if options.batch_size else {})
+    config = TrainConfig(
+        model=options.model, reduction="sum", first_layer_grad="both", device=options.device, compile=options.compile,
+        cuda_graph=options.cuda_graph, **settings,
+    )  # fmt: skip
     if options.only:
-        print(json.dumps(run(options.model, options.only, options.repetitions)))
+        print(json.dumps(run(config, options.only, options.repetitions)))
         return
-    found = measure(options.model, options.rounds, options.repetitions)
-    machine = found["machine"]
-    print(
-        f"{found['case']} on {machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}\n"
-        f"published algorithm, plain PyTorch: {1e3 * found['median']['published']:.0f} ms a step\n"
-        f"yopo_ext:                           {1e3 * found['median']['ours']:.0f} ms a step"
-        f" ({found['ratio']:.2f} x faster)"
-    )
-    for part, seconds in found["ours_mean_by_part"].items():
-        print(f"  {part}: {1e3 * seconds:.1f} ms")
+    found = measure(config, sys.argv[1:], options.rounds)
+    print(to_text(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 

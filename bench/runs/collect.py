@@ -1,48 +1,72 @@
 # SPDX-License-Identifier: MIT
-"""Turns the folder of a `yopo compare` into what is committed: one JSON with its provenance, and the figure.
+"""Turns the folders of some `yopo compare`, one a seed, into what is committed: one JSON with its provenance.
 
     python bench/runs/collect.py FOLDER NAME
 
-Writes bench/results/NAME.json and docs/figures/NAME.png.
+FOLDER holds seed-0, seed-1, ...; a run that bench/runs/attack_finals.sh measured brings its attacks along. Writes
+bench/results/NAME.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import TrainConfig
 from yopo_ext.training.config import HOST_FIELDS
+from yopo_ext.training.files import write_text_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 POINT = ("epoch", "seconds", "clean", "fgsm", "robust")
+ATTACKS = ("pgd-20", "pgd-50-10", "autoattack")
 
 
 def collect(folder: Path) -> dict[str, Any]:
-    """Summary, and for each method its settings that are not the default, and its curve.
+    """For each method its settings that are not the default, and for each seed accuracies, seconds and curve.
 
     Raises:
-        ValueError: the comparison is not finished.
+        ValueError: there is no seed, or the comparison of one is not finished.
     """
-    summary = folder / "summary.json"
-    if not summary.is_file():
-        raise ValueError(f"{folder}: no summary.json; is it the folder of a finished yopo compare?")
+    seeds = sorted(folder.glob("seed-*"))
+    if not seeds:
+        raise ValueError(f"{folder}: no folders seed-0, seed-1, ...")
+    methods: dict[str, Any] = {}
+    for seed in seeds:
+        summary = seed / "summary.json"
+        if not summary.is_file():
+            raise ValueError(f"{seed}: no summary.json; is it the folder of a finished yopo compare?")
+        finals = json.loads(summary.read_text())
+        for path in sorted(seed.glob("*/config.json"), key=lambda one: one.stat().st_mtime_ns):
+            name, config = path.parent.name, TrainConfig.read(path)
+            method = methods.setdefault(name, {"settings": settings(config), "seeds": {}})
+            if method["settings"] != settings(config):
+                raise ValueError(f"{path}: other settings than those of the seeds before")
+            method["seeds"][str(config.seed)] = finals[name] | curve_and_attacks(path.parent)
+    return {"machine": describe_machine(TrainConfig.read(path).device), "methods": methods}
+
+
+def settings(config: TrainConfig) -> dict[str, Any]:
+    """What makes the run another than the default one, but for its seed and where it ran."""
     defaults = TrainConfig().to_dict()
-    methods = {}
-    for path in sorted(folder.glob("*/config.json"), key=lambda one: one.stat().st_mtime_ns):
-        settings = TrainConfig.read(path).to_dict()
-        lines = map(json.loads, (path.parent / "metrics.jsonl").read_text().splitlines())
-        methods[path.parent.name] = {
-            "settings": {
-                name: value for name, value in settings.items() if value != defaults[name] and name not in HOST_FIELDS
-            },
-            "curve": [{name: line[name] for name in POINT} for line in lines if "robust" in line],
+    left_out = {"seed", *HOST_FIELDS}
+    return {name: value for name, value in config.to_dict().items() if value != defaults[name] and name not in left_out}
+
+
+def curve_and_attacks(run: Path) -> dict[str, Any]:
+    """The points of the accuracy-time curve, and the final network's accuracy under each attack that was made."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    found: dict[str, Any] = {"curve": [{name: line[name] for name in POINT} for line in lines if "robust" in line]}
+    reports = {name: run / f"{name}.json" for name in ATTACKS}
+    attacks = {name: json.loads(path.read_text()) for name, path in reports.items() if path.is_file()}
+    if attacks:
+        found["attacks"] = {
+            name: {"images": report["images"], "clean": report["clean"], "robust": report["worst"]}
+            for name, report in attacks.items()
         }
-    return {"machine": describe_machine("cpu"), "summary": json.loads(summary.read_text()), "methods": methods}
+    return found
 
 
 def main() -> None:
@@ -51,9 +75,8 @@ def main() -> None:
     parser.add_argument("name")
     options = parser.parse_args()
     target = ROOT / "bench" / "results" / f"{options.name}.json"
-    target.write_text(json.dumps(collect(options.folder), indent=1) + "\n")
-    shutil.copyfile(options.folder / "accuracy-time.png", ROOT / "docs" / "figures" / f"{options.name}.png")
-    print(f"{target}\n{ROOT / 'docs' / 'figures' / options.name}.png")
+    write_text_atomically(target, json.dumps(collect(options.folder), indent=1) + "\n")
+    print(target)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 """`python docs/figures/draw.py`: the pictures of the documentation, as SVG beside this file.
 
 method and kernel are drawings; speed and throughput plot bench/results/cpu-2-cores-avx512.json, which
-`pytest bench --benchmark-only` and bench/condense.py measure.
+`pytest bench --benchmark-only` and bench/condense.py measure; trainings plots bench/results/mnist-methods.json, which
+bench/runs/mnist_methods.sh measures.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import matplotlib
@@ -18,10 +20,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from yopo_ext.benchmark.cases import CASES
+from yopo_ext.training import TrainConfig
+from yopo_ext.training.method_names import method_label, parse_method
 
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent.parent / "bench"
 MEASURED = BENCH / "results" / "cpu-2-cores-avx512.json"
+TRAININGS = BENCH / "results" / "mnist-methods.json"
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
 STYLE = {
     "font.size": 11, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
@@ -100,6 +105,15 @@ def measured() -> dict:
     return json.loads(MEASURED.read_text())
 
 
+def trainings() -> dict:
+    return json.loads(TRAININGS.read_text())
+
+
+def printed(name: str) -> str:
+    """A method as in text: "fast" becomes "FastAT"."""
+    return method_label(TrainConfig(**parse_method(name)))
+
+
 def provenance(result: dict) -> str:
     machine = result["machine"]
     return (
@@ -152,7 +166,33 @@ def draw_throughput() -> None:
     axes.text(0, -0.19, provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
 
 
-DRAWINGS = {"method": draw_method, "kernel": draw_kernel, "speed": draw_speed, "throughput": draw_throughput}
+def draw_trainings() -> None:
+    """Robust accuracy over the seconds of training, the mean of the seeds and their range."""
+    result = trainings()
+    _, axes = pyplot.subplots(figsize=(9, 4.6))
+    for index, (name, method) in enumerate(result["methods"].items()):
+        points = list(zip(*(seed["curve"] for seed in method["seeds"].values()), strict=True))
+        seconds = [statistics.mean(one["seconds"] for one in same) for same in points]
+        robust = [[one["robust"] for one in same] for same in points]
+        axes.plot(seconds, [statistics.mean(values) for values in robust], marker=".", color=f"C{index}",
+                  label=printed(name))  # fmt: skip
+        axes.fill_between(seconds, [min(values) for values in robust], [max(values) for values in robust],
+                          color=f"C{index}", alpha=0.2, linewidth=0)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_ylim(-3, 100)
+    axes.grid(color="#dddddd")
+    axes.set_xlabel("seconds of training, logarithmic")
+    axes.set_ylabel("robust accuracy, PGD-20, %")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    machine = result["machine"]
+    text = f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; band: all seeds"
+    axes.text(0, -0.19, text, transform=axes.transAxes, fontsize=9, color=GREY)
+
+
+DRAWINGS = {
+    "method": draw_method, "kernel": draw_kernel, "speed": draw_speed, "throughput": draw_throughput,
+    "trainings": draw_trainings,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""`python docs/figures/methods_table.py`: docs/_mnist-methods.md, what the trainings on MNIST came to and how soon."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from draw import HERE, printed, trainings
+
+TARGET = HERE.parent / "_mnist-methods.md"
+MARKS = (50, 70, 80, 90)
+
+
+def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
+    """The mean ± the sample deviation, without it for one value."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def seconds_to(mark: float, curve: Sequence[dict[str, float]]) -> float | None:
+    """Seconds of training until the first point of a curve that is at least ``mark`` percent robust; None: never."""
+    return next((point["seconds"] for point in curve if point["robust"] >= mark), None)
+
+
+def time_to(mark: float, seeds: Sequence[dict[str, Any]]) -> str:
+    """Its mean over the seeds, or how many of them got there."""
+    times = [seconds_to(mark, seed["curve"]) for seed in seeds]
+    reached = [time for time in times if time is not None]
+    if len(reached) == len(times):
+        return f"{statistics.mean(reached):.0f} s"
+    return f"{len(reached)} of {len(times)}" if reached else "–"
+
+
+def final_table(methods: dict[str, Any]) -> list[str]:
+    """Accuracies and times at the end of training, and times to the marks."""
+    marks = " | ".join(f"to {mark} %" for mark in MARKS)
+    lines = [f"| | seeds | clean % | PGD-40 % | training | {marks} |", "|---|---|---|---|---|" + "---|" * len(MARKS)]
+    for name, method in methods.items():
+        seeds = list(method["seeds"].values())
+        clean, robust, seconds = ([seed[what] for seed in seeds] for what in ("clean", "robust", "seconds"))
+        times = " | ".join(time_to(mark, seeds) for mark in MARKS)
+        lines.append(
+            f"| {printed(name)} | {len(seeds)} | {mean_and_deviation(clean)} | {mean_and_deviation(robust)} "
+            f"| {mean_and_deviation(seconds, 0)} s | {times} |"
+        )
+    return lines
+
+
+def attack_table(methods: dict[str, Any]) -> list[str]:
+    """The first seed's final networks under stronger attacks."""
+    titles = {"pgd-20": "PGD-20 %", "pgd-50-10": "PGD-50-10 %", "autoattack": "AutoAttack %"}
+    attacked = {name: method["seeds"]["0"]["attacks"] for name, method in methods.items()}
+    images = {attack: reports[attack]["images"] for reports in attacked.values() for attack in titles}
+    heads = " | ".join(f"{title} ({images[attack]:,} images)" for attack, title in titles.items())
+    lines = [f"| | {heads} |", "|---" * (1 + len(titles)) + "|"]
+    for name, attacks in attacked.items():
+        cells = " | ".join(f"{attacks[attack]['robust']:.1f}" for attack in titles)
+        lines.append(f"| {printed(name)} | {cells} |")
+    return lines
+
+
+def tables() -> str:
+    result = trainings()
+    machine = result["machine"]
+    where = f"Measured on: {machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}."
+    return "\n".join([*final_table(result["methods"]), "", *attack_table(result["methods"]), "", where]) + "\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(tables())
