@@ -14,20 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..adversaries import Adversary, Free, JointGenerator, Natural
+from ..adversaries import Adversary, JointGenerator, Natural
 from ..data import Dataset, DeviceLoader
 from ..evaluation import CurvePoint
 from ..stopwatch import Stopwatch
 from .averaging import averaged
 from .best import Best
-from .breakdown import breakdown_table
-from .checkpoint import BEST, LAST, CheckpointError, check_same_run, epoch_file, load_checkpoint, save_checkpoint
+from .checkpoint import BEST, LAST, check_same_run, epoch_file, load_checkpoint, save_checkpoint
 from .compiled import CompiledTail
 from .config import TrainConfig
 from .cuda_graph import GraphedAdversary
 from .delay import Delay
 from .device import open_device
 from .epoch_sums import EpochSums
+from .epoch_text import epoch_text
 from .files import write_text_atomically
 from .interrupt import Interrupted, StopRequest
 from .method_names import method_label
@@ -38,6 +38,7 @@ from .optimizers import make_optimizer, set_learning_rates
 from .overfitting import catastrophic_overfitting
 from .processes import Processes
 from .progress import Progress
+from .run_state import gather_state, restore_state
 from .staleness import measure_staleness
 from .validation import measure
 from .warm_up import set_attack, warm_up_ends
@@ -218,7 +219,8 @@ class Trainer:
             record["staleness"] = measure_staleness(self.config, self.model, self.curve_images)
         if self.config.profile:
             record["spans"] = dict(self.sums.spans)
-        self._print(record, epoch)
+        if self.show:
+            print(epoch_text(self.config, record, self.sums, len(self.loader)), flush=True)
         self.sums = EpochSums(self.device)
         self.log.append(record)
         self._keep(record)
@@ -251,23 +253,6 @@ class Trainer:
 
     def _write_log(self) -> None:
         write_text_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
-
-    def _print(self, record: dict[str, Any], epoch: int) -> None:
-        if not self.show:
-            return
-        label = method_label(self.config)
-        accuracies = f", clean {record['clean']:.1f} %, robust {record['robust']:.1f} %" if "clean" in record else ""
-        inner = f", inner loop {record['inner_share']:.1%} of the time" if "yopo" in self.config.method else ""
-        print(
-            f"{label} epoch {epoch}/{self.config.epochs}: loss {record['loss']:.3f}{accuracies}, "
-            f"{record['seconds']:.1f} s{inner}",
-            flush=True,
-        )
-        for name in ("switch", "warning"):
-            if name in record:
-                print(f"{label}: {record[name]}", flush=True)
-        if self.config.profile:
-            print(breakdown_table(self.sums.spans, self.sums.seconds, len(self.loader)), flush=True)
 
     def _require_finite(self) -> None:
         """Raises `TrainingError` where the loss was not finite, or the last step spoilt the weights."""
@@ -306,24 +291,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `resume` needs."""
-        return {
-            "config": self.config.to_dict(),
-            "model": self.model.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "loader": self.loader.state_dict(),
-            "generator": self.generator.get_state(),
-            "delay": self.delay.state_dict(),
-            "best": self.best.state_dict(),
-            "progress": {"log": self.log, "seconds": self.seconds},
-            "processes": self.processes.gather(self._own_state()),
-        }
-
-    def _own_state(self) -> dict[str, Any]:
-        """What differs between the processes."""
-        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        memory = self.adversary.state_dict() if isinstance(self.adversary, Free) else {}
-        return {"torch": torch.get_rng_state(), "cuda": cuda, "adversary": memory, "sums": self.sums.state_dict()}
+        return gather_state(self)
 
     def resume(self) -> None:
         """Goes on from the folder's last checkpoint.
@@ -336,26 +304,6 @@ class Trainer:
         path = self.folder / LAST
         state = load_checkpoint(path)
         check_same_run(path, self.config, state)
-        if len(state["processes"]) != self.processes.count:
-            found, here = len(state["processes"]), self.processes.count
-            raise CheckpointError(f"{path}: of a run on {found} processes, this one is on {here}")
-        self.loader.load_state_dict(state["loader"])
-        self.model.load_state_dict(state["model"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.delay.load_state_dict(state["delay"])
-        self.best.load_state_dict(state["best"])
-        self.log, self.seconds = state["progress"]["log"], state["progress"]["seconds"]
-        self._load_own_state(state["processes"][self.processes.rank])
+        restore_state(self, state, path)
         if self.processes.is_first:
             self._write_log()  # a crash may have come between the checkpoint and the log
-
-    def _load_own_state(self, state: dict[str, Any]) -> None:
-        torch.set_rng_state(state["torch"])
-        if self.device.type == "cuda" and state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"], self.device)
-        if isinstance(self.adversary, Free):
-            self.adversary.load_state_dict(state["adversary"])
-        self.sums.load_state_dict(state["sums"])
