@@ -178,6 +178,14 @@ def test_a_layer_that_is_called_again(catch):
         (loss_of(model) + loss_of(model)).backward()
 
 
+@CATCH
+def test_a_module_that_a_deeper_layer_shares(catch):
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.Flatten(), nn.LazyLinear(3))
+    with pytest.raises(RuntimeError, match=r"ReLU.*called again.*nowhere else"), catch((model[0], relu)):
+        loss_of(model).backward()
+
+
 def test_a_checkpointed_layer():
     model = Net()
     x, _ = batch()

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -62,10 +63,7 @@ class _OutputHook:
         self.costate._calls += 1
         name = type(module).__name__
         if self.costate._calls > 1:
-            raise RuntimeError(
-                f"the first layer ({name}) was called again, so its co-state is ambiguous: call it once per "
-                "block and keep it out of activation checkpointing"
-            )
+            raise RuntimeError(_called_again(name))
         if not isinstance(output, Tensor):
             given = type(output).__name__
             raise RuntimeError(f"the first layer ({name}) returned a {given}, expected a Tensor")
@@ -81,6 +79,13 @@ class _OutputHook:
         started = _GraphStart.apply(output, torch.empty((), device=output.device, requires_grad=True))
         started.register_hook(self.costate._add)
         return started
+
+
+def _called_again(name: str) -> str:
+    return (
+        f"the first layer ({name}) was called again, so its co-state is ambiguous: call it once per block, give it "
+        "modules that the model uses nowhere else, and keep it out of activation checkpointing"
+    )
 
 
 class _GraphStart(torch.autograd.Function):
@@ -138,7 +143,7 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
         TypeError, ValueError: as `capture_costate`.
     """
     modules = first_layer_modules(first_layer)
-    switch = _GradSwitch()
+    switch = _GradSwitch(modules)
     handles = []
     # The block restores the grad mode where a module raises between switching off and on.
     with torch.set_grad_enabled(torch.is_grad_enabled()):
@@ -156,11 +161,16 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
 class _GradSwitch:
     """Hooks that disable gradients while a module runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._before: list[bool] = []
+        self._calls_left = Counter(modules)
 
     def off(self, module: nn.Module, args: tuple[object, ...]) -> None:
         _refuse_compilation()
+        # Here already: a ReLU shared with a deeper layer would otherwise be blamed for its input.
+        if self._calls_left[module] == 0:
+            raise RuntimeError(_called_again(type(module).__name__))
+        self._calls_left[module] -= 1
         if torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in args):
             raise RuntimeError(
                 f"the input of the first layer ({type(module).__name__}) requires grad, and the cut would "
