@@ -4,8 +4,10 @@
 # kernels, runs compute-sanitizer where there is one, and measures.
 #
 #     TARGET=out/gpu bench/gpu_check.sh        # results go to TARGET
+#     STEPS="build tests" bench/gpu_check.sh   # some of its steps only, where commands have a time limit
 #     DRY_RUN=1 bench/gpu_check.sh             # on a machine without a GPU: all but the GPU's part
 #
+# Steps: build tests triton-tests sanitizer benchmark training-step.
 # Needs python3 with torch, numpy, pytest, hypothesis, pybind11, matplotlib; cmake, ninja, g++ and nvcc.
 # With triton there, its backend is tested and measured too; bench/tune_triton.py, which takes longer, tunes it.
 set -uo pipefail
@@ -21,6 +23,7 @@ failed=()
 step() { # step NAME COMMAND...: runs it, keeps its output, remembers a failure
     local name=$1
     shift
+    [[ -z ${STEPS:-} || " $STEPS " == *" $name "* ]] || return 0
     local begin=$SECONDS
     echo "== $name"
     if "$@" >"$target/$name.log" 2>&1; then
@@ -50,6 +53,15 @@ sanitize() { # compute-sanitizer's tools on a small set
     done
 }
 
+training_steps() { # the whole step: its parts, then with everything on
+    for model in smallcnn preactresnet18; do
+        "$python" bench/training_step.py --device cuda --model $model --rounds 1 --repetitions 30 \
+            --json "$target/training-step-$model.json" &&
+            "$python" bench/training_step.py --device cuda --model $model --rounds 1 --repetitions 30 --compile --cuda-graph \
+                --json "$target/training-step-$model-compiled-graphed.json" || return 1
+    done
+}
+
 step build build
 if [ -n "$dry_run" ]; then
     step tests "$python" -m pytest -q python_tests/cuda/test_high_precision.py
@@ -71,6 +83,7 @@ else
         echo "== no compute-sanitizer here"
     fi
     step benchmark "$python" bench/gpu_bench.py "$target"
+    step training-step training_steps
 fi
 
 echo
