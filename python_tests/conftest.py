@@ -32,7 +32,7 @@ VARIANTS = {
 def why_not(variant: str) -> str | None:
     if variant.startswith("cuda"):
         if (reason := cuda_on_host.why_not(variant)) is None:
-            cuda_on_host.register()
+            cuda_on_host.register(variant)
         return reason
     if variant == "triton":
         return triton_backend.why_not_triton() or (

@@ -75,7 +75,7 @@ def compile_and_link(sources: list[Path], target: Path, flags: tuple[str, ...], 
         def compile_one(source: Path, to: Path) -> None:
             subprocess.run(["g++", "-x", "c++", *_flags(flags), "-c", str(source), "-o", str(to)], check=True)
 
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
         partial = Path(scratch) / target.name
         subprocess.run(["g++", *flags, *link, "-o", str(partial), *map(str, objects), "-lpthread"], check=True)
@@ -128,11 +128,10 @@ def _moved(item: Any, device: str) -> Any:
 
 
 @cache
-def register() -> None:
-    """Makes "cuda_on_host" and, where there is a GPU, "cuda_on_gpu" selectable."""
-    if torch.cuda.is_available():
-        yopo_ext.backends.register("cuda_on_gpu", OnTheGpu(cuda_backend))
-    yopo_ext.backends.register("cuda_on_host", CudaKernels(host_module(), "cpu"))
+def register(name: str) -> None:
+    """Makes "cuda_on_host" or, where there is a GPU, "cuda_on_gpu" selectable."""
+    backend = OnTheGpu(cuda_backend) if name == "cuda_on_gpu" else CudaKernels(host_module(), "cpu")
+    yopo_ext.backends.register(name, backend)
 
 
 def why_not(variant: str) -> str | None:

@@ -100,10 +100,13 @@ def pack(rows: list[list[float] | Tensor], device: torch.device) -> ChannelValue
     """The rows as one list of floats, or as one float32 table on `device` if any of them is a tensor."""
     if all(isinstance(row, list) for row in rows):
         return ChannelValues([item for row in rows for item in row], None)
-    tensors = [
-        row.to(device) if isinstance(row, Tensor) else torch.tensor(row, dtype=torch.float32).to(device) for row in rows
-    ]
+    tensors = [row.to(device) if isinstance(row, Tensor) else filled(row, device) for row in rows]
     return ChannelValues([], torch.stack(tensors))
+
+
+def filled(values: Sequence[float], device: torch.device) -> Tensor:
+    """A float32 tensor of ``values``, filled on the device: a copy from the host would wait for it."""
+    return torch.cat([torch.full((1,), value, dtype=torch.float32, device=device) for value in values])
 
 
 def budget(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from yopo_ext.autocast_cache import autocast_cache
 from yopo_ext.first_layer import FirstLayer, Modules, first_layer_modules
 
 
@@ -145,8 +146,8 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
     modules = first_layer_modules(first_layer)
     switch = _GradSwitch(modules)
     handles = []
-    # The block restores the grad mode where a module raises between switching off and on.
-    with torch.set_grad_enabled(torch.is_grad_enabled()):
+    # Both are restored where a module raises between switching off and on.
+    with torch.set_grad_enabled(torch.is_grad_enabled()), autocast_cache(torch.is_autocast_cache_enabled()):
         try:
             for module in modules:
                 handles.append(module.register_forward_pre_hook(switch.off))
@@ -159,10 +160,10 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
 
 
 class _GradSwitch:
-    """Hooks that disable gradients while a module runs."""
+    """Hooks that disable gradients, and autocast's cache with them, while a module runs."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._before: list[bool] = []
+        self._before: list[tuple[bool, bool]] = []
         self._calls_left = Counter(modules)
 
     def off(self, module: nn.Module, args: tuple[object, ...]) -> None:
@@ -176,11 +177,14 @@ class _GradSwitch:
                 f"the input of the first layer ({type(module).__name__}) requires grad, and the cut would "
                 "lose that gradient: pass a detached input, and let first_layer include what is learnable"
             )
-        self._before.append(torch.is_grad_enabled())
+        self._before.append((torch.is_grad_enabled(), torch.is_autocast_cache_enabled()))
         torch.set_grad_enabled(False)
+        torch.set_autocast_cache_enabled(False)
 
     def on(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
-        torch.set_grad_enabled(self._before.pop())
+        gradients, cache = self._before.pop()
+        torch.set_grad_enabled(gradients)
+        torch.set_autocast_cache_enabled(cache)
 
     off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
 

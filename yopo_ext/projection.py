@@ -7,18 +7,22 @@ exactly everywhere (the usual clamp(x + eta) - x breaks it by rounding).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from yopo_ext.arguments import filled
 
-def per_channel(value: float | Tensor | list[float] | tuple[float, ...], like: Tensor) -> Tensor:
+
+def per_channel(value: float | Tensor | Sequence[float], like: Tensor) -> Tensor:
     """A float or one value per channel, rounded to float32, as a tensor that broadcasts over (B, C, H, W)."""
-    if isinstance(value, (int, float)):  # filled on the device: a copy from the host would wait for it
-        return torch.full((1, 1, 1, 1), value, dtype=torch.float32, device=like.device).to(like.dtype)
-    rounded = torch.as_tensor(value, dtype=torch.float32, device=like.device).to(like.dtype)
-    return rounded.reshape(1, -1, 1, 1)
+    if isinstance(value, Tensor):
+        rounded = value.to(device=like.device, dtype=torch.float32)
+    else:
+        rounded = filled(value if isinstance(value, Sequence) else [value], like.device)
+    return rounded.to(like.dtype).reshape(1, -1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

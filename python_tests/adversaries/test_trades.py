@@ -138,3 +138,13 @@ def test_images_out_of_bounds_and_wrong_counts():
         TRADESYOPO(relu_net(), relu_net()[0], trades, 0)
     with pytest.raises(ValueError, match="bn_mode"):
         TRADES(relu_net(), trades, bn_mode="frozen")
+
+
+@BOTH
+def test_autocast_to_bfloat16_reaches_every_weight(build):
+    """The clean pass without gradients must not leave its casts to the passes with them."""
+    x, y = batch()
+    model = relu_net().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        build(model).accumulate(x.float(), y)
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())

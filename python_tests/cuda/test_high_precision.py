@@ -33,7 +33,7 @@ SHAPES = [
 def backend(request: pytest.FixtureRequest) -> str:
     if (reason := cuda_on_host.why_not(request.param)) is not None:
         pytest.skip(reason)
-    cuda_on_host.register()
+    cuda_on_host.register(request.param)
     return request.param
 
 

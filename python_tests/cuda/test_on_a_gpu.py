@@ -8,6 +8,7 @@ import torch
 from differential import Shape, make_problem
 
 import yopo_ext
+from yopo_ext.adversaries.random_start import random_start
 from yopo_ext.backends import cuda_backend
 
 pytestmark = pytest.mark.skipif(
@@ -73,6 +74,21 @@ def test_values_on_the_device_need_no_synchronisation_on_a_gpu():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.equal(actual, expected)
+
+
+def test_lists_need_no_synchronisation_on_a_gpu():
+    problem = problem_on_gpu("relu")
+    values = {"eps": [0.1, 0.2, 0.3], "alpha": (0.1, 0.05, 0.02), "bounds": ([0.0, 0.1, 0.2], 1.0)}
+    expected = ascend(problem, **values)
+    start = random_start(problem.x, eps=values["eps"], bounds=values["bounds"])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        actual = ascend(problem, **values)
+        random_start(problem.x, eps=values["eps"], bounds=values["bounds"])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(actual, expected)
+    assert start.isfinite().all()
 
 
 def test_under_the_compiler_on_a_gpu():

@@ -33,7 +33,7 @@ SPARE = (0, 0.8)
 
 def squeeze(monkeypatch: pytest.MonkeyPatch, problem, spare: float) -> None:
     """Gives the host's device hardly more shared memory than tensor cores need for the problem."""
-    cuda_on_host.register()
+    cuda_on_host.register("cuda_on_host")
     for size in range(8192, 227 * 1024, 256):
         monkeypatch.setenv("SIMT_SHARED_BYTES", str(size))
         workspace, path = plan_of(problem)
@@ -50,7 +50,7 @@ def ascend(problem, backend: str = "cuda_on_host", **options) -> torch.Tensor:
 
 
 def assert_nothing_changes(monkeypatch: pytest.MonkeyPatch, problem, **options) -> None:
-    cuda_on_host.register()
+    cuda_on_host.register("cuda_on_host")
     assert path_of(problem) == "resident"
     resident = ascend(problem, **options)
     for spare in SPARE:
@@ -132,7 +132,7 @@ def test_an_outlier_in_the_last_row_spares_the_others(monkeypatch, value, spare)
     ids=str,
 )
 def test_the_tensor_cores_of_every_architecture_are_used(monkeypatch, architecture, shape, path):
-    cuda_on_host.register()
+    cuda_on_host.register("cuda_on_host")
     monkeypatch.setenv("SIMT_ARCHITECTURE", str(architecture))
     problem = make_problem(shape)
     workspace, chosen = plan_of(problem)
@@ -146,6 +146,6 @@ def test_the_tensor_cores_of_every_architecture_are_used(monkeypatch, architectu
 def test_a_large_image_on_a_gpu():
     if (reason := cuda_on_host.why_not("cuda_on_gpu")) is not None:
         pytest.skip(reason)
-    cuda_on_host.register()
+    cuda_on_host.register("cuda_on_gpu")
     problem = make_problem(Shape(3, 3, 64, 64, 128), activation="silu", normalize=True)
     assert_gradient_agrees(problem, "cuda_on_gpu", "streamed")

@@ -66,7 +66,7 @@ def test_without_a_gpu_it_is_refused(runs):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("method", ["yopo", "pgd", "free", "trades-yopo", "natural"])
+@pytest.mark.parametrize("method", ["yopo", "pgd", "fast", "n-fgsm", "free", "trades", "trades-yopo", "natural"])
 def test_on_a_gpu(runs, method):
     trainers = [
         runs.trainer(f"{graph}", method=method, pgd_steps=2, cuda_graph=graph, device="cuda", amp="off", epochs=3)

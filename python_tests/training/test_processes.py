@@ -45,6 +45,21 @@ def on_two(folder, config):
     return json.loads((folder / "found.json").read_text())
 
 
+def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
+    """Fused optimisers compare them, and parameters are channels-last by default."""
+    conv = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    conv.weight.grad = torch.randn_like(conv.weight).contiguous()
+    expected = 0.5 * conv.weight.grad
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, *_: None)
+    Processes(rank=0, count=2).average_gradients(conv.parameters(), 0.5)
+    assert torch.equal(conv.weight.grad, expected)
+    conv.weight.grad = None
+    processes = Processes(rank=0, count=2)
+    processes._has_gradient = [True, False]
+    processes.average_gradients(conv.parameters(), 0.5)
+    assert conv.weight.grad.stride() == conv.weight.stride() != (27, 9, 3, 1)
+
+
 def alone(folder, config):
     folder.mkdir()
     trainer = Trainer(config, prepare_data(config), folder, show=False)

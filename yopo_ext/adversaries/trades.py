@@ -16,6 +16,7 @@ from yopo_ext.adversaries.kl_divergence import kl_divergence, log_probabilities
 from yopo_ext.adversaries.pgd import pgd
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
+from yopo_ext.autocast_cache import autocast_cache
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 #: objective(clean_logits, adversarial_logits, y) -> 0-d tensor, the mean over the batch.
@@ -89,7 +90,8 @@ class TRADES:
 @torch.no_grad()
 def clean_log_probabilities(model: nn.Module, x: Tensor) -> Tensor:
     """What the attack pulls away from, detached: (B, classes)."""
-    return log_probabilities(model(x))
+    with autocast_cache(enabled=False):
+        return log_probabilities(model(x))
 
 
 def two_sided_pass(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -67,6 +68,7 @@ def capture_on_device(
     function: Callable[[], Metrics], generator: torch.Generator
 ) -> tuple[Callable[[], None], Metrics]:
     """Records the kernels that ``function`` launches on the current device; each replay draws anew."""
+    gc.collect()  # a graph of autograd that is still alive would tie the recorded pass to the warm-up's stream
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
     with torch.cuda.graph(graph):

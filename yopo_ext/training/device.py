@@ -7,9 +7,15 @@ import torch
 
 
 def open_device(name: str) -> torch.device:
-    """The device of that name, tried out. Raises ``ValueError`` that says why it cannot be used."""
+    """The device of that name, tried out; a GPU with a number becomes the current one.
+
+    Raises ``ValueError`` that says why it cannot be used.
+    """
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # events and graphs belong to the current one
+    return device

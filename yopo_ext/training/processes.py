@@ -53,7 +53,9 @@ class Processes:
         dist.all_reduce(joint)
         sums = joint.split([parameter.numel() for parameter in trained])
         for parameter, total in zip(trained, sums, strict=True):
-            parameter.grad = total.view(parameter.shape)
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            parameter.grad.copy_(total.view(parameter.shape))  # in the parameter's layout: fused optimisers ask for it
 
     def _trained(self, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
         if self._has_gradient is None:
