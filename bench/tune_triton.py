@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Times the Triton kernels under many tilings on this GPU, and writes the fastest where the backend reads them.
 
-    python bench/tune_triton.py tuned.json [row ...]        rows of the table, as "linear high"; all by default
+    python bench/tune_triton.py tuned.json [--limit 30] [row ...]   rows of the table, as "linear high"; all by default
     YOPO_EXT_TRITON_CONFIGURATIONS=tuned.json yopo train ...
 
     python bench/tune_triton.py --dry-run [--capability 90] [--limit 5] [row ...]
@@ -16,6 +16,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -41,10 +46,25 @@ def milliseconds(launches: list[Launch], device: torch.device) -> float | None:
         return None
 
 
-def tune(row: str, capability: int, device: torch.device) -> Configuration:
+def compile_side_by_side(row: str, capability: int, device: str, tried: list[Configuration], workers: int) -> None:
+    """Fills Triton's cache, in processes of their own: one after another the compilations would take most of the time."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(_compile, row, capability, device), tried))
+
+
+def _compile(row: str, capability: int, device: str, tiles: Configuration) -> None:
+    with suppress(OutOfResources, PTXASError):
+        run(Tilings(row, capability, device).launches(tiles), torch.device(device))
+
+
+def tune(row: str, capability: int, device: torch.device, limit: int | None, workers: int) -> Configuration:
     tilings = Tilings(row, capability, str(device))
     timings: dict[Configuration, float] = {}
-    for tiles, launches in tilings.different(torch.cuda.get_device_properties(device).multi_processor_count):
+    different = tilings.different(torch.cuda.get_device_properties(device).multi_processor_count)
+    tried = list(itertools.islice(different, limit))
+    if workers > 1:
+        compile_side_by_side(row, capability, str(device), [tiles for tiles, _ in tried], workers)
+    for tiles, launches in tried:
         if (time := milliseconds(launches, device)) is not None:
             timings[tiles] = time
     if not timings:
@@ -100,7 +120,8 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(configurations.TABLE)}")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--capability", type=int, choices=PROCESSORS, default=90, help="of the dry run")
-    parser.add_argument("--limit", type=int, help="compile so many tilings of a row, in the dry run")
+    parser.add_argument("--limit", type=int, help="try so many tilings of a row, the present one first")
+    parser.add_argument("--workers", type=int, default=min(12, os.cpu_count() or 1), help="processes that compile")
     arguments = parser.parse_args()
     rows = arguments.rows
     if arguments.dry_run and arguments.file:  # it writes none, so the first name is a row too
@@ -121,7 +142,7 @@ def main() -> None:
     capability = 10 * major + minor
     tuned = {}
     for row in rows or configurations.TABLE:
-        tuned[row] = {str(capability): tune(row, capability, device)._asdict()}
+        tuned[row] = {str(capability): tune(row, capability, device, arguments.limit, arguments.workers)._asdict()}
         arguments.file.write_text(json.dumps(tuned, indent=2) + "\n")
 
 

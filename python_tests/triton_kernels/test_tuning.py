@@ -52,7 +52,7 @@ def test_the_fastest_is_written_where_the_backend_reads_it(monkeypatch, tmp_path
 
     file = tmp_path / "tuned.json"
     monkeypatch.setattr(tune_triton, "milliseconds", milliseconds)
-    monkeypatch.setattr(sys, "argv", ["tune_triton.py", str(file), "linear high"])
+    monkeypatch.setattr(sys, "argv", ["tune_triton.py", str(file), "--workers", "1", "linear high"])
     for name, value in {
         "is_available": lambda: True,
         "current_device": lambda: 0,
