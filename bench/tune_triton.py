@@ -47,7 +47,7 @@ def milliseconds(launches: list[Launch], device: torch.device) -> float | None:
 
 
 def compile_side_by_side(row: str, capability: int, device: str, tried: list[Configuration], workers: int) -> None:
-    """Fills Triton's cache, in processes of their own: one after another the compilations would take most of the time."""
+    """Fills Triton's cache, in processes of their own: one after another, compiling would take most of the time."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         list(pool.map(partial(_compile, row, capability, device), tried))
 

@@ -223,7 +223,7 @@ def test_a_compiled_region():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 3))
     whole = torch.compile(model, backend="eager", fullgraph=True)
     # Before torch 2.7 the compiler says no more than that there was an exception.
-    with pytest.raises(RuntimeError, match="compile|Observed exception"), capture_costate(model[0]):
+    with pytest.raises(RuntimeError, match=r"compile|Observed exception"), capture_costate(model[0]):
         loss_of(whole).backward()
     loss_of(whole)  # compiled now, without the hook
     with pytest.raises(RuntimeError, match="compiled region"), capture_costate(model[0]):
