@@ -283,8 +283,10 @@ def _read_hamiltonian(
 
 def _flat(layer: Layer) -> tuple[object, ...]:
     """The layer as the schema spells it; _layer is the way back."""
+    # Field by field: torch.compile fails on a slice of a named tuple before torch 2.7.
+    convolution = (layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation)
     activation = layer.activation
-    return (*layer[:5], activation.kind, list(activation.parameters), *layer.normalization)
+    return (*convolution, activation.kind, list(activation.parameters), *layer.normalization)
 
 
 def _layer(weight, bias, stride, padding, dilation, kind, parameters, floats, table) -> Layer:

@@ -172,7 +172,7 @@ def draw_trainings() -> None:
     _, axes = pyplot.subplots(figsize=(9, 4.6))
     for index, (name, method) in enumerate(result["methods"].items()):
         points = list(zip(*(seed["curve"] for seed in method["seeds"].values()), strict=True))
-        seconds = [statistics.mean(one["seconds"] for one in same) for same in points]
+        seconds = [statistics.median_low([one["seconds"] for one in same]) for same in points]
         robust = [[one["robust"] for one in same] for same in points]
         axes.plot(seconds, [statistics.mean(values) for values in robust], marker=".", color=f"C{index}",
                   label=printed(name))  # fmt: skip
