@@ -85,8 +85,8 @@ def inner_ascent(
         direction: "sign" (l2: the normalised gradient), or "gradient" for the gradient itself.
         precision: "highest" (float32 multiply-accumulate), "high" (multiplicands of 10 mantissa bits allowed), or
             None for torch's setting for convolutions.
-        backend: "cpu", "torch", or None for the fastest that can run the call (or what
-            YOPO_EXT_BACKEND says).
+        backend: "cuda", "triton", "cpu", "torch" or a registered name, or None for what YOPO_EXT_BACKEND says, else
+            the first that can run the call.
 
     Returns:
         The new perturbation, like empty_like(eta); it never requires grad. Inputs are not modified.

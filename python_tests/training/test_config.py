@@ -21,7 +21,7 @@ def test_round_trip_through_a_file(tmp_path, config):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "fgsm"}, "method must be one of yopo, .*, got 'fgsm'"),
+        ({"method": "fgsm"}, "method must be one of natural, .*, got 'fgsm'"),
         ({"norm": "l1"}, "norm must be one of linf, l2"),
         ({"reduction": "none"}, "reduction must be one of"),
         ({"first_layer_grad": "none"}, "first_layer_grad must be one of"),

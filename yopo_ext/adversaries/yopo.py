@@ -38,8 +38,7 @@ class YOPO:
             of modules called one after another, or a `FirstLayer`.
         m: full passes >= 1.
         n: inner steps after each pass >= 0.
-        eps: radius; alpha: step size, negative for targeted training. One value, or with linf one per
-            channel.
+        eps: radius; alpha: step size. One value, or with linf one per channel.
         loss: loss(logits, y), 0-d.
         bounds: the box (low, high) of valid images, each one value or one per channel; None: no box.
         norm: "linf" or "l2".

@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each leaves the function that carries it out as ``options.run``."""
-    parser = _Parser(prog="yopo", description="Adversarial training that costs hardly more than training.")
+    parser = _Parser(prog="yopo", description="Adversarial training at the price of its m full passes.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         command.add_command(commands)

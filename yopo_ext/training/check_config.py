@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .method_names import METHODS
+
 if TYPE_CHECKING:
     from .config import TrainConfig
-
-METHODS = ("yopo", "pgd", "natural", "fast", "n-fgsm", "free", "trades", "trades-yopo")
 
 CHOICES = {
     "method": METHODS,

@@ -20,6 +20,7 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "yopo": ("m", "n"),
     "trades-yopo": ("m", "n"),
 }
+METHODS = tuple(_NUMBERS)
 _PRINTED = {
     "natural": "natural", "fast": "FastAT", "n-fgsm": "N-FGSM", "pgd": "PGD", "trades": "TRADES", "free": "Free",
     "yopo": "YOPO", "trades-yopo": "TRADES-YOPO",

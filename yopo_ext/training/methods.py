@@ -39,8 +39,10 @@ def build_adversary(
             return TRADES(model, objective, config.pgd_steps, **ball, **crafting)
         case "trades-yopo":
             return TRADESYOPO(model, first_layer, objective, config.m, config.n, **ball, **crafting)
-        case _:
+        case "yopo":
             return YOPO(
                 model, first_layer, config.m, config.n, loss=loss, reduction=config.reduction,
                 first_layer_grad=config.first_layer_grad, **ball, **crafting,
             )  # fmt: skip
+        case _:
+            raise ValueError(f"method: got {config.method!r}, which has no adversary")

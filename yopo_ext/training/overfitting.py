@@ -18,7 +18,7 @@ def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> 
 
     Args:
         robust: PGD accuracy in percent, one a measurement, in order.
-        fgsm: FGSM accuracy in percent, likewise.
+        fgsm: accuracy under one step of eps from a random start, in percent, likewise.
     """
     if len(robust) < 2:
         return None
