@@ -105,9 +105,9 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
                         sum[first + tap][0], sum[first + tap][1], sum[first + tap][2], sum[first + tap][3]};
                 }
                 __syncthreads();
-                gather({memory.products, LinearFma::pitch, round * LinearFma::taps + first,
-                        LinearFma::store_taps, pass * LinearFma::positions, LinearFma::positions},
-                       layer.shape, layer.out_height, layer.out_width, memory.g);
+                gather<false>({memory.products, LinearFma::pitch, round * LinearFma::taps + first,
+                               LinearFma::store_taps, pass * LinearFma::positions, LinearFma::positions},
+                              layer.shape, layer.out_height, layer.out_width, memory.g);
                 __syncthreads();
             }
         }

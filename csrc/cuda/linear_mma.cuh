@@ -163,9 +163,9 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
             }
             store_products(sum, memory.products);
             __syncthreads();
-            gather({memory.products, LinearMma::pitch, round * LinearMma::taps, LinearMma::taps,
-                    pass * LinearMma::positions, LinearMma::positions},
-                   layer.shape, layer.out_height, layer.out_width, memory.g);
+            gather<false>({memory.products, LinearMma::pitch, round * LinearMma::taps, LinearMma::taps,
+                           pass * LinearMma::positions, LinearMma::positions},
+                          layer.shape, layer.out_height, layer.out_width, memory.g);
             __syncthreads();
         }
     }

@@ -216,8 +216,8 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
                 step.store(group, taps, v);
             }
             __syncthreads();
-            gather({memory.products, products_pitch, 0, taps, pass * pass_positions, pass_positions}, s,
-                   layer.out_height, layer.out_width, memory.g);
+            gather<true>({memory.products, products_pitch, 0, taps, pass * pass_positions, pass_positions}, s,
+                         layer.out_height, layer.out_width, memory.g);
             __syncthreads();
         }
         finish(a.ascent, update, memory.g, 1);
