@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
+    const GlobalPixels pixels(a.ascent, image, memory.g, true);
+    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     copy_weights(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
     update.enter();
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
             }
         }
     }
-    finish(a.ascent, update, memory.g, a.ascent.steps);
+    update.step(a.ascent.steps);
 }
 
 }  // namespace yopo::cuda

@@ -142,7 +142,8 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
+    const GlobalPixels pixels(a.ascent, image, memory.g, true);
+    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     pack_weights<Chunk>(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
     update.enter();
@@ -169,7 +170,7 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
             __syncthreads();
         }
     }
-    finish(a.ascent, update, memory.g, a.ascent.steps);
+    update.step(a.ascent.steps);
 }
 
 }  // namespace yopo::cuda

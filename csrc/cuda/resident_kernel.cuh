@@ -191,7 +191,8 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
                                                 const SlotLayout& slots, std::int64_t image) {
     const LayerArguments& layer = a.ascent.layer;
     const ConvShape& s = layer.shape;
-    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
+    const GlobalPixels pixels(a.ascent, image, memory.g, true);
+    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
 
     const float weight_scale = scale_for(largest_weight(layer, memory.largest));
     const float input_scale = scale_for(largest_input(a.ascent, image, memory.largest));
@@ -220,7 +221,7 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
                          layer.out_height, layer.out_width, memory.g);
             __syncthreads();
         }
-        finish(a.ascent, update, memory.g, 1);
+        update.step(1);
     }
 }
 
