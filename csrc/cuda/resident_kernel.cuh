@@ -10,6 +10,7 @@
 // and then the projected step.
 #pragma once
 
+#include "cuda/prefetch.cuh"
 #include "cuda/resident_setup.cuh"
 #include "cuda/slope.cuh"
 
@@ -22,26 +23,6 @@ struct ResidentArguments {
     Placement placement;
     std::size_t slot_bytes;  // of the workspace, for each block
 };
-
-// Fills the words of u with norm(x + eta), scaled; zeros in the padding.
-__device__ __forceinline__ void fill_input(const AscentArguments& a, std::int64_t image,
-                                           const SlotLayout& slots, float scale, std::uint32_t* words) {
-    const ConvShape& s = a.layer.shape;
-    const LayerInput input{a.x, {a.out.data, a.out.strides}};
-    const auto value = [&](int c, int y, int x) {
-        const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
-        return inside ? a.layer.normalize(input.at(image, c, y, x), c) * scale : 0.0f;
-    };
-    for (int row = warp_index(); row < slots.planes() * slots.rows; row += warp_count()) {
-        const int plane = row / slots.rows, y = row - plane * slots.rows - s.padding_h;
-        const bool paired = 2 * plane + 1 < s.in_channels;
-        for (int j = lane_index(); j < slots.pitch; j += 32) {
-            const int x = j - s.padding_w;
-            const float high = paired ? value(2 * plane + 1, y, x) : value(2 * plane, y, x + s.dilation_w);
-            words[row * slots.pitch + j] = pack_halves(value(2 * plane, y, x), high);
-        }
-    }
-}
 
 // p of 32 positions and 16 channels: the lane's part.
 struct CostateFragment {
@@ -64,12 +45,14 @@ struct CostateFragment {
     }
 };
 
-template <class Size, class Slope>
+template <class Size_, class Slope>
 class ResidentStep {
   public:
+    using Size = Size_;
+
     __device__ ResidentStep(const ResidentMemory& memory, const SlotLayout& slots, const Slope& slope,
-                            float z_unscale)
-        : m_(memory), slope_(slope), z_unscale_(z_unscale) {
+                            float weight_scale)
+        : m_(memory), slope_(slope), weight_unscale_(inverse_of(weight_scale)) {
         const int t = lane_index() & 3;
 #pragma unroll
         for (int k = 0; k < Size::depth; ++k) {
@@ -79,6 +62,8 @@ class ResidentStep {
             }
         }
     }
+
+    __device__ void scale_input(float scale) { z_unscale_ = weight_unscale_ * inverse_of(scale); }
 
     // V of one group of 32 positions, one warp. Position 4 g + i of lane (g, t) is row g of half i & 1 of
     // tile i / 2.
@@ -110,7 +95,7 @@ class ResidentStep {
     // Unscaled, where col2im looks for it.
     __device__ __forceinline__ void store(int group, int taps, const float (&v)[Size::tiles][4][4]) const {
         const int g = lane_index() >> 2, t = lane_index() & 3;
-        const float scale = m_.scales[group];
+        const float scale = m_.scales[group] * weight_unscale_;
 #pragma unroll
         for (int tile = 0; tile < Size::tiles; ++tile) {
 #pragma unroll
@@ -181,38 +166,55 @@ class ResidentStep {
 
     const ResidentMemory& m_;
     const Slope& slope_;
-    float z_unscale_;
+    float weight_unscale_, z_unscale_ = 1;
     int offsets_[Size::depth][2];
 };
 
+// What serves all images; returns the scale of the weights.
+template <class Size>
+__device__ __forceinline__ float prepare_layer(const ResidentArguments& a, const ResidentMemory& memory,
+                                               const SlotLayout& slots) {
+    const LayerArguments& layer = a.ascent.layer;
+    for (int i = threadIdx.x; i < slots.words(); i += blockDim.x) memory.u[i] = 0;  // the padding stays so
+    prepare_channels(a.ascent, memory);
+    find_corners(layer, slots, memory);
+    const float scale = scale_for(block_largest(largest_weight(layer), memory.largest));
+    pack_weights<Size>(layer, memory, a.order, slots, scale);
+    return scale;
+}
+
+// x, eta, u and p of one image.
+template <class Step>
+__device__ __forceinline__ void prepare_image(const ResidentArguments& a, const ResidentMemory& memory,
+                                              std::int64_t image, float weight_scale, ResidentPixels& pixels,
+                                              const Update<ResidentPixels>& update, Step& step) {
+    using Channel = ResidentPixels::Channel;
+    update.enter();
+    const float scale =
+        scale_for(block_largest(largest_input(update, pixels), memory.largest + resident_warps));
+    pixels.scale_input(scale);
+    step.scale_input(scale);
+    update.for_each([&](Pixel at, const Channel&) { return pixels.both(at); },
+                    [&](Pixel at, const Channel& channel, float2 loaded) {
+                        pixels.set(at, channel, loaded.x, loaded.y);
+                    });
+    scale_bias(a.ascent.layer, memory, a.order, weight_scale * scale);
+    load_costate(a.p, a.order.layout, image, memory);
+}
+
 // All steps of one image.
-template <class Size, class Slope>
+template <class Step>
 __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, const ResidentMemory& memory,
-                                                const SlotLayout& slots, std::int64_t image) {
+                                                const Step& step, const Update<ResidentPixels>& update) {
     const LayerArguments& layer = a.ascent.layer;
     const ConvShape& s = layer.shape;
-    const GlobalPixels pixels(a.ascent, image, memory.g, true);
-    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
-
-    const float weight_scale = scale_for(largest_weight(layer, memory.largest));
-    const float input_scale = scale_for(largest_input(a.ascent, image, memory.largest));
-    load_costate(a.p, a.order.layout, image, memory, weight_scale);
-    pack_weights<Size>(layer, memory, a.order, slots, weight_scale, weight_scale * input_scale);
-    find_corners(layer, slots, memory);
-    update.enter();
-    const Slope slope(layer);
-    const ResidentStep<Size, Slope> step(memory, slots, slope,
-                                         inverse_of(weight_scale) * inverse_of(input_scale));
     const int taps = taps_of(s), passes = ceil_div(memory.groups, resident_warps);
     for (std::int64_t n = 0; n < a.ascent.steps; ++n) {
-        __syncthreads();
-        fill_input(a.ascent, image, slots, input_scale, memory.u);
         clear(memory.g, s.in_channels * s.height * s.width);
-        __syncthreads();
         for (int pass = 0; pass < passes; ++pass) {
             const int group = pass * resident_warps + warp_index();
             if (group < memory.groups) {
-                float v[Size::tiles][4][4] = {};
+                float v[Step::Size::tiles][4][4] = {};
                 step.multiply(group, v);
                 step.store(group, taps, v);
             }
@@ -222,6 +224,7 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
             __syncthreads();
         }
         update.step(1);
+        __syncthreads();
     }
 }
 
@@ -233,8 +236,19 @@ __global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const Res
     const ResidentMemory memory(layer.shape, layer.out_height, layer.out_width, a.order, Size::depth,
                                 Size::tiles, a.placement, arena, slot);
     const SlotLayout slots(layer.shape, layer.out_height, layer.out_width);
+    prefetch_costate(a.p, blockIdx.x);
+    const float weight_scale = prepare_layer<Size>(a, memory, slots);
+    const Slope slope(layer);
+    ResidentStep<Size, Slope> step(memory, slots, slope, weight_scale);
     for (std::int64_t image = blockIdx.x; image < layer.shape.batch; image += gridDim.x) {
-        ascend_resident<Size, Slope>(a, memory, slots, image);
+        ResidentPixels pixels(a.ascent, image, memory, slots);
+        const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
+        prepare_image(a, memory, image, weight_scale, pixels, update, step);
+        __syncthreads();
+        ascend_resident(a, memory, step, update);
+        using Channel = ResidentPixels::Channel;
+        update.for_each([&](Pixel at, const Channel&) { return pixels.eta(at); },
+                        [&](Pixel at, const Channel&, float eta) { pixels.leave(at, eta); });
     }
 }
 
