@@ -27,21 +27,51 @@ struct ResidentArguments {
 // p of 32 positions and 16 channels: the lane's part.
 struct CostateFragment {
     uint4 low, high;
+};
 
-    __device__ __forceinline__ void load(const ResidentCostate& m, int group, int block) {
+// p of 32 positions, sixteen channels after sixteen.
+class CostateReader {
+  public:
+    __device__ CostateReader(const ResidentCostate& m, int group) : placed_(group < m.placed) {
+        near_ = m.p + (placed_ ? group : 0) * m.group_size() + lane_index();
+        far_ = m.rest + (placed_ ? 0 : group - m.placed) * m.group_size() + lane_index();
+    }
+
+    __device__ __forceinline__ CostateFragment read() const {
         // Apart, so that each load is one of its own address space.
-        if (group < m.placed) {
-            YOPO_ASSUME_SHARED(m.p);
-            take(m.p + group * m.group_size() + block * 64);
-        } else {
-            take(m.rest + (group - m.placed) * m.group_size() + block * 64);
+        if (placed_) {
+            YOPO_ASSUME_SHARED(near_);
+            return {near_[0], near_[32]};
         }
+        return {far_[0], far_[32]};
+    }
+    __device__ __forceinline__ void move_on(int blocks) {
+        near_ += 64 * blocks;
+        far_ += 64 * blocks;
     }
 
   private:
-    __device__ __forceinline__ void take(const uint4* from) {
-        low = from[lane_index()];
-        high = from[32 + lane_index()];
+    bool placed_;
+    const uint4* near_;
+    const uint4* far_;
+};
+
+// The weights of sixteen channels, in the lane's fragments, and the next sixteen.
+template <class Size>
+struct WeightReader {
+    const uint2* forward;
+    const uint4* adjoint;
+    const float4* bias;
+
+    __device__ explicit WeightReader(const ResidentMemory& m)
+        : forward(m.forward + lane_index()),
+          adjoint(m.adjoint + lane_index()),
+          bias(m.bias + (lane_index() & 3)) {}
+
+    __device__ __forceinline__ void move_on() {
+        forward += 2 * Size::depth * 32;
+        adjoint += Size::tiles * 32;
+        bias += 8;
     }
 };
 
@@ -68,27 +98,30 @@ class ResidentStep {
     // V of one group of 32 positions, one warp. Position 4 g + i of lane (g, t) is row g of half i & 1 of
     // tile i / 2.
     __device__ __forceinline__ void multiply(int group, float (&v)[Size::tiles][4][4]) const {
-        CostateFragment next;
-        next.load(m_, group, 0);
+        CostateReader reader(m_, group);
+        CostateFragment next = reader.read();
         std::uint32_t a[2][Size::depth][4];
         load_input(group, a);
-#pragma unroll 1
+        WeightReader<Size> weights(m_);
+#pragma unroll 2
         for (int block = 0; block < m_.blocks; ++block) {
             const uint4 low = next.low, high = next.high;
-            if (block + 1 < m_.blocks) next.load(m_, group, block + 1);
+            reader.move_on(block + 1 < m_.blocks);  // the last one is read twice: cheaper than a choice
+            next = reader.read();
             const std::uint32_t p[4][2] = {
                 {low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
             std::uint32_t q[4][2];
 #pragma unroll
             for (int n = 0; n < 2; ++n) {
                 float z[2][4];
-                first_product(block, n, a, z);
+                first_product(weights, n, a, z);
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
                     q[i][n] = times_slope(p[i][n], z[i >> 1][(i & 1) * 2], z[i >> 1][(i & 1) * 2 + 1]);
                 }
             }
-            second_product(block, q, v);
+            second_product(weights, q, v);
+            weights.move_on();
         }
     }
 
@@ -125,39 +158,41 @@ class ResidentStep {
     }
 
     // z of eight channels at 32 positions: two tiles of 16.
-    __device__ __forceinline__ void first_product(int block, int n,
+    __device__ __forceinline__ void first_product(const WeightReader<Size>& weights, int n,
                                                   const std::uint32_t (&a)[2][Size::depth][4],
                                                   float (&z)[2][4]) const {
-        const float2 bias =
-            *reinterpret_cast<const float2*>(m_.bias + block * 16 + n * 8 + 2 * (lane_index() & 3));
-#pragma unroll
-        for (int tile = 0; tile < 2; ++tile) {
-            z[tile][0] = z[tile][2] = bias.x;
-            z[tile][1] = z[tile][3] = bias.y;
-        }
+        const float4 bias = weights.bias[n * 4];
 #pragma unroll
         for (int k = 0; k < Size::depth; ++k) {
-            const uint2 w = m_.forward[((block * 2 + n) * Size::depth + k) * 32 + lane_index()];
-            mma_f16(z[0], a[0][k], w.x, w.y);
-            mma_f16(z[1], a[1][k], w.x, w.y);
+            const uint2 w = weights.forward[(n * Size::depth + k) * 32];
+#pragma unroll
+            for (int tile = 0; tile < 2; ++tile) {
+                if (k == 0) {
+                    mma_f16(z[tile], a[tile][k], w.x, w.y, bias);
+                } else {
+                    mma_f16(z[tile], a[tile][k], w.x, w.y);
+                }
+            }
         }
     }
 
-    __device__ __forceinline__ void second_product(int block, const std::uint32_t (&q)[4][2],
+    __device__ __forceinline__ void second_product(const WeightReader<Size>& weights,
+                                                   const std::uint32_t (&q)[4][2],
                                                    float (&v)[Size::tiles][4][4]) const {
 #pragma unroll
         for (int tile = 0; tile < Size::tiles; ++tile) {
-            const uint4 w = m_.adjoint[(block * Size::tiles + tile) * 32 + lane_index()];
+            const uint4 w = weights.adjoint[tile * 32];
             const std::uint32_t a[4] = {w.x, w.y, w.z, w.w};
 #pragma unroll
             for (int i = 0; i < 4; ++i) mma_f16(v[tile][i], a, q[i][0], q[i][1]);
         }
     }
 
-    // p * act'(z) for a pair of channels. z's own scale is a power of two: its sign needs no unscaling.
+    // p * act'(z) for a pair of channels. z's own scale is a power of two: its sign needs no unscaling, and
+    // as halves only what is 2^47 times smaller than the largest products could be loses it.
     __device__ __forceinline__ std::uint32_t times_slope(std::uint32_t p, float z0, float z1) const {
         if constexpr (Slope::is_mask) {
-            return p & ((slope_.passes(z0) ? 0xffffu : 0u) | (slope_.passes(z1) ? 0xffff0000u : 0u));
+            return p & positive_halves(pack_halves(z0, z1));
         } else {
             return pack_halves(from_float16(static_cast<std::uint16_t>(p)) * slope_(z0 * z_unscale_),
                                from_float16(static_cast<std::uint16_t>(p >> 16)) * slope_(z1 * z_unscale_));

@@ -48,7 +48,7 @@ struct ResidentCostate {
 struct ResidentMemory : ResidentCostate {
     uint2* forward;          // [block][2][depth][lane]: B fragments of the first product
     uint4* adjoint;          // [block][tiles][lane]: A fragments of the second
-    float* bias;             // [block][16], in the order of the first product's columns
+    float4* bias;            // [block][2][4]: what the first product's accumulators of lane t begin with
     std::uint32_t* u;        // words of two halves, see SlotLayout
     std::uint16_t* corners;  // of each position, in u
     float* products;         // [tap][position of the pass]
@@ -69,7 +69,7 @@ struct ResidentMemory : ResidentCostate {
         rest = slot.take<uint4>((groups - placed) * group_size());
         forward = arena.take<uint2>(static_cast<std::size_t>(blocks) * 2 * depth * 32);
         adjoint = arena.take<uint4>(static_cast<std::size_t>(blocks) * tiles * 32);
-        bias = arena.take<float>(static_cast<std::size_t>(blocks) * 16);
+        bias = arena.take<float4>(static_cast<std::size_t>(blocks) * 8);
         u = arena.take<std::uint32_t>(slots.words());
         corners = arena.take<std::uint16_t>(static_cast<std::size_t>(groups) * group_positions);
         scales = arena.take<float>(groups);

@@ -123,9 +123,13 @@ __device__ __forceinline__ void pack_weights(const LayerArguments& layer, const 
 // As the first product's accumulators take it, which carry the scales of the weights and of u.
 __device__ __forceinline__ void scale_bias(const LayerArguments& layer, const ResidentMemory& m,
                                            ChannelOrder order, float scale) {
-    for (int i = threadIdx.x; i < m.blocks * 16; i += blockDim.x) {
-        const int channel = order(i >> 4, i >> 3 & 1, i & 7);
-        m.bias[i] = layer.bias && channel < layer.shape.out_channels ? layer.bias[channel] * scale : 0.0f;
+    const auto scaled = [&](int channel) {
+        return layer.bias && channel < layer.shape.out_channels ? layer.bias[channel] * scale : 0.0f;
+    };
+    for (int i = threadIdx.x; i < m.blocks * 8; i += blockDim.x) {
+        const int block = i >> 3, n = i >> 2 & 1, column = 2 * (i & 3);
+        const float even = scaled(order(block, n, column)), odd = scaled(order(block, n, column + 1));
+        m.bias[i] = float4{even, odd, even, odd};
     }
 }
 
