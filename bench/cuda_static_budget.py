@@ -38,10 +38,46 @@ sum of two bfloat16, which together hold sixteen of its bits.
 
 From sm_80 on `resident_kernel` takes filters of up to 80 taps, counted over the channels (3 × 3 and 5 × 5 on up to
 three channels, 3 × 3 on four, strided and dilated too). Weights, u and the products of a pass are always in shared
-memory. g and p, as scaled halves in fragment order, are there as far as there is room, g first; the other groups of 32
-positions are written once to a slot of the workspace and read from it in each step. There is one slot for each
-multiprocessor, and its block takes one image after another through it, so that the slots stay in L2; halves make it
-half the traffic of a 32-bit p. A lane reads back only what it wrote itself, so no fence is needed.
+memory. g, then x with eta, then p, as scaled halves in fragment order, are there as far as there is room; the others,
+and the groups of 32 positions of p that are left over, lie in a slot of the workspace, p written once and read in each
+step. There is one slot for each multiprocessor, and its block takes one image after another through it, so that the
+slots stay in L2; halves make it half the traffic of a 32-bit p. A lane reads back only what it wrote itself, so no
+fence is needed.
+
+Shared memory of one block for 3 → 64 channels, 3 × 3, 32 × 32, 213.5 KB:
+
+| array | bytes |
+|---|---|
+| p, halves | 131,072 |
+| products of a pass: 27 taps at 256 positions | 28,080 |
+| x and eta, side by side | 24,576 |
+| g | 12,288 |
+| u, words of two halves, with the padding | 9,520 |
+| weights, as fragments of both products | 8,192 |
+| corners of the positions in u | 2,048 |
+| sums of `norm="l2"` | 2,048 |
+| bias, eps, alpha and bounds, mean and 1/std, scales | 800 |
+
+A call begins by asking for its image's p (`prefetch.cuh`: from sm_90 on by bulk prefetches, which need no registers and
+no waiting), so that it comes to L2 while weights are packed and x and eta arrive. The largest weight and the largest
+input are found behind one barrier each. From then on nothing is read from global memory: whoever moves a pixel
+(`resident_pixels.cuh`) also writes its half of a word of u, for the next step, and `eta` leaves after the last one.
+
+What a step executes, counted in the machine code for sm_90 (`ResidentSize<2, 2>`, `ReluSlope`), per warp:
+
+| part of a step | instructions | how often for 32 × 32, 64 channels |
+|---|---|---|
+| both products at 32 positions, 16 channels: 16 HMMA, 10 LDS, 24 for the mask | 64.5 | 128 |
+| col2im of 32 pixels, 9 taps held by the pass | 60 | 72 |
+| the same at the pass's edges, where two lines of taps are held or one | 75 to 85 | 42 |
+| around the products at 32 positions: words of u, scale, storing | 180 | 32 |
+| around col2im in a pass: which lines and columns it reaches | 90 | 32 |
+| step of 32 pixels of four lines, with their half words of u | 298 | 24 |
+
+That is about 8,000 issue slots of each of the four schedulers for an image's step: 2,060 for the products and 1,440
+around them, 1,970 for col2im and 720 around it, 1,790 for the pixels. Loading several pixels before the
+first is used matters beside the counts: a store in between holds every later load back, because the two might meet. The
+same holds for the kernels that keep eta in global memory (`update.cuh`).
 
 With three channels, 3 × 3, images of 64 × 64 and 128 output channels fit every architecture from sm_80 on. What does
 not fit takes the FMA kernels.

@@ -70,7 +70,7 @@ Status update(const AscentArguments& a, Stage stage, std::int64_t steps, void* s
     constexpr int warps = sweep_threads / 32;
     Launch l;
     l.blocks_x = s.batch;
-    l.blocks_y = a.norm == Norm::l2 ? 1 : std::min(ceil_div(s.in_channels * s.height, warps), 65535);
+    l.blocks_y = a.norm == Norm::l2 ? 1 : std::min(ceil_div(s.height, warps), 65535);
     l.threads = sweep_threads;
     l.shared_bytes = sweep_threads * sizeof(double);
     return launch(l, stream, update_kernel, a, stage, steps);

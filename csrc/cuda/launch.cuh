@@ -23,13 +23,17 @@ struct Launch {
 // "the kernel launch failed: ...", with what was built and what was found where that is the reason.
 Status launch_error(cudaError_t error);
 
+// Lets a kernel have as much dynamic shared memory as the current device has for one block; remembered from
+// the first call on. Always that much: threads that launch one kernel for different shapes would lower each
+// other's limit otherwise.
+Status allow_all_shared_memory(const void* kernel);
+
 template <class... Parameters, class... Arguments>
 Status launch(const Launch& l, void* stream, void (*kernel)(Parameters...), const Arguments&... arguments) {
     constexpr std::size_t without_asking = 48 * 1024;
     if (l.shared_bytes > without_asking) {
-        const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                       static_cast<int>(l.shared_bytes));
-        if (error != cudaSuccess) return launch_error(error);
+        const Status status = allow_all_shared_memory(reinterpret_cast<const void*>(kernel));
+        if (!status.ok()) return status;
     }
     kernel<<<dim3(l.blocks_x, l.blocks_y), l.threads, l.shared_bytes, static_cast<cudaStream_t>(stream)>>>(
         arguments...);

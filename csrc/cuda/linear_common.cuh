@@ -26,18 +26,4 @@ __device__ __forceinline__ void clear(float* data, int size) {
     for (int i = threadIdx.x; i < size; i += blockDim.x) data[i] = 0.0f;
 }
 
-// g is complete: divide by std, then take the steps.
-__device__ __forceinline__ void finish(const AscentArguments& a, const Update& update, float* g,
-                                       std::int64_t steps) {
-    const ConvShape& s = a.layer.shape;
-    const int plane = s.height * s.width;
-    if (a.layer.normalized) {
-        for (int i = threadIdx.x; i < s.in_channels * plane; i += blockDim.x) {
-            g[i] = a.layer.denormalize(g[i], i / plane);
-        }
-        __syncthreads();
-    }
-    update.step(steps);
-}
-
 }  // namespace yopo::cuda

@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
+    const GlobalPixels pixels(a.ascent, image, memory.g, true);
+    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     copy_weights(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
     update.enter();
@@ -105,14 +106,14 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
                         sum[first + tap][0], sum[first + tap][1], sum[first + tap][2], sum[first + tap][3]};
                 }
                 __syncthreads();
-                gather({memory.products, LinearFma::pitch, round * LinearFma::taps + first,
-                        LinearFma::store_taps, pass * LinearFma::positions, LinearFma::positions},
-                       layer.shape, layer.out_height, layer.out_width, memory.g);
+                gather<false>({memory.products, LinearFma::pitch, round * LinearFma::taps + first,
+                               LinearFma::store_taps, pass * LinearFma::positions, LinearFma::positions},
+                              layer.shape, layer.out_height, layer.out_width, memory.g);
                 __syncthreads();
             }
         }
     }
-    finish(a.ascent, update, memory.g, a.ascent.steps);
+    update.step(a.ascent.steps);
 }
 
 }  // namespace yopo::cuda

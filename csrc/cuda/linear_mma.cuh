@@ -142,7 +142,8 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
+    const GlobalPixels pixels(a.ascent, image, memory.g, true);
+    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     pack_weights<Chunk>(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
     update.enter();
@@ -163,13 +164,13 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
             }
             store_products(sum, memory.products);
             __syncthreads();
-            gather({memory.products, LinearMma::pitch, round * LinearMma::taps, LinearMma::taps,
-                    pass * LinearMma::positions, LinearMma::positions},
-                   layer.shape, layer.out_height, layer.out_width, memory.g);
+            gather<false>({memory.products, LinearMma::pitch, round * LinearMma::taps, LinearMma::taps,
+                           pass * LinearMma::positions, LinearMma::positions},
+                          layer.shape, layer.out_height, layer.out_width, memory.g);
             __syncthreads();
         }
     }
-    finish(a.ascent, update, memory.g, a.ascent.steps);
+    update.step(a.ascent.steps);
 }
 
 }  // namespace yopo::cuda

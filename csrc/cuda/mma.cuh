@@ -55,6 +55,17 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// The same with D = A B + C.
+__device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                        std::uint32_t b1, const float4& c) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%10,%11,%12,%13};"
+        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c.x), "f"(c.y), "f"(c.z),
+          "f"(c.w));
+}
+
 // The same fragments.
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                          std::uint32_t b1) {
@@ -72,6 +83,13 @@ __device__ __forceinline__ std::uint32_t pack_halves(float low, float high) {
     return word;
 }
 
+// All bits of each half of the word that is not <= 0; NaN is not.
+__device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t word) {
+    std::uint32_t mask;
+    asm("set.gtu.u32.f16x2 %0, %1, %2;" : "=r"(mask) : "r"(word), "r"(0u));
+    return mask;
+}
+
 #elif defined(__CUDACC__)
 
 // Older architectures have no such instructions; no kernel that uses them is launched there.
@@ -82,9 +100,14 @@ __device__ __forceinline__ void mma_tf32(float (&)[4], const std::uint32_t (&)[4
                                          std::uint32_t) {}
 __device__ __forceinline__ void mma_f16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
                                         std::uint32_t) {}
+__device__ __forceinline__ void mma_f16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
+                                        std::uint32_t, const float4&) {}
 __device__ __forceinline__ void mma_bf16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
                                          std::uint32_t) {}
 __device__ __forceinline__ std::uint32_t pack_halves(float, float) {
+    return 0;
+}
+__device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t) {
     return 0;
 }
 
@@ -103,6 +126,11 @@ inline void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0
 inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
     simt::mma_bf16(d, a, b0, b1);
 }
+inline void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                    const float4& c) {
+    d[0] = c.x, d[1] = c.y, d[2] = c.z, d[3] = c.w;
+    simt::mma_f16(d, a, b0, b1);
+}
 inline std::uint32_t half_of(float value) {
     const _Float16 half = static_cast<_Float16>(value);
     std::uint16_t bits;
@@ -111,6 +139,12 @@ inline std::uint32_t half_of(float value) {
 }
 inline std::uint32_t pack_halves(float low, float high) {
     return half_of(low) | half_of(high) << 16;
+}
+inline std::uint32_t positive_halves(std::uint32_t word) {
+    const auto mask = [](std::uint32_t half) {
+        return from_float16(static_cast<std::uint16_t>(half)) <= 0.0f ? 0u : 0xffffu;
+    };
+    return mask(word & 0xffffu) | mask(word >> 16) << 16;
 }
 
 #endif

@@ -36,10 +36,10 @@ __device__ __forceinline__ float warp_largest(float value) {
     return value;
 }
 
-// The largest magnitude in the block, in every thread. `scratch`: a float per warp.
+// The largest magnitude in the block, in every thread. `scratch`: a float per warp, which nobody has touched
+// since the last barrier.
 __device__ __forceinline__ float block_largest(float value, float* scratch) {
     value = warp_largest(value);
-    __syncthreads();  // the last one has been read by all
     if (lane_index() == 0) scratch[warp_index()] = value;
     __syncthreads();
     for (int warp = 0; warp < warp_count(); ++warp) value = larger_magnitude(value, scratch[warp]);

@@ -35,13 +35,15 @@ Bytes measure(const ConvShape& s, ChannelOrder order, Placement placement) {
     return {arena.used(), slot.used()};
 }
 
-// g and as much of p as there is room for: every step reads and writes g several times, and p once.
+// g, x and eta, and as much of p as there is room for: a step goes over g several times, over x and eta once,
+// pixel by pixel, and over p once, sixteen bytes at a time.
 template <class Size>
 ResidentPlan place(const ConvShape& s, ChannelOrder order, const Device& device) {
     const int groups = ceil_div(s.out_height() * s.out_width(), group_positions);
     ResidentPlan plan;
-    for (const bool gradient : {true, false}) {
-        plan.placement = {groups, gradient};
+    for (const Placement placement :
+         {Placement{groups, true, true}, Placement{groups, true, false}, Placement{groups, false, false}}) {
+        plan.placement = placement;
         const std::size_t wanted = measure<Size>(s, order, plan.placement).shared;
         const std::size_t group = sizeof(uint4) * 64 * order.blocks(s.out_channels);
         if (wanted > device.shared_bytes) {
@@ -51,7 +53,7 @@ ResidentPlan place(const ConvShape& s, ChannelOrder order, const Device& device)
         }
         const Bytes bytes = measure<Size>(s, order, plan.placement);
         plan.shared_bytes = bytes.shared;
-        const bool whole = plan.placement.groups == groups && gradient;
+        const bool whole = plan.placement.groups == groups && placement.image;
         plan.slot_bytes = whole ? 0 : (bytes.slot + 127) / 128 * 128;  // full cache lines
         break;
     }

@@ -10,6 +10,7 @@
 // and then the projected step.
 #pragma once
 
+#include "cuda/prefetch.cuh"
 #include "cuda/resident_setup.cuh"
 #include "cuda/slope.cuh"
 
@@ -23,53 +24,65 @@ struct ResidentArguments {
     std::size_t slot_bytes;  // of the workspace, for each block
 };
 
-// Fills the words of u with norm(x + eta), scaled; zeros in the padding.
-__device__ __forceinline__ void fill_input(const AscentArguments& a, std::int64_t image,
-                                           const SlotLayout& slots, float scale, std::uint32_t* words) {
-    const ConvShape& s = a.layer.shape;
-    const LayerInput input{a.x, {a.out.data, a.out.strides}};
-    const auto value = [&](int c, int y, int x) {
-        const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
-        return inside ? a.layer.normalize(input.at(image, c, y, x), c) * scale : 0.0f;
-    };
-    for (int row = warp_index(); row < slots.planes() * slots.rows; row += warp_count()) {
-        const int plane = row / slots.rows, y = row - plane * slots.rows - s.padding_h;
-        const bool paired = 2 * plane + 1 < s.in_channels;
-        for (int j = lane_index(); j < slots.pitch; j += 32) {
-            const int x = j - s.padding_w;
-            const float high = paired ? value(2 * plane + 1, y, x) : value(2 * plane, y, x + s.dilation_w);
-            words[row * slots.pitch + j] = pack_halves(value(2 * plane, y, x), high);
-        }
-    }
-}
-
 // p of 32 positions and 16 channels: the lane's part.
 struct CostateFragment {
     uint4 low, high;
+};
 
-    __device__ __forceinline__ void load(const ResidentCostate& m, int group, int block) {
+// p of 32 positions, sixteen channels after sixteen.
+class CostateReader {
+  public:
+    __device__ CostateReader(const ResidentCostate& m, int group) : placed_(group < m.placed) {
+        near_ = m.p + (placed_ ? group : 0) * m.group_size() + lane_index();
+        far_ = m.rest + (placed_ ? 0 : group - m.placed) * m.group_size() + lane_index();
+    }
+
+    __device__ __forceinline__ CostateFragment read() const {
         // Apart, so that each load is one of its own address space.
-        if (group < m.placed) {
-            YOPO_ASSUME_SHARED(m.p);
-            take(m.p + group * m.group_size() + block * 64);
-        } else {
-            take(m.rest + (group - m.placed) * m.group_size() + block * 64);
+        if (placed_) {
+            YOPO_ASSUME_SHARED(near_);
+            return {near_[0], near_[32]};
         }
+        return {far_[0], far_[32]};
+    }
+    __device__ __forceinline__ void move_on(int blocks) {
+        near_ += 64 * blocks;
+        far_ += 64 * blocks;
     }
 
   private:
-    __device__ __forceinline__ void take(const uint4* from) {
-        low = from[lane_index()];
-        high = from[32 + lane_index()];
+    bool placed_;
+    const uint4* near_;
+    const uint4* far_;
+};
+
+// The weights of sixteen channels, in the lane's fragments, and the next sixteen.
+template <class Size>
+struct WeightReader {
+    const uint2* forward;
+    const uint4* adjoint;
+    const float4* bias;
+
+    __device__ explicit WeightReader(const ResidentMemory& m)
+        : forward(m.forward + lane_index()),
+          adjoint(m.adjoint + lane_index()),
+          bias(m.bias + (lane_index() & 3)) {}
+
+    __device__ __forceinline__ void move_on() {
+        forward += 2 * Size::depth * 32;
+        adjoint += Size::tiles * 32;
+        bias += 8;
     }
 };
 
-template <class Size, class Slope>
+template <class Size_, class Slope>
 class ResidentStep {
   public:
+    using Size = Size_;
+
     __device__ ResidentStep(const ResidentMemory& memory, const SlotLayout& slots, const Slope& slope,
-                            float z_unscale)
-        : m_(memory), slope_(slope), z_unscale_(z_unscale) {
+                            float weight_scale)
+        : m_(memory), slope_(slope), weight_unscale_(inverse_of(weight_scale)) {
         const int t = lane_index() & 3;
 #pragma unroll
         for (int k = 0; k < Size::depth; ++k) {
@@ -80,37 +93,42 @@ class ResidentStep {
         }
     }
 
+    __device__ void scale_input(float scale) { z_unscale_ = weight_unscale_ * inverse_of(scale); }
+
     // V of one group of 32 positions, one warp. Position 4 g + i of lane (g, t) is row g of half i & 1 of
     // tile i / 2.
     __device__ __forceinline__ void multiply(int group, float (&v)[Size::tiles][4][4]) const {
-        CostateFragment next;
-        next.load(m_, group, 0);
+        CostateReader reader(m_, group);
+        CostateFragment next = reader.read();
         std::uint32_t a[2][Size::depth][4];
         load_input(group, a);
-#pragma unroll 1
+        WeightReader<Size> weights(m_);
+#pragma unroll 2
         for (int block = 0; block < m_.blocks; ++block) {
             const uint4 low = next.low, high = next.high;
-            if (block + 1 < m_.blocks) next.load(m_, group, block + 1);
+            reader.move_on(block + 1 < m_.blocks);  // the last one is read twice: cheaper than a choice
+            next = reader.read();
             const std::uint32_t p[4][2] = {
                 {low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
             std::uint32_t q[4][2];
 #pragma unroll
             for (int n = 0; n < 2; ++n) {
                 float z[2][4];
-                first_product(block, n, a, z);
+                first_product(weights, n, a, z);
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
                     q[i][n] = times_slope(p[i][n], z[i >> 1][(i & 1) * 2], z[i >> 1][(i & 1) * 2 + 1]);
                 }
             }
-            second_product(block, q, v);
+            second_product(weights, q, v);
+            weights.move_on();
         }
     }
 
     // Unscaled, where col2im looks for it.
     __device__ __forceinline__ void store(int group, int taps, const float (&v)[Size::tiles][4][4]) const {
         const int g = lane_index() >> 2, t = lane_index() & 3;
-        const float scale = m_.scales[group];
+        const float scale = m_.scales[group] * weight_unscale_;
 #pragma unroll
         for (int tile = 0; tile < Size::tiles; ++tile) {
 #pragma unroll
@@ -140,39 +158,41 @@ class ResidentStep {
     }
 
     // z of eight channels at 32 positions: two tiles of 16.
-    __device__ __forceinline__ void first_product(int block, int n,
+    __device__ __forceinline__ void first_product(const WeightReader<Size>& weights, int n,
                                                   const std::uint32_t (&a)[2][Size::depth][4],
                                                   float (&z)[2][4]) const {
-        const float2 bias =
-            *reinterpret_cast<const float2*>(m_.bias + block * 16 + n * 8 + 2 * (lane_index() & 3));
-#pragma unroll
-        for (int tile = 0; tile < 2; ++tile) {
-            z[tile][0] = z[tile][2] = bias.x;
-            z[tile][1] = z[tile][3] = bias.y;
-        }
+        const float4 bias = weights.bias[n * 4];
 #pragma unroll
         for (int k = 0; k < Size::depth; ++k) {
-            const uint2 w = m_.forward[((block * 2 + n) * Size::depth + k) * 32 + lane_index()];
-            mma_f16(z[0], a[0][k], w.x, w.y);
-            mma_f16(z[1], a[1][k], w.x, w.y);
+            const uint2 w = weights.forward[(n * Size::depth + k) * 32];
+#pragma unroll
+            for (int tile = 0; tile < 2; ++tile) {
+                if (k == 0) {
+                    mma_f16(z[tile], a[tile][k], w.x, w.y, bias);
+                } else {
+                    mma_f16(z[tile], a[tile][k], w.x, w.y);
+                }
+            }
         }
     }
 
-    __device__ __forceinline__ void second_product(int block, const std::uint32_t (&q)[4][2],
+    __device__ __forceinline__ void second_product(const WeightReader<Size>& weights,
+                                                   const std::uint32_t (&q)[4][2],
                                                    float (&v)[Size::tiles][4][4]) const {
 #pragma unroll
         for (int tile = 0; tile < Size::tiles; ++tile) {
-            const uint4 w = m_.adjoint[(block * Size::tiles + tile) * 32 + lane_index()];
+            const uint4 w = weights.adjoint[tile * 32];
             const std::uint32_t a[4] = {w.x, w.y, w.z, w.w};
 #pragma unroll
             for (int i = 0; i < 4; ++i) mma_f16(v[tile][i], a, q[i][0], q[i][1]);
         }
     }
 
-    // p * act'(z) for a pair of channels. z's own scale is a power of two: its sign needs no unscaling.
+    // p * act'(z) for a pair of channels. z's own scale is a power of two: its sign needs no unscaling, and
+    // as halves only what is 2^47 times smaller than the largest products could be loses it.
     __device__ __forceinline__ std::uint32_t times_slope(std::uint32_t p, float z0, float z1) const {
         if constexpr (Slope::is_mask) {
-            return p & ((slope_.passes(z0) ? 0xffffu : 0u) | (slope_.passes(z1) ? 0xffff0000u : 0u));
+            return p & positive_halves(pack_halves(z0, z1));
         } else {
             return pack_halves(from_float16(static_cast<std::uint16_t>(p)) * slope_(z0 * z_unscale_),
                                from_float16(static_cast<std::uint16_t>(p >> 16)) * slope_(z1 * z_unscale_));
@@ -181,46 +201,65 @@ class ResidentStep {
 
     const ResidentMemory& m_;
     const Slope& slope_;
-    float z_unscale_;
+    float weight_unscale_, z_unscale_ = 1;
     int offsets_[Size::depth][2];
 };
 
+// What serves all images; returns the scale of the weights.
+template <class Size>
+__device__ __forceinline__ float prepare_layer(const ResidentArguments& a, const ResidentMemory& memory,
+                                               const SlotLayout& slots) {
+    const LayerArguments& layer = a.ascent.layer;
+    for (int i = threadIdx.x; i < slots.words(); i += blockDim.x) memory.u[i] = 0;  // the padding stays so
+    prepare_channels(a.ascent, memory);
+    find_corners(layer, slots, memory);
+    const float scale = scale_for(block_largest(largest_weight(layer), memory.largest));
+    pack_weights<Size>(layer, memory, a.order, slots, scale);
+    return scale;
+}
+
+// x, eta, u and p of one image.
+template <class Step>
+__device__ __forceinline__ void prepare_image(const ResidentArguments& a, const ResidentMemory& memory,
+                                              std::int64_t image, float weight_scale, ResidentPixels& pixels,
+                                              const Update<ResidentPixels>& update, Step& step) {
+    using Channel = ResidentPixels::Channel;
+    update.enter();
+    const float scale =
+        scale_for(block_largest(largest_input(update, pixels), memory.largest + resident_warps));
+    pixels.scale_input(scale);
+    step.scale_input(scale);
+    update.for_each([&](Pixel at, const Channel&) { return pixels.both(at); },
+                    [&](Pixel at, const Channel& channel, float2 loaded) {
+                        pixels.set(at, channel, loaded.x, loaded.y);
+                    });
+    scale_bias(a.ascent.layer, memory, a.order, weight_scale * scale);
+    load_costate(a.p, a.order.layout, image, memory);
+}
+
 // All steps of one image.
-template <class Size, class Slope>
+template <class Step>
 __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, const ResidentMemory& memory,
-                                                const SlotLayout& slots, std::int64_t image) {
+                                                const Step& step, const Update<ResidentPixels>& update) {
     const LayerArguments& layer = a.ascent.layer;
     const ConvShape& s = layer.shape;
-    const Update update(a.ascent, image, memory.g, rows_of_one_block(), memory.scratch);
-
-    const float weight_scale = scale_for(largest_weight(layer, memory.largest));
-    const float input_scale = scale_for(largest_input(a.ascent, image, memory.largest));
-    load_costate(a.p, a.order.layout, image, memory, weight_scale);
-    pack_weights<Size>(layer, memory, a.order, slots, weight_scale, weight_scale * input_scale);
-    find_corners(layer, slots, memory);
-    update.enter();
-    const Slope slope(layer);
-    const ResidentStep<Size, Slope> step(memory, slots, slope,
-                                         inverse_of(weight_scale) * inverse_of(input_scale));
     const int taps = taps_of(s), passes = ceil_div(memory.groups, resident_warps);
     for (std::int64_t n = 0; n < a.ascent.steps; ++n) {
-        __syncthreads();
-        fill_input(a.ascent, image, slots, input_scale, memory.u);
         clear(memory.g, s.in_channels * s.height * s.width);
-        __syncthreads();
         for (int pass = 0; pass < passes; ++pass) {
             const int group = pass * resident_warps + warp_index();
             if (group < memory.groups) {
-                float v[Size::tiles][4][4] = {};
+                float v[Step::Size::tiles][4][4] = {};
                 step.multiply(group, v);
                 step.store(group, taps, v);
             }
             __syncthreads();
-            gather({memory.products, products_pitch, 0, taps, pass * pass_positions, pass_positions}, s,
-                   layer.out_height, layer.out_width, memory.g);
+            gather<true>({memory.products, products_pitch, 0, taps, pass * pass_positions, pass_positions}, s,
+                         layer.out_height, layer.out_width, memory.g);
             __syncthreads();
         }
-        finish(a.ascent, update, memory.g, 1);
+        update.step(1);
+        __syncthreads();
     }
 }
 
@@ -232,8 +271,19 @@ __global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const Res
     const ResidentMemory memory(layer.shape, layer.out_height, layer.out_width, a.order, Size::depth,
                                 Size::tiles, a.placement, arena, slot);
     const SlotLayout slots(layer.shape, layer.out_height, layer.out_width);
+    prefetch_costate(a.p, blockIdx.x);
+    const float weight_scale = prepare_layer<Size>(a, memory, slots);
+    const Slope slope(layer);
+    ResidentStep<Size, Slope> step(memory, slots, slope, weight_scale);
     for (std::int64_t image = blockIdx.x; image < layer.shape.batch; image += gridDim.x) {
-        ascend_resident<Size, Slope>(a, memory, slots, image);
+        ResidentPixels pixels(a.ascent, image, memory, slots);
+        const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
+        prepare_image(a, memory, image, weight_scale, pixels, update, step);
+        __syncthreads();
+        ascend_resident(a, memory, step, update);
+        using Channel = ResidentPixels::Channel;
+        update.for_each([&](Pixel at, const Channel&) { return pixels.eta(at); },
+                        [&](Pixel at, const Channel&, float eta) { pixels.leave(at, eta); });
     }
 }
 

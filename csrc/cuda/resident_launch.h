@@ -11,7 +11,7 @@
 namespace yopo::cuda {
 
 struct ResidentPlan {
-    Placement placement{0, false};
+    Placement placement{0, false, false};
     std::size_t shared_bytes = 0;  // 0: the kernel does not take the problem
     std::size_t slot_bytes = 0;    // of each block's workspace; 0: everything lies in shared memory
     int blocks = 0;

@@ -23,10 +23,10 @@ struct ResidentSize {
     static constexpr int depth = depth_, tiles = tiles_;
 };
 
-// What lies in shared memory where not everything can: the first groups of p, and g.
+// What lies in shared memory where not everything can: the first groups of p, g, and x with eta.
 struct Placement {
     int groups;
-    bool gradient;
+    bool gradient, image;
 };
 
 // p as scaled halves: [group][block][2][lane], in the order of the second product's fragments. A lane reads
@@ -48,12 +48,14 @@ struct ResidentCostate {
 struct ResidentMemory : ResidentCostate {
     uint2* forward;          // [block][2][depth][lane]: B fragments of the first product
     uint4* adjoint;          // [block][tiles][lane]: A fragments of the second
-    float* bias;             // [block][16], in the order of the first product's columns
+    float4* bias;            // [block][2][4]: what the first product's accumulators of lane t begin with
     std::uint32_t* u;        // words of two halves, see SlotLayout
     std::uint16_t* corners;  // of each position, in u
     float* products;         // [tap][position of the pass]
     float* g;                // (C, H, W)
-    float* largest;          // a float per warp
+    float2* image;           // x and eta, likewise
+    float4* channels;        // [c][2], see ResidentPixels
+    float* largest;          // two floats per warp
     double* scratch;         // a double per thread
 
     YOPO_FUNCTION ResidentMemory(const ConvShape& s, int out_height, int out_width, ChannelOrder order,
@@ -67,14 +69,16 @@ struct ResidentMemory : ResidentCostate {
         rest = slot.take<uint4>((groups - placed) * group_size());
         forward = arena.take<uint2>(static_cast<std::size_t>(blocks) * 2 * depth * 32);
         adjoint = arena.take<uint4>(static_cast<std::size_t>(blocks) * tiles * 32);
-        bias = arena.take<float>(static_cast<std::size_t>(blocks) * 16);
+        bias = arena.take<float4>(static_cast<std::size_t>(blocks) * 8);
         u = arena.take<std::uint32_t>(slots.words());
         corners = arena.take<std::uint16_t>(static_cast<std::size_t>(groups) * group_positions);
         scales = arena.take<float>(groups);
         products = arena.take<float>(static_cast<std::size_t>(taps_of(s)) * products_pitch);
-        g = (placement.gradient ? arena : slot)
-                .take<float>(static_cast<std::size_t>(s.in_channels) * s.height * s.width);
-        largest = arena.take<float>(resident_warps);
+        const std::size_t pixels = static_cast<std::size_t>(s.in_channels) * s.height * s.width;
+        g = (placement.gradient ? arena : slot).take<float>(pixels);
+        image = (placement.image ? arena : slot).take<float2>(pixels);
+        channels = arena.take<float4>(2 * static_cast<std::size_t>(s.in_channels));
+        largest = arena.take<float>(2 * resident_warps);
     }
 };
 

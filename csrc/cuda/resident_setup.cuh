@@ -3,7 +3,8 @@
 #pragma once
 
 #include "cuda/power_of_two.cuh"
-#include "cuda/resident_memory.cuh"
+#include "cuda/resident_pixels.cuh"
+#include "cuda/update.cuh"
 
 namespace yopo::cuda {
 
@@ -42,7 +43,7 @@ __device__ __forceinline__ void store_chunk(const Chunk& chunk, float scale, int
 // largest magnitude, which is known before anything is rounded.
 template <class Chunk>
 __device__ __forceinline__ void load_costate(const FlatCostate& p, std::int64_t image,
-                                             const ResidentCostate& m, float weight_scale) {
+                                             const ResidentCostate& m) {
     constexpr int kept = 2;  // chunks that wait in registers until the scale is known; more are read twice
     const int chunks = ceil_div(p.channels, 32), t = lane_index() & 3;
     const auto spread = [&](int e) { return channel_of<Chunk>(t, e); };
@@ -66,14 +67,14 @@ __device__ __forceinline__ void load_costate(const FlatCostate& p, std::int64_t 
             more.load(p, image, position, 32 * j, spread);
             store_chunk(more, scale, j, to, m.blocks);
         }
-        if (lane_index() == 0) m.scales[group] = inverse_of(scale) * inverse_of(weight_scale);
+        if (lane_index() == 0) m.scales[group] = inverse_of(scale);
     }
 }
 
 // Out of line, so that six loops are compiled once and not once for each kernel.
 __device__ YOPO_OUT_OF_LINE inline void load_costate(FlatCostate p, Layout layout, std::int64_t image,
-                                                     ResidentCostate m, float weight_scale) {
-    const auto load = [&](auto chunk) { load_costate<decltype(chunk)>(p, image, m, weight_scale); };
+                                                     ResidentCostate m) {
+    const auto load = [&](auto chunk) { load_costate<decltype(chunk)>(p, image, m); };
     const bool planes = layout == Layout::planes;
     switch (p.dtype) {
         case DType::float32:
@@ -96,8 +97,7 @@ __device__ __forceinline__ float weight_or_zero(const LayerArguments& layer, int
 
 template <class Size>
 __device__ __forceinline__ void pack_weights(const LayerArguments& layer, const ResidentMemory& m,
-                                             ChannelOrder order, const SlotLayout& slots, float scale,
-                                             float z_scale) {
+                                             ChannelOrder order, const SlotLayout& slots, float scale) {
     std::uint32_t* const forward = reinterpret_cast<std::uint32_t*>(m.forward);
     for (int i = threadIdx.x; i < m.blocks * 2 * Size::depth * 64; i += blockDim.x) {
         // B fragment: register r of lane (g, t) holds slots 8 r + 2 t and the next, column g: one pair of
@@ -118,9 +118,18 @@ __device__ __forceinline__ void pack_weights(const LayerArguments& layer, const 
         adjoint[i] = pack_halves(weight_or_zero(layer, order(block, r >> 1, column), tap) * scale,
                                  weight_or_zero(layer, order(block, r >> 1, column + 1), tap) * scale);
     }
-    for (int i = threadIdx.x; i < m.blocks * 16; i += blockDim.x) {
-        const int channel = order(i >> 4, i >> 3 & 1, i & 7);
-        m.bias[i] = layer.bias && channel < layer.shape.out_channels ? layer.bias[channel] * z_scale : 0.0f;
+}
+
+// As the first product's accumulators take it, which carry the scales of the weights and of u.
+__device__ __forceinline__ void scale_bias(const LayerArguments& layer, const ResidentMemory& m,
+                                           ChannelOrder order, float scale) {
+    const auto scaled = [&](int channel) {
+        return layer.bias && channel < layer.shape.out_channels ? layer.bias[channel] * scale : 0.0f;
+    };
+    for (int i = threadIdx.x; i < m.blocks * 8; i += blockDim.x) {
+        const int block = i >> 3, n = i >> 2 & 1, column = 2 * (i & 3);
+        const float even = scaled(order(block, n, column)), odd = scaled(order(block, n, column + 1));
+        m.bias[i] = float4{even, odd, even, odd};
     }
 }
 
@@ -136,37 +145,28 @@ __device__ __forceinline__ void find_corners(const LayerArguments& layer, const 
     }
 }
 
-// Largest |W|, and a bound of |u|.
-__device__ __forceinline__ float largest_weight(const LayerArguments& layer, float* scratch) {
+// The largest |W| that this thread sees.
+__device__ __forceinline__ float largest_weight(const LayerArguments& layer) {
+    const int weights = layer.shape.out_channels * taps_of(layer.shape);
     float largest = 0;
-    for (int i = threadIdx.x; i < layer.shape.out_channels * taps_of(layer.shape); i += blockDim.x) {
+#pragma unroll 4
+    for (int i = threadIdx.x; i < weights; i += blockDim.x) {
         largest = larger_magnitude(largest, layer.weight[i]);
     }
-    return block_largest(largest, scratch);
+    return largest;
 }
 
-// Inside the box |u| is at most that of the box's ends, however large eps is.
-__device__ __forceinline__ float smaller_reach(float reach, const AscentArguments& a, int c) {
-    const float low = absolute(a.layer.normalize(a.budget.at(low_row, c), c));
-    const float high = absolute(a.layer.normalize(a.budget.at(high_row, c), c));
-    const float end = low > high ? low : high;
-    return end < reach ? end : reach;
-}
-
-__device__ __forceinline__ float largest_input(const AscentArguments& a, std::int64_t image, float* scratch) {
-    const ConvShape& s = a.layer.shape;
-    const Strides& t = a.x.strides;
+// A bound of |u| for the pixels of this thread, in all steps.
+__device__ __forceinline__ float largest_input(const Update<ResidentPixels>& update,
+                                               const ResidentPixels& pixels) {
+    using Channel = ResidentPixels::Channel;
     float largest = 0;
-    for (int row = warp_index(); row < s.in_channels * s.height; row += warp_count()) {
-        const int c = row / s.height, y = row - c * s.height;
-        float reach = absolute(a.layer.denormalize(a.budget.at(eps_row, c), c));
-        if (a.boxed) reach = smaller_reach(reach, a, c);
-        for (int x = lane_index(); x < s.width; x += 32) {
-            const float value = a.layer.normalize(a.x.data[image * t.n + c * t.c + y * t.h + x * t.w], c);
-            largest = larger_magnitude(largest, absolute(value) + reach);
-        }
-    }
-    return block_largest(largest, scratch);
+    update.for_each([&](Pixel at, const Channel&) { return pixels.x(at); },
+                    [&](Pixel, const Channel& channel, float x) {
+                        const float u = absolute(channel.normalize(x)) + pixels.reach(channel);
+                        largest = larger_magnitude(largest, u);
+                    });
+    return largest;
 }
 
 }  // namespace yopo::cuda

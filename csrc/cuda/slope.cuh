@@ -73,7 +73,6 @@ struct ReluSlope {
     __device__ __forceinline__ float operator()(float z) const {
         return derivative<Activation::relu>(z, ActivationParameters{});
     }
-    __device__ __forceinline__ bool passes(float z) const { return !(z <= 0.0f); }
 };
 
 struct AnySlope {

@@ -78,7 +78,8 @@ __global__ void __launch_bounds__(sweep_threads, 1)
     const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, g.tile, true, arena);
     const int tiles = tiles_of_image(a.layer.shape, g.tile);
     const std::int64_t image = blockIdx.x;
-    const Update update(a, image, a.gradient_of(image), rows_of_one_block(), memory.scratch);
+    const GlobalPixels pixels(a, image, a.gradient_of(image), false);
+    const Update update(a, pixels, lines_of_one_block(), memory.scratch);
     update.enter();
     for (std::int64_t n = 0; n < a.steps; ++n) {
         __syncthreads();

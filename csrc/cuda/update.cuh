@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The projected steps of one image, by one block or by several that share its rows out. eta lives in `out`; a
-// thread touches the same elements every time, so no barrier is needed between one step and the next.
+// The projected steps of one image, by one block or by several that share its lines out. A thread touches the
+// same pixels every time, so no barrier is needed between one step and the next.
 #pragma once
 
-#include "cuda/arguments.cuh"
+#include "cuda/pixels.cuh"
 #include "cuda/reduce.cuh"
 
 namespace yopo::cuda {
 
-// Rows (channel, line) that this warp owns: first, first + step, ...
-struct RowShare {
+// Lines that this warp owns, of every channel: first, first + step, ...
+struct LineShare {
     int first, step;
 };
 
-__device__ __forceinline__ RowShare rows_of_one_block() {
+__device__ __forceinline__ LineShare lines_of_one_block() {
     return {warp_index(), warp_count()};
 }
 
@@ -21,80 +21,108 @@ __device__ __forceinline__ bool is_infinite(float value) {
     return value == INFINITY || value == -INFINITY;
 }
 
+template <class Pixels>
 class Update {
   public:
-    // gradient: g of this image, (C, H, W); scratch: one double per thread, for Norm::l2 only
-    __device__ Update(const AscentArguments& arguments, std::int64_t image, const float* gradient,
-                      RowShare rows, double* scratch)
-        : a_(arguments), image_(image), gradient_(gradient), rows_(rows), scratch_(scratch) {}
+    using Channel = typename Pixels::Channel;
 
-    // out = the projection of eta.
+    // scratch: one double per thread, for Norm::l2 only
+    __device__ Update(const AscentArguments& arguments, const Pixels& pixels, LineShare lines,
+                      double* scratch)
+        : a_(arguments), pixels_(pixels), lines_(lines), scratch_(scratch) {}
+
+    // eta = its projection.
     __device__ void enter() const {
         double squares = 0;
-        for_each([&](int c, int i, int j) {
-            float eta = a_.eta.data[offset(a_.eta.strides, c, i, j)];
-            const float x = image_at(c, i, j);
-            if (a_.boxed) eta = nan_where(x, eta);
-            if (a_.norm == Norm::linf) eta = clamp(eta, interval(c, x));
-            squares += finite_square(eta);
-            out(c, i, j) = eta;
-        });
+        for_each(
+            [&](Pixel at, const Channel&) { return State{pixels_.first_x(at), pixels_.first_eta(at), 0}; },
+            [&](Pixel at, const Channel& channel, const State& s) {
+                float eta = a_.boxed ? nan_where(s.x, s.eta) : s.eta;
+                if (a_.norm == Norm::linf) eta = clamp(eta, interval(channel, s.x));
+                squares += finite_square(eta);
+                pixels_.keep_x(at, s.x);
+                pixels_.set(at, channel, s.x, eta);
+            });
         if (a_.norm == Norm::l2) scale_into_ball(squares);
     }
 
     // `steps` steps along the gradient.
-    __device__ void step(std::int64_t steps) const {
+    __device__ __forceinline__ void step(std::int64_t steps) const {
         if (a_.norm == Norm::linf) {
-            for_each([&](int c, int i, int j) { ascend(c, i, j, steps); });
-            return;
+            step_linf(steps);
+        } else {
+            steps_l2(steps);
         }
+    }
+
+    // Calls use(pixel, channel, load(pixel, channel)) for every pixel of this warp's lines. Several pixels
+    // are loaded before the first of them is used: a store in between would hold the next load back, since
+    // the two might meet.
+    template <class Load, class Use>
+    __device__ __forceinline__ void for_each(Load load, Use use) const {
+        constexpr int batch = 4;
+        const ConvShape& s = a_.layer.shape;
+        for (int c = 0; c < s.in_channels; ++c) {
+            const Channel channel = pixels_.channel(c);
+            int line = lines_.first, first = 0;  // first: column of lane 0
+            while (line < s.height) {
+                Pixel at[batch];
+                bool exists[batch];
+                decltype(load(Pixel{}, channel)) loaded[batch] = {};
+#pragma unroll
+                for (int k = 0; k < batch; ++k) {
+                    at[k] = {c, line, first + lane_index()};
+                    exists[k] = line < s.height && at[k].j < s.width;
+                    if (exists[k]) loaded[k] = load(at[k], channel);
+                    first += 32;
+                    if (first >= s.width) {
+                        first = 0;
+                        line += lines_.step;
+                    }
+                }
+#pragma unroll
+                for (int k = 0; k < batch; ++k) {
+                    if (exists[k]) use(at[k], channel, loaded[k]);
+                }
+            }
+        }
+    }
+
+  private:
+    // What a pixel's update depends on.
+    struct State {
+        float x, eta, g;
+    };
+
+    __device__ __forceinline__ Interval<float> interval(const Limits& l, float x) const {
+        return a_.boxed ? ball_in_box(l.eps, x, l.low, l.high) : ball(l.eps);
+    }
+
+    __device__ __forceinline__ void step_linf(std::int64_t steps) const {
+        for_each(
+            [&](Pixel at, const Channel& channel) {
+                return State{pixels_.x(at), pixels_.eta(at), pixels_.gradient(at, channel)};
+            },
+            [&](Pixel at, const Channel& channel, const State& s) {
+                // sign(g): two comparisons that give numbers, and nothing to select
+                const float up = s.g > 0.0f ? 1.0f : 0.0f, down = s.g < 0.0f ? 1.0f : 0.0f;
+                const float along = a_.direction == Direction::sign ? up - down : s.g;
+                const float delta = rounded_product(channel.alpha, along);
+                const Interval<float> feasible = interval(channel, s.x);
+                float eta = s.eta;
+                for (std::int64_t n = 0; n < steps; ++n) eta = clamp(moved(eta, delta), feasible);
+                pixels_.set(at, channel, s.x, eta);
+            });
+    }
+
+    // ---- l2: per sample, sums in double ----
+
+    __device__ void steps_l2(std::int64_t steps) const {
         const float norm = gradient_norm();
         if (!(norm < INFINITY)) return;
         const float length = norm > 1e-12f ? norm : 1e-12f;
         for (std::int64_t n = 0; n < steps; ++n) step_l2(a_.direction == Direction::sign ? length : 1.0f);
     }
-
-  private:
-    template <class Body>
-    __device__ __forceinline__ void for_each(Body body) const {
-        const ConvShape& s = a_.layer.shape;
-        for (int row = rows_.first; row < s.in_channels * s.height; row += rows_.step) {
-            const int c = row / s.height;
-            for (int j = lane_index(); j < s.width; j += 32) body(c, row - c * s.height, j);
-        }
-    }
-
-    __device__ __forceinline__ std::int64_t offset(const Strides& s, int c, int i, int j) const {
-        return image_ * s.n + c * s.c + i * s.h + j * s.w;
-    }
-    __device__ __forceinline__ float image_at(int c, int i, int j) const {
-        return a_.x.data[offset(a_.x.strides, c, i, j)];
-    }
-    __device__ __forceinline__ float& out(int c, int i, int j) const {
-        return a_.out.data[offset(a_.out.strides, c, i, j)];
-    }
-    __device__ __forceinline__ float gradient_at(int c, int i, int j) const {
-        const ConvShape& s = a_.layer.shape;
-        return gradient_[(c * s.height + i) * s.width + j];
-    }
-
-    __device__ __forceinline__ Interval<float> interval(int c, float x) const {
-        const float eps = a_.budget.at(eps_row, c);
-        return a_.boxed ? ball_in_box(eps, x, a_.budget.at(low_row, c), a_.budget.at(high_row, c))
-                        : ball(eps);
-    }
-
-    __device__ __forceinline__ void ascend(int c, int i, int j, std::int64_t steps) const {
-        const float g = gradient_at(c, i, j);
-        const float delta =
-            rounded_product(a_.budget.at(alpha_row, c), a_.direction == Direction::sign ? sign(g) : g);
-        const Interval<float> feasible = interval(c, image_at(c, i, j));
-        float eta = out(c, i, j);
-        for (std::int64_t n = 0; n < steps; ++n) eta = clamp(moved(eta, delta), feasible);
-        out(c, i, j) = eta;
-    }
-
-    // ---- l2: per sample, sums in double ----
 
     __device__ __forceinline__ double finite_square(float value) const {
         if (value != value) return 0;
@@ -104,47 +132,50 @@ class Update {
 
     __device__ float gradient_norm() const {
         double squares = 0;
-        for_each([&](int c, int i, int j) {
-            const double g = gradient_at(c, i, j);
-            squares += g * g;
-        });
+        for_each([&](Pixel at, const Channel& channel) { return pixels_.gradient(at, channel); },
+                 [&](Pixel, const Channel&, float g) { squares += static_cast<double>(g) * g; });
         return static_cast<float>(sqrt(block_sum(squares, scratch_)));
     }
 
     __device__ void step_l2(float length) const {
-        const float alpha = a_.budget.at(alpha_row, 0);
         double squares = 0;
-        for_each([&](int c, int i, int j) {
-            const float eta = moved(out(c, i, j), rounded_product(alpha, gradient_at(c, i, j)) / length);
-            squares += finite_square(eta);
-            out(c, i, j) = eta;
-        });
+        for_each(
+            [&](Pixel at, const Channel& channel) {
+                return State{pixels_.x(at), pixels_.eta(at), pixels_.gradient(at, channel)};
+            },
+            [&](Pixel at, const Channel& channel, const State& s) {
+                const float eta = moved(s.eta, rounded_product(channel.alpha, s.g) / length);
+                squares += finite_square(eta);
+                pixels_.set(at, channel, s.x, eta);
+            });
         scale_into_ball(squares);
     }
 
-    // out = out * eps / max(norm, eps), then clamped to the box.
+    // eta = eta * eps / max(norm, eps), then clamped to the box.
     __device__ void scale_into_ball(double squares) const {
         const float eps = a_.budget.at(eps_row, 0);
         const float norm = static_cast<float>(sqrt(block_sum(squares, scratch_)));
         const float scale = norm > eps ? eps / norm : 1.0f;
-        for_each([&](int c, int i, int j) {
-            float eta = out(c, i, j);
-            if (eta == eta) {
-                const float finite = is_infinite(eta) ? copysignf(eps, eta) : eta;
-                eta = eps == 0.0f ? 0.0f : rounded_product(finite, scale);
-            }
-            out(c, i, j) = a_.boxed ? clamp(eta, box(c, image_at(c, i, j))) : eta;
-        });
+        for_each([&](Pixel at, const Channel&) { return State{pixels_.x(at), pixels_.eta(at), 0}; },
+                 [&](Pixel at, const Channel& channel, const State& s) {
+                     const float eta = scaled(s.eta, scale, eps);
+                     pixels_.set(at, channel, s.x, a_.boxed ? clamp(eta, box(channel, s.x)) : eta);
+                 });
     }
 
-    __device__ __forceinline__ Interval<float> box(int c, float x) const {
-        return {a_.budget.at(low_row, c) - x, a_.budget.at(high_row, c) - x};
+    __device__ __forceinline__ float scaled(float eta, float scale, float eps) const {
+        if (eta != eta) return eta;
+        const float finite = is_infinite(eta) ? copysignf(eps, eta) : eta;
+        return eps == 0.0f ? 0.0f : rounded_product(finite, scale);
+    }
+
+    __device__ __forceinline__ Interval<float> box(const Limits& l, float x) const {
+        return {l.low - x, l.high - x};
     }
 
     const AscentArguments& a_;
-    std::int64_t image_;
-    const float* gradient_;
-    RowShare rows_;
+    const Pixels& pixels_;
+    LineShare lines_;
     double* scratch_;
 };
 

@@ -9,15 +9,16 @@ namespace yopo::cuda {
 
 enum class Stage { enter, step };
 
-// blockIdx.x: the image; blockIdx.y: which of its rows (with Norm::l2 one block has them all).
+// blockIdx.x: the image; blockIdx.y: which of its lines (with Norm::l2 one block has them all).
 __global__ void __launch_bounds__(sweep_threads, 1)
     update_kernel(const AscentArguments a, Stage stage, std::int64_t steps) {
     YOPO_SHARED_MEMORY(shared);
     double* scratch = reinterpret_cast<double*>(shared);
     const int warps = warp_count();
-    const RowShare rows{static_cast<int>(blockIdx.y) * warps + warp_index(),
-                        static_cast<int>(gridDim.y) * warps};
-    const Update update(a, blockIdx.x, a.gradient_of(blockIdx.x), rows, scratch);
+    const LineShare lines{static_cast<int>(blockIdx.y) * warps + warp_index(),
+                          static_cast<int>(gridDim.y) * warps};
+    const GlobalPixels pixels(a, blockIdx.x, a.gradient_of(blockIdx.x), false);
+    const Update update(a, pixels, lines, scratch);
     if (stage == Stage::enter) {
         update.enter();
     } else {

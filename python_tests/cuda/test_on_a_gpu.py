@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from differential import Shape, make_problem
@@ -48,6 +50,17 @@ def test_results_repeat_on_a_gpu(activation, precision, channels):
     problem = problem_on_gpu(activation, channels, batch=300)  # more images than blocks run at a time
     first = ascend(problem, precision)
     assert all(torch.equal(ascend(problem, precision), first) for _ in range(20))
+
+
+def test_threads_with_different_shapes_share_a_kernel_on_a_gpu():
+    problems = [problem_on_gpu("relu", channels) for channels in (32, 64)]
+    expected = [ascend(problem) for problem in problems]
+
+    def repeats(i: int) -> bool:
+        return all(torch.equal(ascend(problems[i]), expected[i]) for _ in range(200))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(repeats, range(2)))
 
 
 def test_the_current_stream_is_used_on_a_gpu():
