@@ -78,10 +78,22 @@ def test_links_to_files_of_the_repository_lead_somewhere():
             assert "NAME" in name or (ROOT / name).exists(), f"{page.name}: {name}"
 
 
-def test_the_roofline_table_is_the_script_s():
-    code = f"import sys; sys.path.insert(0, {str(DOCS / 'figures')!r}); import roofline_table as r; print(r.table())"
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert made.strip() == (DOCS / "_roofline.md").read_text(encoding="utf-8").strip()
+def made_by(script: str, call: str) -> str:
+    code = f"import sys; sys.path.insert(0, {str(DOCS / 'figures')!r}); import {script} as script; print(script.{call})"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "call"),
+    [("_roofline.md", "roofline_table", "table()"), ("_mnist-methods.md", "methods_table", "tables()")],
+)
+def test_a_table_is_its_script_s(name, script, call):
+    assert made_by(script, call) == (DOCS / name).read_text(encoding="utf-8").strip()
+
+
+def test_the_readme_s_table_of_trainings_is_the_script_s():
+    table = made_by("methods_table", "final_text()")
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_picture_is_drawn_by_the_script_and_shown():

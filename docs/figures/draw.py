@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -109,6 +110,12 @@ def trainings() -> dict:
     return json.loads(TRAININGS.read_text())
 
 
+def seconds_per_epoch(method: dict) -> float:
+    """The median over all epochs of all seeds, so that a while in which the machine was busy does not count."""
+    ends = [[0.0, *(point["seconds"] for point in seed["curve"])] for seed in method["seeds"].values()]
+    return statistics.median(after - before for seed in ends for before, after in pairwise(seed))
+
+
 def printed(name: str) -> str:
     """A method as in text: "fast" becomes "FastAT"."""
     return method_label(TrainConfig(**parse_method(name)))
@@ -172,7 +179,7 @@ def draw_trainings() -> None:
     _, axes = pyplot.subplots(figsize=(9, 4.6))
     for index, (name, method) in enumerate(result["methods"].items()):
         points = list(zip(*(seed["curve"] for seed in method["seeds"].values()), strict=True))
-        seconds = [statistics.median_low([one["seconds"] for one in same]) for same in points]
+        seconds = [same[0]["epoch"] * seconds_per_epoch(method) for same in points]
         robust = [[one["robust"] for one in same] for same in points]
         axes.plot(seconds, [statistics.mean(values) for values in robust], marker=".", color=f"C{index}",
                   label=printed(name))  # fmt: skip

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from draw import HERE, printed, trainings
+from draw import HERE, printed, seconds_per_epoch, trainings
 
 TARGET = HERE.parent / "_mnist-methods.md"
 MARKS = (50, 70, 80, 90)
@@ -19,16 +20,15 @@ def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
-def seconds_to(mark: float, curve: Sequence[dict[str, float]]) -> float | None:
-    """Seconds of training until the first point of a curve that is at least ``mark`` percent robust; None: never."""
-    return next((point["seconds"] for point in curve if point["robust"] >= mark), None)
+def epochs_to(mark: float, curve: Sequence[dict[str, float]]) -> float:
+    """The first epoch of a curve that ends at least ``mark`` percent robust; infinite: none does."""
+    return next((point["epoch"] for point in curve if point["robust"] >= mark), math.inf)
 
 
-def time_to(mark: float, seeds: Sequence[dict[str, Any]]) -> str:
-    """Its median over the seeds; a seed that never gets there counts as the longest."""
-    times = [seconds_to(mark, seed["curve"]) for seed in seeds]
-    median = statistics.median_low([float("inf") if time is None else time for time in times])
-    return "–" if median == float("inf") else f"{median:.0f} s"
+def time_to(mark: float, method: dict[str, Any]) -> str:
+    """The median seed's epochs to the mark, in seconds."""
+    epochs = statistics.median_low([epochs_to(mark, seed["curve"]) for seed in method["seeds"].values()])
+    return "–" if epochs == math.inf else f"{epochs * seconds_per_epoch(method):.0f} s"
 
 
 def final_table(methods: dict[str, Any]) -> list[str]:
@@ -37,11 +37,12 @@ def final_table(methods: dict[str, Any]) -> list[str]:
     lines = [f"| | seeds | clean % | PGD-40 % | training | {marks} |", "|---|---|---|---|---|" + "---|" * len(MARKS)]
     for name, method in methods.items():
         seeds = list(method["seeds"].values())
-        clean, robust, seconds = ([seed[what] for seed in seeds] for what in ("clean", "robust", "seconds"))
-        times = " | ".join(time_to(mark, seeds) for mark in MARKS)
+        clean, robust = ([seed[what] for seed in seeds] for what in ("clean", "robust"))
+        whole = len(seeds[0]["curve"]) * seconds_per_epoch(method)
+        times = " | ".join(time_to(mark, method) for mark in MARKS)
         lines.append(
             f"| {printed(name)} | {len(seeds)} | {mean_and_deviation(clean)} | {mean_and_deviation(robust)} "
-            f"| {statistics.median_low(seconds):.0f} s | {times} |"
+            f"| {whole:.0f} s | {times} |"
         )
     return lines
 
@@ -59,11 +60,15 @@ def attack_table(methods: dict[str, Any]) -> list[str]:
     return lines
 
 
+def final_text() -> str:
+    return "\n".join(final_table(trainings()["methods"]))
+
+
 def tables() -> str:
     result = trainings()
     machine = result["machine"]
     where = f"Measured on: {machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}."
-    return "\n".join([*final_table(result["methods"]), "", *attack_table(result["methods"]), "", where]) + "\n"
+    return "\n".join([final_text(), "", *attack_table(result["methods"]), "", where]) + "\n"
 
 
 if __name__ == "__main__":
