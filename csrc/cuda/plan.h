@@ -23,6 +23,7 @@ struct BandPlan {
     TileSize band{0, 0};  // of pixels: enough shared memory for the rows below
     int bands = 0;        // of one image; 0: nothing fits
     int sections = 0;     // of the batch's bands, for the weight gradient
+    int slices = 0;       // of a band, for the weight gradient's warps
     std::size_t shared_bytes = 0;
 
     bool fits() const { return bands > 0; }
