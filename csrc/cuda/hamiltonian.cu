@@ -92,7 +92,7 @@ Status hamiltonian_gradients_cuda(const Hamiltonian& problem, const HamiltonianG
     Device device;
     if (Status status = open_device(problem, options, device); !status.ok()) return status;
     if (gradients.input.data && s.batch > 0) {
-        const TilePlan plan = plan_tiles(s, device);
+        const TilePlan plan = plan_tiles(s, device, problem.layer.activation == Activation::identity);
         const GradientArguments a{
             layer_of(problem, options), {problem.u, {}}, problem.p, gradients.input, plan.tile};
         if (Status status = launch_gradient(a, plan, options.stream); !status.ok()) return status;

@@ -47,10 +47,12 @@ int choose_slices(int groups, int outputs) {
 
 }  // namespace
 
-TilePlan plan_tiles(const ConvShape& shape, const Device& device) {
-    TileSize tile{std::min(shape.height, 32), std::min(shape.width, 64)};
+TilePlan plan_tiles(const ConvShape& shape, const Device& device, bool linear) {
+    // Pixels that see the same taps lie a stride apart; a thread takes four of them below each other.
+    const int rows = std::max(32, block_rows * shape.stride_h);
+    TileSize tile{std::min(shape.height, rows), std::min(shape.width, 64)};
     do {
-        const std::size_t bytes = shared_bytes(shape, tile, for_adjoint(true));
+        const std::size_t bytes = shared_bytes(shape, tile, for_adjoint(!linear));
         if (bytes <= device.shared_bytes) return {tile, bytes};
     } while (shrink(tile));
     return {};

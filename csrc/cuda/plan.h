@@ -16,8 +16,8 @@ struct TilePlan {
     bool fits() const { return tile.rows > 0; }
 };
 
-// For g: the largest tile that fits.
-TilePlan plan_tiles(const ConvShape& shape, const Device& device);
+// For g: the largest tile that fits. A linear layer needs no input, so its tiles may be larger.
+TilePlan plan_tiles(const ConvShape& shape, const Device& device, bool linear = false);
 
 struct BandPlan {
     TileSize band{0, 0};  // of pixels: enough shared memory for the rows below

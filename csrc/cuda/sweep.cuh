@@ -138,6 +138,7 @@ struct Sweep {
 
     // Adds the adjoint convolution of q to g.
     __device__ void add_adjoint() const {
+        const TapStep step_y(v), step_x(h);
         const int phase_columns = ceil_div(columns.count, h.stride), across = phase_columns * h.stride;
         const int blocks = ceil_div(ceil_div(rows.count, v.stride), block_rows) * v.stride;
         for (int item = threadIdx.x; item < blocks * across; item += blockDim.x) {
@@ -147,7 +148,9 @@ struct Sweep {
             const int row = block / v.stride * block_rows * v.stride + block % v.stride;
             const int column = place % phase_columns * h.stride + place / phase_columns;
             if (column >= columns.count) continue;
-            for (int group = 0; group < memory.groups; ++group) add_adjoint_block(group, row, column);
+            for (int group = 0; group < memory.groups; ++group) {
+                add_adjoint_block(group, row, column, step_y, step_x);
+            }
         }
     }
 
@@ -183,23 +186,22 @@ struct Sweep {
     }
 
     // Four pixels (row, row + stride, ...) of one column, the channels of one group.
-    __device__ __forceinline__ void add_adjoint_block(int group, int row, int column) const {
+    __device__ __forceinline__ void add_adjoint_block(int group, int row, int column, TapStep step_y,
+                                                      TapStep step_x) const {
         const ConvShape& s = layer.shape;
         const int taps = s.kernel_h * s.kernel_w;
         const float4* const weights =
             reinterpret_cast<const float4*>(memory.adjoint_weights) + group * taps * chunk_channels;
         float g[block_rows][group_channels] = {};
-        for (int dx = 0; dx < s.kernel_w; ++dx) {
-            const int x = columns.first + column + h.padding - dx * h.dilation;
-            const int from_x = floor_div(x, h.stride);
-            if (from_x * h.stride != x) continue;
-            const float4* const line = memory.q + from_x - columns.first_touched;
-            for (int dy = 0; dy < s.kernel_h; ++dy) {
-                const int y = rows.first + row + v.padding - dy * v.dilation;
-                const int from_y = floor_div(y, v.stride);
-                if (from_y * v.stride != y) continue;
-                add_tap(line + (from_y - rows.first_touched) * memory.q_pitch,
-                        weights + (dy * s.kernel_w + dx) * chunk_channels, g);
+        const int x = columns.first + column + h.padding, y = rows.first + row + v.padding;
+        const int first_x = h.first_tap(x), first_y = v.first_tap(y);
+        const float4* line = memory.q + h.output_at(x, first_x) - columns.first_touched +
+                             (v.output_at(y, first_y) - rows.first_touched) * memory.q_pitch;
+        for (int dx = first_x; dx < s.kernel_w; dx += step_x.taps, line -= step_x.outputs) {
+            const float4* from = line;
+            for (int dy = first_y; dy < s.kernel_h; dy += step_y.taps) {
+                add_tap(from, weights + (dy * s.kernel_w + dx) * chunk_channels, g);
+                from -= step_y.outputs * memory.q_pitch;
             }
         }
 #pragma unroll
