@@ -82,6 +82,13 @@ same holds for the kernels that keep eta in global memory (`update.cuh`).
 With three channels, 3 × 3, images of 64 × 64 and 128 output channels fit every architecture from sm_80 on. What does
 not fit takes the FMA kernels.
 
+## The first layer's own gradient, and shapes that no other kernel takes
+
+`weight_kernel` sums dW and db: eight channels of p and seven taps at a time in a warp's registers, then over the lanes,
+then in shared memory, then over the sections of the batch, always in one order. Where p's channels lie side by side and
+are aligned, it and `gradient_kernel` read sixteen bytes at a time. `gradient_kernel` and `ascend_images_kernel` take
+any stride and dilation: a pixel goes from one tap that reads it straight to the next, a stride apart.
+
 ## Registers
 
 None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.

@@ -59,6 +59,7 @@ SHAPES = (
     Shape(2, 3, 32, 32, 16, kernel=(8, 8), stride=(8, 8), padding=(0, 0)),
     Shape(2, 2, 11, 14, 6, stride=(3, 2), padding=(2, 0)),
     Shape(2, 5, 12, 12, 6, padding=(2, 2), dilation=(2, 2)),
+    Shape(2, 2, 24, 17, 6, kernel=(4, 5), stride=(4, 3), padding=(2, 3), dilation=(6, 2)),
     Shape(2, 2, 7, 9, 5, kernel=(2, 2), stride=(3, 4), padding=(1, 2)),  # a stride beyond the kernel
     Shape(1, 1, 1, 1, 3),  # the kernel is larger than the image
 )

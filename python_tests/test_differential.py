@@ -132,6 +132,12 @@ def assert_hamiltonian_agrees(problem, backend: str) -> None:
         assert torch.equal(tensor.grad, grad)
 
 
+def test_a_patch_embedding(backend):
+    """One tap to a pixel. Linear: one unit at a kink would leave a whole patch uncertain."""
+    shape = Shape(1, 3, 70, 36, 9, kernel=(16, 16), stride=(16, 16), padding=(0, 0))
+    assert_step_agrees(make_problem(shape, activation="identity"), backend)
+
+
 def test_images_of_many_bands(backend):
     """An image too large for one band: the CPU kernels cut it, and bands of unequal height must join."""
     assert_step_agrees(make_problem(Shape(1, 3, 131, 240, 9, kernel=(5, 5), padding=(2, 2))), backend)

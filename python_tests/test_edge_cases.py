@@ -70,6 +70,22 @@ def test_strided_and_expanded_arguments(backend):
     assert torch.equal(same, ascend(problem.__class__(**{**vars(problem), "p": one.clone()}), backend, steps=2))
 
 
+@pytest.mark.parametrize("p_dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("first", "count"), [(0, 16), (8, 13), (3, 16)])
+def test_some_channels_of_a_channels_last_co_state(backend, p_dtype, first, count):
+    """Aligned and full, aligned with a rest, and not aligned: kernels may read several channels at once."""
+    problem = make_problem(Shape(2, 3, 9, 10, count), activation="silu")
+    generator = torch.Generator().manual_seed(1)
+    channels = torch.randn(2, 32, 9, 10, generator=generator).to(p_dtype).to(memory_format=torch.channels_last)
+    p = channels[:, first : first + count]
+    tensors = (problem.weight, problem.bias)
+    options = {**problem.layer, "backend": backend, "need_input": True}
+    actual = hamiltonian_gradients(problem.u, p, *tensors, **options)
+    expected = hamiltonian_gradients(problem.u, p.contiguous(), *tensors, **options)
+    for ours, exact in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-5)
+
+
 def test_inputs_are_not_modified(backend):
     problem = make_problem(SHAPE)
     before = [t.clone() for t in problem.tensors]

@@ -78,11 +78,4 @@ struct LayerInput {
     }
 };
 
-// p at one output position, widened to float.
-__device__ __forceinline__ float costate_at(const Costate& p, std::int64_t offset) {
-    if (p.dtype == DType::float32) return static_cast<const float*>(p.data)[offset];
-    const std::uint16_t bits = static_cast<const std::uint16_t*>(p.data)[offset];
-    return p.dtype == DType::bfloat16 ? from_bfloat16(bits) : from_float16(bits);
-}
-
 }  // namespace yopo::cuda

@@ -43,12 +43,14 @@ Status weight_gradients(const Hamiltonian& problem, const HamiltonianGradients& 
                             plan.band,
                             plan.bands,
                             plan.sections,
+                            plan.slices,
                             partial};
-    const Launch sections{static_cast<unsigned>(plan.sections), static_cast<unsigned>(chunks_of(s)),
+    const Launch sections{static_cast<unsigned>(chunks_of(s)), static_cast<unsigned>(plan.sections),
                           sweep_threads, plan.shared_bytes};
     if (Status status = launch_sections(a, sections, options.stream); !status.ok()) return status;
-    const std::int64_t sums = static_cast<std::int64_t>(s.out_channels) * (weights_of(s) + 1);
-    const Launch all{static_cast<unsigned>((sums + sweep_threads - 1) / sweep_threads), 1, sweep_threads, 0};
+    const std::int64_t sums = static_cast<std::int64_t>(s.out_channels) * sums_of_channel(s);
+    const Launch all{static_cast<unsigned>((sums + 31) / 32), 1, sweep_threads,
+                     sweep_threads * sizeof(float)};
     return launch(all, options.stream, weight_sum_kernel,
                   WeightSumArguments{s, partial, plan.sections, gradients.weight, gradients.bias});
 }
@@ -90,7 +92,7 @@ Status hamiltonian_gradients_cuda(const Hamiltonian& problem, const HamiltonianG
     Device device;
     if (Status status = open_device(problem, options, device); !status.ok()) return status;
     if (gradients.input.data && s.batch > 0) {
-        const TilePlan plan = plan_tiles(s, device);
+        const TilePlan plan = plan_tiles(s, device, problem.layer.activation == Activation::identity);
         const GradientArguments a{
             layer_of(problem, options), {problem.u, {}}, problem.p, gradients.input, plan.tile};
         if (Status status = launch_gradient(a, plan, options.stream); !status.ok()) return status;
@@ -105,7 +107,7 @@ std::size_t hamiltonian_gradients_cuda_workspace(const Hamiltonian& problem, con
     if (!describe(options.device, device).ok()) return 0;
     const ConvShape& s = problem.layer.shape;
     const BandPlan plan = plan_bands(s, device);
-    return sizeof(float) * plan.sections * chunks_of(s) * chunk_channels * (weights_of(s) + 1);
+    return sizeof(float) * plan.sections * chunks_of(s) * chunk_channels * sums_of_channel(s);
 }
 
 }  // namespace yopo

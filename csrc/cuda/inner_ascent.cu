@@ -33,8 +33,9 @@ struct Plan {
 
 Plan make_plan(const InnerAscent& problem, Precision precision, const Device& device) {
     const ConvShape& shape = problem.layer.shape;
-    const TilePlan tiles = plan_tiles(shape, device);
-    if (problem.layer.activation == Activation::identity) {
+    const bool linear = problem.layer.activation == Activation::identity;
+    const TilePlan tiles = plan_tiles(shape, device, linear);
+    if (linear) {
         const LinearKernel kernel = choose_linear(shape, problem.p, precision, device);
         if (kernel == LinearKernel::mma) return {Path::linear_mma, tiles};
         return {kernel == LinearKernel::fma ? Path::linear_fma : Path::tiles, tiles};

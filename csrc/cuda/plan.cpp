@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 namespace yopo::cuda {
 namespace {
 
-std::size_t shared_bytes(const ConvShape& shape, TileSize tile, bool adjoint) {
+std::size_t shared_bytes(const ConvShape& shape, TileSize tile, SweepUse use) {
     Arena measure(nullptr);
-    SweepMemory(shape, shape.out_height(), shape.out_width(), tile, adjoint, measure);
+    SweepMemory(shape, shape.out_height(), shape.out_width(), tile, use, measure);
     return measure.used();
 }
 
@@ -29,12 +30,29 @@ bool shrink(TileSize& tile) {
     return true;
 }
 
+// Eight warps share the groups of taps out, each over all outputs of a band or over a slice of them: as many
+// slices as keep the warps busy, where the sum over the lanes that ends each slice is worth it.
+int choose_slices(int groups, int outputs) {
+    constexpr int warps = sweep_threads / 32, most_jobs = 4 * warps;
+    constexpr int step_cost = 75, lanes_cost = 220;  // instructions: of 32 outputs, of the sum over lanes
+    int best = 1;
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (int slices = 1; slices <= warps && (slices == 1 || groups * slices <= most_jobs); ++slices) {
+        const std::int64_t steps = ceil_div(ceil_div(outputs, 32), slices);
+        const std::int64_t cost = ceil_div(groups * slices, warps) * (steps * step_cost + lanes_cost);
+        if (cost < least) best = slices, least = cost;
+    }
+    return best;
+}
+
 }  // namespace
 
-TilePlan plan_tiles(const ConvShape& shape, const Device& device) {
-    TileSize tile{std::min(shape.height, 32), std::min(shape.width, 64)};
+TilePlan plan_tiles(const ConvShape& shape, const Device& device, bool linear) {
+    // Pixels that see the same taps lie a stride apart; a thread takes four of them below each other.
+    const int rows = std::max(32, block_rows * shape.stride_h);
+    TileSize tile{std::min(shape.height, rows), std::min(shape.width, 64)};
     do {
-        const std::size_t bytes = shared_bytes(shape, tile, true);
+        const std::size_t bytes = shared_bytes(shape, tile, for_adjoint(!linear));
         if (bytes <= device.shared_bytes) return {tile, bytes};
     } while (shrink(tile));
     return {};
@@ -52,7 +70,8 @@ BandPlan plan_bands(const ConvShape& shape, const Device& device) {
     for (plan.bands = ceil_div(out_height, 32); plan.bands <= out_height; ++plan.bands) {
         const int rows = ceil_div(out_height, plan.bands);
         plan.band = {(rows - 1) * shape.stride_h + 1, (shape.out_width() - 1) * shape.stride_w + 1};
-        plan.shared_bytes = shared_bytes(shape, plan.band, false);
+        plan.slices = choose_slices(tap_groups(shape), rows * shape.out_width());
+        plan.shared_bytes = shared_bytes(shape, plan.band, for_weights(true, plan.slices));
         if (plan.shared_bytes <= device.shared_bytes) {
             plan.bands = ceil_div(out_height, rows);
             const std::int64_t all = static_cast<std::int64_t>(plan.bands) * shape.batch;

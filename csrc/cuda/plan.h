@@ -16,13 +16,14 @@ struct TilePlan {
     bool fits() const { return tile.rows > 0; }
 };
 
-// For g: the largest tile that fits.
-TilePlan plan_tiles(const ConvShape& shape, const Device& device);
+// For g: the largest tile that fits. A linear layer needs no input, so its tiles may be larger.
+TilePlan plan_tiles(const ConvShape& shape, const Device& device, bool linear = false);
 
 struct BandPlan {
     TileSize band{0, 0};  // of pixels: enough shared memory for the rows below
     int bands = 0;        // of one image; 0: nothing fits
     int sections = 0;     // of the batch's bands, for the weight gradient
+    int slices = 0;       // of a band, for the weight gradient's warps
     std::size_t shared_bytes = 0;
 
     bool fits() const { return bands > 0; }

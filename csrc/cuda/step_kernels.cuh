@@ -47,7 +47,8 @@ __device__ __forceinline__ void sweep_tile(const GradientArguments& a, const Swe
     sweep.clear();
     if (Slope::needs_z) sweep.load_input(a.input);
     for (int first = 0; first < a.layer.shape.out_channels; first += chunk_channels) {
-        sweep.load_weights(first);
+        if (Slope::needs_z) sweep.load_forward_weights(first);
+        sweep.load_adjoint_weights(first);
         __syncthreads();
         sweep.produce(first, slope);
         __syncthreads();
@@ -63,7 +64,9 @@ template <class Slope>
 __global__ void __launch_bounds__(sweep_threads, 1) gradient_kernel(const GradientArguments a) {
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared);
-    const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, a.tile, true, arena);
+    const SweepUse use = for_adjoint(Slope::needs_z);
+    const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, a.tile, use, arena);
+    if (Slope::needs_z) memory.find_taps(a.layer.shape);
     const int tiles = tiles_of_image(a.layer.shape, a.tile);
     const std::int64_t image = blockIdx.x / tiles;
     sweep_tile<Slope>(a, memory, image, blockIdx.x - image * tiles);
@@ -75,7 +78,9 @@ __global__ void __launch_bounds__(sweep_threads, 1)
     ascend_images_kernel(const AscentArguments a, const GradientArguments g) {
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared);
-    const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, g.tile, true, arena);
+    const SweepUse use = for_adjoint(true);
+    const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, g.tile, use, arena);
+    memory.find_taps(a.layer.shape);
     const int tiles = tiles_of_image(a.layer.shape, g.tile);
     const std::int64_t image = blockIdx.x;
     const GlobalPixels pixels(a, image, a.gradient_of(image), false);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cuda/arguments.cuh"
+#include "cuda/costate_block.cuh"
 #include "cuda/slope.cuh"
 #include "cuda/sweep_memory.cuh"
 
@@ -16,6 +17,7 @@ struct Sweep {
     const Costate& p;
     const SweepMemory& memory;
     std::int64_t image;
+    bool together;  // channels of p are read several at a time
     Axis v, h;
     Extent rows, columns;
 
@@ -25,6 +27,7 @@ struct Sweep {
           p(costate),
           memory(m),
           image(n),
+          together(channels_lie_together(costate)),
           v(vertical(l.shape, l.out_height)),
           h(horizontal(l.shape, l.out_width)),
           rows(v, row, tile.rows),
@@ -43,7 +46,7 @@ struct Sweep {
             for (int j = lane_index(); j < memory.u_pitch; j += 32) {
                 const int x = columns.first_input + j;
                 const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
-                memory.u[row * memory.u_pitch + j] =
+                memory.u[row * memory.u_pitch + memory.place_of(j)] =
                     inside ? layer.normalize(input.at(image, c, y, x), c) : 0.0f;
             }
         }
@@ -51,30 +54,42 @@ struct Sweep {
 
     // The border of q stays zero while chunks come and go.
     __device__ void clear() const {
-        const int q_size = chunk_channels * memory.q_rows * memory.q_pitch;
-        for (int i = threadIdx.x; i < q_size; i += blockDim.x) memory.q[i] = 0.0f;
+        const int q_size = chunk_channels / 4 * memory.q_rows * memory.q_pitch;
+        for (int i = threadIdx.x; i < q_size; i += blockDim.x) memory.q[i] = {0.0f, 0.0f, 0.0f, 0.0f};
         const int g_size = layer.shape.in_channels * memory.g_rows * memory.g_pitch;
         for (int i = threadIdx.x; i < g_size; i += blockDim.x) memory.g[i] = 0.0f;
     }
 
-    // Weights and bias of the channels from `first` on; zeros past the last one.
-    __device__ void load_weights(int first) const {
-        const ConvShape& s = layer.shape;
-        const int taps = s.kernel_h * s.kernel_w, weights = s.in_channels * taps;
-        for (int i = threadIdx.x; i < memory.groups * group_channels * taps * chunk_channels;
-             i += blockDim.x) {
-            const int k = i % chunk_channels, tap = i / chunk_channels % taps, c = i / chunk_channels / taps;
-            const bool exists = first + k < s.out_channels && c < s.in_channels;
-            const float w =
-                exists ? layer.weight[static_cast<std::int64_t>(first + k) * weights + c * taps + tap] : 0.0f;
-            if (c < s.in_channels) memory.forward_weights[(c * taps + tap) * chunk_channels + k] = w;
-            const int group = c / group_channels;
-            memory.adjoint_weights[((group * chunk_channels + k) * taps + tap) * group_channels +
-                                   c % group_channels] = w;
+    // Weights and bias of the channels from `first` on; zeros past the last one. A warp reads a channel.
+    __device__ void load_forward_weights(int first) const {
+        const int weights = weights_of(layer.shape);
+        for (int k = warp_index(); k < chunk_channels; k += warp_count()) {
+            const bool exists = first + k < layer.shape.out_channels;
+            const float* from = layer.weight + static_cast<std::int64_t>(first + k) * weights;
+            for (int i = lane_index(); i < weights; i += 32) {
+                memory.forward_weights[i * chunk_channels + k] = exists ? from[i] : 0.0f;
+            }
         }
         if (threadIdx.x < chunk_channels) {
             const int k = first + threadIdx.x;
-            memory.bias[threadIdx.x] = layer.bias && k < s.out_channels ? layer.bias[k] : 0.0f;
+            memory.bias[threadIdx.x] = layer.bias && k < layer.shape.out_channels ? layer.bias[k] : 0.0f;
+        }
+    }
+
+    __device__ void load_adjoint_weights(int first) const {
+        const ConvShape& s = layer.shape;
+        const int taps = s.kernel_h * s.kernel_w, channels = memory.groups * group_channels;
+        for (int k = warp_index(); k < chunk_channels; k += warp_count()) {
+            const float* from = layer.weight + static_cast<std::int64_t>(first + k) * s.in_channels * taps;
+            for (int c = 0; c < channels; ++c, from += taps) {
+                const bool exists = first + k < s.out_channels && c < s.in_channels;
+                float* to = memory.adjoint_weights +
+                            (c / group_channels * taps * chunk_channels + k) * group_channels +
+                            c % group_channels;
+                for (int i = lane_index(); i < taps; i += 32) {
+                    to[i * chunk_channels * group_channels] = exists ? from[i] : 0.0f;
+                }
+            }
         }
     }
 
@@ -82,11 +97,12 @@ struct Sweep {
     // channels of the chunk; p is 0 where there is no output.
     template <bool needs_z, class Visit>
     __device__ __forceinline__ void for_outputs(int first, Visit visit) const {
-        const int blocks = ceil_div(rows.outs, block_rows);
+        const int blocks = ceil_div(rows.outs, block_rows), channels = layer.shape.out_channels - first;
         for (int item = threadIdx.x; item < blocks * columns.outs; item += blockDim.x) {
             const int row = item / columns.outs * block_rows, column = item % columns.outs;
+            CostateBlock read;
+            read.load(p, together, offset_of(first, row, column), channels, rows.outs - row);
             float costate[chunk_channels][block_rows], z[chunk_channels][block_rows];
-            load_costate(first, row, column, costate);
             if constexpr (needs_z) {
                 convolve(row, column, z);
             } else {
@@ -96,28 +112,33 @@ struct Sweep {
                     for (int i = 0; i < block_rows; ++i) z[k][i] = 0.0f;
                 }
             }
+            read.widen(p.dtype, costate);
             visit(row, column, z, costate);
         }
     }
 
-    // q = p * act'(z) for the channels from `first` on.
+    // q = p * act'(z) for the channels from `first` on, 0 in overhanging rows.
     template <class Slope>
     __device__ void produce(int first, const Slope& slope) const {
         for_outputs<Slope::needs_z>(first, [&](int row, int column, auto& z, auto& costate) {
-            float* to = memory.q + (q_row() + row) * memory.q_pitch + q_column() + column;
+            const int place = (q_row() + row) * memory.q_pitch + q_column() + column;
 #pragma unroll
-            for (int k = 0; k < chunk_channels; ++k) {
+            for (int i = 0; i < block_rows; ++i) {
+                float q[chunk_channels];
 #pragma unroll
-                for (int i = 0; i < block_rows; ++i) {
-                    const float q = Slope::needs_z ? costate[k][i] * slope(z[k][i]) : costate[k][i];
-                    to[(k * memory.q_rows + i) * memory.q_pitch] = row + i < rows.outs ? q : 0.0f;
+                for (int k = 0; k < chunk_channels; ++k) {
+                    q[k] = Slope::needs_z ? costate[k][i] * slope(z[k][i]) : costate[k][i];
+                    if (row + i >= rows.outs) q[k] = 0.0f;
                 }
+                memory.q_half(0)[place + i * memory.q_pitch] = {q[0], q[1], q[2], q[3]};
+                memory.q_half(1)[place + i * memory.q_pitch] = {q[4], q[5], q[6], q[7]};
             }
         });
     }
 
     // Adds the adjoint convolution of q to g.
     __device__ void add_adjoint() const {
+        const TapStep step_y(v), step_x(h);
         const int phase_columns = ceil_div(columns.count, h.stride), across = phase_columns * h.stride;
         const int blocks = ceil_div(ceil_div(rows.count, v.stride), block_rows) * v.stride;
         for (int item = threadIdx.x; item < blocks * across; item += blockDim.x) {
@@ -127,71 +148,60 @@ struct Sweep {
             const int row = block / v.stride * block_rows * v.stride + block % v.stride;
             const int column = place % phase_columns * h.stride + place / phase_columns;
             if (column >= columns.count) continue;
-            for (int group = 0; group < memory.groups; ++group) add_adjoint_block(group, row, column);
-        }
-    }
-
-  private:
-    __device__ __forceinline__ void load_costate(int first, int row, int column,
-                                                 float (&out)[chunk_channels][block_rows]) const {
-        const Strides& s = p.strides;
-        const std::int64_t corner =
-            image * s.n + first * s.c + (rows.first_out + row) * s.h + (columns.first_out + column) * s.w;
-#pragma unroll
-        for (int k = 0; k < chunk_channels; ++k) {
-#pragma unroll
-            for (int i = 0; i < block_rows; ++i) {
-                const bool exists = first + k < layer.shape.out_channels && row + i < rows.outs;
-                out[k][i] = exists ? costate_at(p, corner + k * s.c + i * s.h) : 0.0f;
+            for (int group = 0; group < memory.groups; ++group) {
+                add_adjoint_block(group, row, column, step_y, step_x);
             }
         }
     }
 
+  private:
+    __device__ __forceinline__ std::int64_t offset_of(int channel, int row, int column) const {
+        const Strides& s = p.strides;
+        return image * s.n + channel * s.c + (rows.first_out + row) * s.h +
+               (columns.first_out + column) * s.w;
+    }
+
     __device__ __forceinline__ void convolve(int row, int column,
                                              float (&z)[chunk_channels][block_rows]) const {
-        const ConvShape& s = layer.shape;
 #pragma unroll
         for (int k = 0; k < chunk_channels; ++k) {
 #pragma unroll
             for (int i = 0; i < block_rows; ++i) z[k][i] = memory.bias[k];
         }
-        const float4* weights = reinterpret_cast<const float4*>(memory.forward_weights);
-        const float* corner = memory.u + row * v.stride * memory.u_pitch + column * h.stride;
-        for (int c = 0; c < s.in_channels; ++c) {
-            for (int dy = 0; dy < s.kernel_h; ++dy) {
-                const float* line = corner + (c * memory.u_rows + dy * v.dilation) * memory.u_pitch;
-                for (int dx = 0; dx < s.kernel_w; ++dx, weights += chunk_channels / 4) {
-                    const float4 a = weights[0], b = weights[1];
-                    const float w[chunk_channels] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+        const float4* const weights = reinterpret_cast<const float4*>(memory.forward_weights);
+        const float* const corner = memory.u + row * v.stride * memory.u_pitch + column;
+        const int taps = weights_of(layer.shape), step = v.stride * memory.u_pitch;
+#pragma unroll 1  // thirty-two products each; registers are scarce
+        for (int tap = 0; tap < taps; ++tap) {
+            const float4 a = weights[2 * tap], b = weights[2 * tap + 1];
+            const float w[chunk_channels] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+            const float* const from = corner + memory.tap_offsets[tap];
 #pragma unroll
-                    for (int i = 0; i < block_rows; ++i) {
-                        const float u = line[i * v.stride * memory.u_pitch + dx * h.dilation];
+            for (int i = 0; i < block_rows; ++i) {
+                const float u = from[i * step];
 #pragma unroll
-                        for (int k = 0; k < chunk_channels; ++k) z[k][i] += w[k] * u;
-                    }
-                }
+                for (int k = 0; k < chunk_channels; ++k) z[k][i] += w[k] * u;
             }
         }
     }
 
     // Four pixels (row, row + stride, ...) of one column, the channels of one group.
-    __device__ __forceinline__ void add_adjoint_block(int group, int row, int column) const {
+    __device__ __forceinline__ void add_adjoint_block(int group, int row, int column, TapStep step_y,
+                                                      TapStep step_x) const {
         const ConvShape& s = layer.shape;
         const int taps = s.kernel_h * s.kernel_w;
-        const float4* weights =
-            reinterpret_cast<const float4*>(memory.adjoint_weights) + group * chunk_channels * taps;
+        const float4* const weights =
+            reinterpret_cast<const float4*>(memory.adjoint_weights) + group * taps * chunk_channels;
         float g[block_rows][group_channels] = {};
-        for (int dx = 0; dx < s.kernel_w; ++dx) {
-            const int x = columns.first + column + h.padding - dx * h.dilation;
-            const int from_x = floor_div(x, h.stride);
-            if (from_x * h.stride != x) continue;
-            const float* const line = memory.q + from_x - columns.first_touched;
-            for (int dy = 0; dy < s.kernel_h; ++dy) {
-                const int y = rows.first + row + v.padding - dy * v.dilation;
-                const int from_y = floor_div(y, v.stride);
-                if (from_y * v.stride != y) continue;
-                const float* const from = line + (from_y - rows.first_touched) * memory.q_pitch;
-                add_tap(from, weights + dy * s.kernel_w + dx, taps, g);
+        const int x = columns.first + column + h.padding, y = rows.first + row + v.padding;
+        const int first_x = h.first_tap(x), first_y = v.first_tap(y);
+        const float4* line = memory.q + h.output_at(x, first_x) - columns.first_touched +
+                             (v.output_at(y, first_y) - rows.first_touched) * memory.q_pitch;
+        for (int dx = first_x; dx < s.kernel_w; dx += step_x.taps, line -= step_x.outputs) {
+            const float4* from = line;
+            for (int dy = first_y; dy < s.kernel_h; dy += step_y.taps) {
+                add_tap(from, weights + (dy * s.kernel_w + dx) * chunk_channels, g);
+                from -= step_y.outputs * memory.q_pitch;
             }
         }
 #pragma unroll
@@ -207,20 +217,29 @@ struct Sweep {
         }
     }
 
-    __device__ __forceinline__ void add_tap(const float* from, const float4* weights, int taps,
+    __device__ __forceinline__ void add_tap(const float4* from, const float4* weights,
                                             float (&g)[block_rows][group_channels]) const {
 #pragma unroll
-        for (int k = 0; k < chunk_channels; ++k) {
-            const float4 w = weights[k * taps];
+        for (int half = 0; half < chunk_channels / 4; ++half) {
+            const float4* const at = from + half * memory.q_rows * memory.q_pitch;
+            const float4 a = weights[4 * half], b = weights[4 * half + 1];
+            const float4 c = weights[4 * half + 2], d = weights[4 * half + 3];
 #pragma unroll
             for (int i = 0; i < block_rows; ++i) {
-                const float q = from[(k * memory.q_rows + i) * memory.q_pitch];
-                g[i][0] += w.x * q;
-                g[i][1] += w.y * q;
-                g[i][2] += w.z * q;
-                g[i][3] += w.w * q;
+                const float4 q = at[i * memory.q_pitch];
+                add(q.x, a, g[i]);
+                add(q.y, b, g[i]);
+                add(q.z, c, g[i]);
+                add(q.w, d, g[i]);
             }
         }
+    }
+
+    __device__ __forceinline__ static void add(float q, const float4& w, float (&g)[group_channels]) {
+        g[0] += w.x * q;
+        g[1] += w.y * q;
+        g[2] += w.z * q;
+        g[3] += w.w * q;
     }
 };
 

@@ -25,6 +25,29 @@ struct Axis {
     int size, out_size, kernel, stride, padding, dilation;
 
     YOPO_FUNCTION int reach() const { return dilation * (kernel - 1); }
+
+    // The first tap through which an output reads pixel x - padding; past the last one if there is none.
+    YOPO_FUNCTION int first_tap(int x) const {
+        if (stride == 1) return 0;
+        if (dilation == 1) return x % stride;
+        int tap = 0;
+        while (tap < kernel && (x - tap * dilation) % stride != 0) ++tap;
+        return tap;
+    }
+    // The output that reads it through such a tap.
+    YOPO_FUNCTION int output_at(int x, int tap) const {
+        return stride == 1 ? x - tap * dilation : (x - tap * dilation) / stride;
+    }
+};
+
+// From one tap through which a pixel is read to the next, and how far before the output that reads it lies.
+struct TapStep {
+    int taps, outputs;
+
+    YOPO_FUNCTION explicit TapStep(const Axis& a) : taps(a.dilation == 1 ? a.stride : 1) {
+        while (taps * a.dilation % a.stride != 0) ++taps;
+        outputs = taps * a.dilation / a.stride;
+    }
 };
 
 YOPO_FUNCTION Axis vertical(const ConvShape& s, int out_height) {

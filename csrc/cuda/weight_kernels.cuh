@@ -2,16 +2,16 @@
 // dH/dW and dH/db in two stages without atomics, and H itself.
 //
 // First stage: a block forms q for one chunk of channels, one band of rows after another, for its section of
-// all bands of the batch, and adds q times the input to sums of its own. Second stage: the sections are added
-// up in order. How the bands are cut depends on shapes alone, so the result is the same from run to run.
+// all bands of the batch, and adds q times the input to sums of its own, which it writes when it has
+// finished. Second stage: the sections are added up in order. How bands and sections are cut depends on
+// shapes and the device alone, so the result is the same from run to run.
 #pragma once
 
 #include "cuda/reduce.cuh"
 #include "cuda/sweep.cuh"
+#include "cuda/tap_sums.cuh"
 
 namespace yopo::cuda {
-
-inline constexpr int tap_group = 4;  // taps side by side that a warp sums at a time
 
 struct WeightArguments {
     LayerArguments layer;
@@ -20,14 +20,12 @@ struct WeightArguments {
     TileSize band;  // in outputs' pixels; see band_pixels
     int bands;      // of an image
     int sections;
-    float* partial;  // (sections, chunks, chunk_channels, weights + 1): dW, then db
+    int slices;      // of a band, for the warps to share
+    float* partial;  // (sections, chunks, chunk_channels, 1 + weights): db, then dW
 };
 
 YOPO_FUNCTION int chunks_of(const ConvShape& s) {
     return ceil_div(s.out_channels, chunk_channels);
-}
-YOPO_FUNCTION int weights_of(const ConvShape& s) {
-    return s.in_channels * s.kernel_h * s.kernel_w;
 }
 
 // The outputs of rows [first, first + rows), all columns, as a tile whose pixels are outputs: every output
@@ -42,104 +40,58 @@ __device__ __forceinline__ void own_outputs_only(Sweep& sweep, int first, int ro
     sweep.columns.first_input = -sweep.h.padding;
 }
 
-// Where this warp's taps begin: channel, dy, and the first of up to four dx.
-struct TapGroup {
-    int c, dy, dx, count;
-
-    __device__ TapGroup(const ConvShape& s, int index) {
-        const int across = ceil_div(s.kernel_w, tap_group);
-        dx = index % across * tap_group;
-        dy = index / across % s.kernel_h;
-        c = index / across / s.kernel_h;
-        count = smaller(tap_group, s.kernel_w - dx);
-    }
-};
-
-__device__ __forceinline__ float warp_sum(float value) {
-#pragma unroll
-    for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(all_lanes, value, distance);
-    return value;
+// The sums begin at zero, and end up in the workspace. A thread has the same elements both times.
+template <class Body>
+__device__ __forceinline__ void for_sums(const WeightArguments& a, Body body) {
+    const int size = chunk_channels * sums_of_channel(a.layer.shape);
+    for (int i = threadIdx.x; i < size; i += blockDim.x) body(i, size);
 }
 
-// Lanes share the outputs out; each sums q(k, output) * u(c, output + tap) for eight channels and four taps.
-__device__ __forceinline__ void add_tap_group(const Sweep& sweep, const TapGroup& taps, float* sums,
-                                              int pitch) {
-    const SweepMemory& m = sweep.memory;
-    float sum[chunk_channels][tap_group] = {};
-    const float* const corner = m.u + (taps.c * m.u_rows + taps.dy * sweep.v.dilation) * m.u_pitch;
-    const int outs = sweep.columns.outs;
-    for (int at = lane_index(); at < sweep.rows.outs * outs; at += 32) {
-        const int row = at / outs, column = at - row * outs;
-        const float* const from = corner + row * sweep.v.stride * m.u_pitch + column * sweep.h.stride;
-        float u[tap_group];
-#pragma unroll
-        for (int i = 0; i < tap_group; ++i)
-            u[i] = i < taps.count ? from[(taps.dx + i) * sweep.h.dilation] : 0.0f;
-#pragma unroll
-        for (int k = 0; k < chunk_channels; ++k) {
-            const float q = m.q[(k * m.q_rows + row) * m.q_pitch + column];
-#pragma unroll
-            for (int i = 0; i < tap_group; ++i) sum[k][i] += q * u[i];
-        }
-    }
-    const ConvShape& s = sweep.layer.shape;
-    const int first = (taps.c * s.kernel_h + taps.dy) * s.kernel_w + taps.dx;
-#pragma unroll
-    for (int k = 0; k < chunk_channels; ++k) {
-#pragma unroll
-        for (int i = 0; i < tap_group; ++i) {
-            const float total = warp_sum(sum[k][i]);
-            if (lane_index() == 0 && i < taps.count) sums[k * pitch + first + i] += total;
-        }
-    }
+__device__ __forceinline__ void clear_sums(const WeightArguments& a, float* sums) {
+    for_sums(a, [&](int i, int size) {
+        for (int slice = 0; slice < a.slices; ++slice) sums[slice * size + i] = 0.0f;
+    });
 }
 
-// Lanes share the outputs out; each sums q for eight channels.
-__device__ __forceinline__ void add_bias(const Sweep& sweep, float* sums, int pitch) {
-    const SweepMemory& m = sweep.memory;
-    for (int k = warp_index(); k < chunk_channels; k += warp_count()) {
-        float sum = 0;
-        for (int row = 0; row < sweep.rows.outs; ++row) {
-            for (int column = lane_index(); column < sweep.columns.outs; column += 32) {
-                sum += m.q[(k * m.q_rows + row) * m.q_pitch + column];
-            }
-        }
-        const float total = warp_sum(sum);
-        if (lane_index() == 0) sums[k * pitch + pitch - 1] += total;
-    }
+__device__ __forceinline__ void store_sums(const WeightArguments& a, const float* sums, std::int64_t place) {
+    for_sums(a, [&](int i, int size) {
+        float total = 0;
+        for (int slice = 0; slice < a.slices; ++slice) total += sums[slice * size + i];
+        a.partial[place * size + i] = total;
+    });
 }
 
-// blockIdx.x: the section; blockIdx.y: the chunk of channels.
+// blockIdx.x: the chunk of channels, so that blocks that read the same positions of p run at the same time;
+// blockIdx.y: the section.
 template <class Slope>
-__global__ void __launch_bounds__(sweep_threads, 1) weight_kernel(const WeightArguments a) {
+__global__ void __launch_bounds__(sweep_threads, 2) weight_kernel(const WeightArguments a) {
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared);
     const ConvShape& s = a.layer.shape;
-    const SweepMemory memory(s, a.layer.out_height, a.layer.out_width, a.band, false, arena);
-    const int pitch = weights_of(s) + 1, chunk = blockIdx.y, first_channel = chunk * chunk_channels;
-    float* const sums =
-        a.partial + (static_cast<std::int64_t>(blockIdx.x) * chunks_of(s) + chunk) * chunk_channels * pitch;
-    for (int i = threadIdx.x; i < chunk_channels * pitch; i += blockDim.x) sums[i] = 0.0f;
+    const SweepMemory memory(s, a.layer.out_height, a.layer.out_width, a.band,
+                             for_weights(Slope::needs_z, a.slices), arena);
+    const int first_channel = blockIdx.x * chunk_channels, jobs = tap_groups(s) * a.slices;
     Sweep sweep(a.layer, a.p, memory, 0, 0, 0, a.band);
     const Slope slope(a.layer);
-    sweep.load_weights(first_channel);
+    clear_sums(a, memory.sums);
+    memory.find_taps(s);
+    if (Slope::needs_z) sweep.load_forward_weights(first_channel);
     const std::int64_t bands = static_cast<std::int64_t>(a.bands) * s.batch;
-    const std::int64_t end = (blockIdx.x + 1) * bands / a.sections;
+    const std::int64_t end = (blockIdx.y + 1) * bands / a.sections;
     const int band_rows = ceil_div(a.layer.out_height, a.bands);
-    for (std::int64_t band = blockIdx.x * bands / a.sections; band < end; ++band) {
+    for (std::int64_t band = blockIdx.y * bands / a.sections; band < end; ++band) {
         sweep.image = band / a.bands;
         own_outputs_only(sweep, static_cast<int>(band % a.bands) * band_rows, band_rows);
         sweep.load_input(a.input);
-        __syncthreads();
+        if (Slope::needs_z) __syncthreads();
         sweep.produce(first_channel, slope);
         __syncthreads();
-        const int groups = s.in_channels * s.kernel_h * ceil_div(s.kernel_w, tap_group);
-        for (int group = warp_index(); group < groups; group += warp_count()) {
-            add_tap_group(sweep, TapGroup(s, group), sums, pitch);
+        for (int job = warp_index(); job < jobs; job += warp_count()) {
+            add_job(sweep, TapJob(job, a.slices));
         }
-        add_bias(sweep, sums, pitch);
         __syncthreads();
     }
+    store_sums(a, memory.sums, static_cast<std::int64_t>(blockIdx.y) * chunks_of(s) + blockIdx.x);
 }
 
 struct WeightSumArguments {
@@ -150,16 +102,25 @@ struct WeightSumArguments {
     float* bias;
 };
 
+// A block adds up the sections of 32 elements: each warp every eighth section, then the warps in order.
 __global__ void __launch_bounds__(sweep_threads, 1) weight_sum_kernel(const WeightSumArguments a) {
-    const int pitch = weights_of(a.shape) + 1;
-    const std::int64_t section = static_cast<std::int64_t>(chunks_of(a.shape)) * chunk_channels * pitch;
-    const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= static_cast<std::int64_t>(a.shape.out_channels) * pitch) return;
+    YOPO_SHARED_MEMORY(shared);
+    float* const sums = reinterpret_cast<float*>(shared);
+    const int count = sums_of_channel(a.shape);
+    const std::int64_t section = static_cast<std::int64_t>(chunks_of(a.shape)) * chunk_channels * count;
+    const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * 32 + lane_index();
     float total = 0;
-    for (int n = 0; n < a.sections; ++n) total += a.partial[n * section + i];
-    const std::int64_t k = i / pitch, tap = i - k * pitch;
-    if (tap < pitch - 1) {
-        if (a.weight) a.weight[k * (pitch - 1) + tap] = total;
+    if (i < section) {
+#pragma unroll 8
+        for (int n = warp_index(); n < a.sections; n += warp_count()) total += a.partial[n * section + i];
+    }
+    sums[threadIdx.x] = total;
+    __syncthreads();
+    if (warp_index() > 0 || i >= static_cast<std::int64_t>(a.shape.out_channels) * count) return;
+    for (int warp = 1; warp < warp_count(); ++warp) total += sums[warp * 32 + lane_index()];
+    const std::int64_t k = i / count, at = i - k * count;
+    if (at > 0) {
+        if (a.weight) a.weight[k * (count - 1) + at - 1] = total;
     } else if (a.bias) {
         a.bias[k] = total;
     }
@@ -178,15 +139,17 @@ struct ValueArguments {
 __global__ void __launch_bounds__(sweep_threads, 1) value_kernel(const ValueArguments a) {
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared);
-    const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, a.band, false, arena);
+    const SweepMemory memory(a.layer.shape, a.layer.out_height, a.layer.out_width, a.band, for_value(),
+                             arena);
     Sweep sweep(a.layer, a.p, memory, blockIdx.x / a.bands, 0, 0, a.band);
     const int band_rows = ceil_div(a.layer.out_height, a.bands);
     own_outputs_only(sweep, static_cast<int>(blockIdx.x % a.bands) * band_rows, band_rows);
+    memory.find_taps(a.layer.shape);
     sweep.load_input(a.input);
     double sum = 0;
     for (int first = 0; first < a.layer.shape.out_channels; first += chunk_channels) {
         __syncthreads();
-        sweep.load_weights(first);
+        sweep.load_forward_weights(first);
         __syncthreads();
         sweep.for_outputs<true>(first, [&](int row, int, auto& z, auto& costate) {
 #pragma unroll

@@ -82,3 +82,17 @@ def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
     wide = {name: sass for name, sass in instructions(cubins, "linear").items() if not half_planes.search(name[1])}
     assert wide
     assert not [name for name, sass in wide.items() if not re.search(r"LDG\.E\S*\.128", sass)]
+
+
+@needs_cuobjdump
+def test_the_gradients_read_and_share_sixteen_bytes_at_a_time(measured):
+    """p where its channels lie side by side, and q of eight channels from shared memory; sums stay in registers."""
+    _, cubins = measured
+    for source in ("hamiltonian", "gradient"):
+        code = {name: sass for name, sass in instructions(cubins, source).items() if "_sum_kernel" not in name[1]}
+        assert len(code) >= 3 * len(budget.ARCHITECTURES)
+        for name, sass in code.items():
+            assert re.search(r"LDG\.E\S*\.128", sass), name
+            if "value" not in name[1]:
+                assert "LDS.128" in sass, name
+            assert not re.search(r"\b(LDL|STL)\b", sass), name

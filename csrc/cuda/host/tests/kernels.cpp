@@ -177,6 +177,7 @@ const Trial trials[] = {
     {"relu", small, Activation::relu, DType::float32, false, Precision::highest, Norm::linf, "image"},
     {"relu in two tiles", tall, Activation::relu, DType::float32, false, Precision::highest, Norm::linf,
      "image"},
+    {"relu pixels", wide, Activation::relu, DType::float32, true, Precision::highest, Norm::linf, "image"},
     {"gelu l2", small, Activation::gelu, DType::bfloat16, true, Precision::highest, Norm::l2, "image"},
     {"strided tiles", strided, Activation::relu, DType::float16, false, Precision::highest, Norm::linf,
      "tiles"},
