@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +15,10 @@ from torch.nn.functional import cross_entropy
 
 import yopo_ext
 from yopo_ext.cli import main
+from yopo_ext.data import DataFileError, Dataset, ImageSet, load_dataset
+from yopo_ext.training import CheckpointError, StopRequest, Trainer, TrainingError, make_config, run_job
+from yopo_ext.training.checkpoint import check_same_run
+from yopo_ext.training.device import open_device
 
 QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
 X, Y = torch.linspace(0, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8), torch.tensor([1, 2])
@@ -118,6 +124,42 @@ def of_double(backend: str) -> None:
     )  # fmt: skip
 
 
+def large_image() -> None:
+    x = torch.zeros(1, 3, 512, 512)
+    weight, p = torch.zeros(1, 3, 7, 7), torch.zeros(1, 1, 256, 256)
+    layer = {"stride": 2, "padding": 3, "activation": "relu"}
+    yopo_ext.explain(x, x, p, weight, **layer, eps=0.1, alpha=0.1, steps=1, backend="cpu")
+
+
+def no_gpu() -> None:
+    with mock.patch("torch.zeros", side_effect=AssertionError("Torch not compiled with CUDA enabled")):
+        open_device("cuda")
+
+
+def no_files() -> None:
+    Path("DIR").mkdir()
+    load_dataset("mnist", "DIR")
+
+
+def a_run_is_there() -> None:
+    folder = Path("runs/NAME")
+    folder.mkdir(parents=True)
+    (folder / "config.json").touch()
+    run_job(make_config(), folder, compare_natural=False, resume=False, show=False)
+
+
+def not_finite() -> None:
+    images = ImageSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 10)
+    trainer = Trainer(make_config(m=1, n=1), Dataset("digits", images, images), Path("runs"), show=False)
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(float("nan"))
+    trainer.fit(StopRequest())
+
+
+def other_settings() -> None:
+    check_same_run(Path("runs/NAME/last.pt"), make_config(lr=0.1), {"config": make_config(lr=0.05)})
+
+
 RAISED = {
     "a slice of the model": (RuntimeError, a_slice),
     "images out of bounds": (ValueError, out_of_bounds),
@@ -134,6 +176,13 @@ RAISED = {
     "radius": (ValueError, lambda: operator(eps=-0.1)),
     "l2 a channel": (ValueError, lambda: operator(eps=[0.1, 0.1, 0.1], norm="l2")),
     "double on cpu": (RuntimeError, lambda: of_double("cpu")),
+    "dtype of p": (TypeError, lambda: operator(p=torch.zeros(2, 4, 6, 6).double())),
+    "a large image": (RuntimeError, large_image),
+    "no GPU": (ValueError, no_gpu),
+    "no files": (DataFileError, no_files),
+    "a run is there": (FileExistsError, a_run_is_there),
+    "not finite": (TrainingError, not_finite),
+    "other settings": (CheckpointError, other_settings),
 }
 PRINTED = {
     "data": ["train", "--dataset", "mnist"],
@@ -142,9 +191,10 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("name", RAISED)
-def test_an_error_reads_as_quoted(name, request):
+def test_an_error_reads_as_quoted(name, request, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     kind, raises = RAISED[name]
-    if name == "double on cpu":
+    if name in ("double on cpu", "a large image"):
         request.getfixturevalue("needs_native")
     with pytest.raises(kind) as error:
         raises()
