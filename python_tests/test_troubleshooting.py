@@ -127,7 +127,7 @@ def of_double(backend: str) -> None:
 def large_image() -> None:
     x = torch.zeros(1, 3, 512, 512)
     weight, p = torch.zeros(1, 3, 7, 7), torch.zeros(1, 1, 256, 256)
-    yopo_ext.explain(x, x, p, weight, stride=2, padding=3, eps=0.1, alpha=0.1, steps=1, activation="relu", backend="cpu")
+    yopo_ext.explain(x, x, p, weight, stride=2, padding=3, eps=1, alpha=1, steps=1, activation="relu", backend="cpu")
 
 
 def no_gpu() -> None:
