@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--capability", type=int, choices=PROCESSORS, default=90, help="of the dry run")
     parser.add_argument("--limit", type=int, help="try so many tilings of a row, the present one first")
     parser.add_argument("--workers", type=int, default=min(12, os.cpu_count() or 1), help="processes that compile")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # options may stand between the file and the rows
     rows = arguments.rows
     if arguments.dry_run and arguments.file:  # it writes none, so the first name is a row too
         rows = [str(arguments.file), *rows]
