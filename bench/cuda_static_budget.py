@@ -63,21 +63,8 @@ no waiting), so that it comes to L2 while weights are packed and x and eta arriv
 input are found behind one barrier each. From then on nothing is read from global memory: whoever moves a pixel
 (`resident_pixels.cuh`) also writes its half of a word of u, for the next step, and `eta` leaves after the last one.
 
-What a step executes, counted in the machine code for sm_90 (`ResidentSize<2, 2>`, `ReluSlope`), per warp:
-
-| part of a step | instructions | how often for 32 × 32, 64 channels |
-|---|---|---|
-| both products at 32 positions, 16 channels: 16 HMMA, 10 LDS, 24 for the mask | 64.5 | 128 |
-| col2im of 32 pixels, 9 taps held by the pass | 60 | 72 |
-| the same at the pass's edges, where two lines of taps are held or one | 75 to 85 | 42 |
-| around the products at 32 positions: words of u, scale, storing | 180 | 32 |
-| around col2im in a pass: which lines and columns it reaches | 90 | 32 |
-| step of 32 pixels of four lines, with their half words of u | 298 | 24 |
-
-That is about 8,000 issue slots of each of the four schedulers for an image's step: 2,060 for the products and 1,440
-around them, 1,970 for col2im and 720 around it, 1,790 for the pixels. Loading several pixels before the
-first is used matters beside the counts: a store in between holds every later load back, because the two might meet. The
-same holds for the kernels that keep eta in global memory (`update.cuh`).
+Several pixels are loaded before the first is used: a store in between would hold every later load back, because the two
+might meet. The same holds for the kernels that keep eta in global memory (`update.cuh`).
 
 With three channels, 3 × 3, images of 64 × 64 and 128 output channels fit every architecture from sm_80 on. What does
 not fit takes the FMA kernels.

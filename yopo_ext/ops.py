@@ -85,8 +85,7 @@ def inner_ascent(
         direction: "sign" (l2: the normalised gradient), or "gradient" for the gradient itself.
         precision: "highest" (float32 multiply-accumulate), "high" (multiplicands of 10 mantissa bits allowed), or
             None for torch's setting for convolutions.
-        backend: "cuda", "triton", "cpu", "torch" or a registered name, or None for what YOPO_EXT_BACKEND says, else
-            the first that can run the call.
+        backend: "cuda", "triton", "cpu", "torch"; None: what YOPO_EXT_BACKEND says, else the first that can run it.
 
     Returns:
         The new perturbation, like empty_like(eta); it never requires grad. Inputs are not modified.
@@ -285,8 +284,7 @@ def _flat(layer: Layer) -> tuple[object, ...]:
     """The layer as the schema spells it; _layer is the way back."""
     # Field by field: torch.compile fails on a slice of a named tuple before torch 2.7.
     convolution = (layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation)
-    activation = layer.activation
-    return (*convolution, activation.kind, list(activation.parameters), *layer.normalization)
+    return (*convolution, layer.activation.kind, list(layer.activation.parameters), *layer.normalization)
 
 
 def _layer(weight, bias, stride, padding, dilation, kind, parameters, floats, table) -> Layer:
