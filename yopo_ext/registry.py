@@ -57,6 +57,20 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self.entries
 
+    def add(self, entry: T) -> None:
+        """One more, for this process.
+
+        Raises:
+            ValueError: there is one of that name.
+        """
+        if entry.name in self.entries:
+            raise ValueError(f"{self.kind} {entry.name!r}: declared already")
+        self.entries[entry.name] = entry
+
+    def remove(self, name: str) -> None:
+        """One less, for this process. Raises as `__getitem__`."""
+        del self.entries[self[name].name]
+
     @property
     def names(self) -> tuple[str, ...]:
         """All names, in order."""
