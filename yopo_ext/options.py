@@ -57,6 +57,7 @@ class Option:
         choices: the words there are, or what lists them; empty: any.
         words: those that it takes beside numbers, as "auto".
         unit: of numbers, for tables.
+        host: whether it says where and how a run happens, not what it computes, and so may change when it goes on.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Option:
     choices: Sequence[str] | Callable[[], Sequence[str]]
     words: tuple[str, ...]
     unit: str
+    host: bool
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -123,6 +125,7 @@ def option(
     choices: Sequence[str] | Callable[[], Sequence[str]] = (),
     words: tuple[str, ...] = (),
     unit: str = "",
+    host: bool = False,
 ) -> Any:
     """A dataclass field that is an `Option`; its type is read from the annotation.
 
@@ -131,6 +134,7 @@ def option(
     """
     metadata = {
         "help": help, "limits": Limits(least, above, most, below), "choices": choices, "words": words, "unit": unit,
+        "host": host,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata={_METADATA: metadata})
 

@@ -1,96 +1,90 @@
 # SPDX-License-Identifier: MIT
-"""The options that override a configuration's fields."""
+"""The command line's options for a configuration: read from what every part of it declares."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .numbers import number
 
+if TYPE_CHECKING:
+    from yopo_ext.options import Option
+    from yopo_ext.training.config.layout import Home
 
-def delay(text: str) -> int | str:
-    """``auto``, or a number of epochs."""
-    return text if text == "auto" else int(text)
-
-
-# option, type, help: each overrides the configuration's field of the same name. A bool has a --no- twin, a tuple takes
-# several values.
-OVERRIDES: tuple[tuple[str, Any, str], ...] = (
-    ("dataset", str, "digits (default, nothing to download), mnist, fashion-mnist, cifar10, ..."),
-    ("data-dir", str, "folder with the data set's files"),
-    ("held-out", int, "training images to follow the training with (best checkpoint, early stopping)"),
-    ("limit-train", int, "train on the first N images only"),
-    ("limit-eval", int, "measure on the first N images only"),
-    ("augment", bool, "random crops and flips"),
-    ("model", str, "digits-cnn, smallcnn, preactresnet18, wrn-34-10, ..."),
-    ("activation", str, "of the network: relu (default), leaky_relu, elu, celu, selu, gelu, silu, softplus, tanh"),
-    ("method", str, "yopo-M-N (default), pgd-STEPS, natural, fast, n-fgsm, free-M, trades-STEPS, trades-yopo-M-N"),
-    ("m", int, "full passes a mini-batch (yopo, free, trades-yopo)"),
-    ("n", int, "inner steps after each pass"),
-    ("pgd-steps", int, "steps of the attack (pgd, trades)"),
-    ("eps", number, "radius, in units of images in [0, 1]; fractions like 8/255 are read"),
-    ("alpha", number, "step size"),
-    ("norm", str, "linf (default) or l2"),
-    ("bn-mode", str, "batch norm while crafting: train or eval (default: the method's own)"),
-    ("reduction", str, "of the m passes' gradients: mean (default) or sum"),
-    ("first-layer-grad", str, "hamiltonian (default), backprop or both"),
-    ("beta", number, "weight of the divergence of trades"),
-    ("label-smoothing", number, "share of the target spread over all classes"),
-    ("eps-warmup-epochs", number, "eps and alpha grow from 0 over so many epochs"),
-    ("steps-warmup-epochs", number, "the attack's steps grow from 1 over so many epochs (pgd, trades)"),
-    ("delay", delay, "natural samples first: for so many epochs, or auto: until the loss stabilises"),
-    ("epochs", int, "passes over the training images"),
-    ("batch-size", int, "images a mini-batch"),
-    ("optimizer", str, "sgd (default), nesterov, adam or adamw"),
-    ("lr", number, "learning rate"),
-    ("lr-batch", int, "the batch size that --lr is meant for; it is scaled linearly to --batch-size"),
-    ("momentum", number, "of SGD"),
-    ("weight-decay", number, "default: 5e-4"),
-    ("schedule", str, "of the learning rate: piecewise (default), cosine, one-cycle or cyclic"),
-    ("warmup-epochs", number, "the learning rate grows from 0 over so many epochs"),
-    ("milestones", (int,), "epochs after which the learning rate drops"),
-    ("first-layer-milestones", (int,), "the same for the first layer alone"),
-    ("lr-decay", number, "what the learning rate is multiplied by at a milestone"),
-    ("ewa-decay", number, "measure an exponential average of the weights, as 0.999; 0 (default): the last ones"),
-    ("patience", int, "stop after so many measurements without a better one on the held-out images"),
-    ("eval-steps", int, "PGD steps of the final measurement"),
-    ("eval-alpha", number, "step size of the final measurement"),
-    ("curve-every", int, "epochs between measurements of the accuracy-time curve"),
-    ("curve-steps", int, "PGD steps of these"),
-    ("curve-images", int, "images of these"),
-    ("keep-epochs", bool, "keep the weights of every epoch, as epochs/NNN.pt"),
-    ("staleness-every", int, "epochs between measurements of how stale the co-state becomes (yopo)"),
-    ("memory-format", str, "channels_last (default) or contiguous"),
-    ("amp", str, "bf16, off, or auto (default): bf16 on GPUs that have it"),
-    ("compile", bool, "torch.compile what follows the first layer"),
-    ("cuda-graph", bool, "replay a mini-batch's passes as one CUDA graph"),
-    ("profile", bool, "print where the time of a step goes"),
-    ("seed", int, "of everything random"),
-    ("device", str, "cpu (default), cuda, cuda:1, ..."),
-)
+#: choices that are options too, with their help
+_CHOICES = {
+    "method": "how it is trained, with its numbers: yopo-M-N (default: yopo-5-3), see `yopo list methods`",
+    "objective": "what is climbed and descended (default: the method's own), see `yopo list objectives`",
+    "optimizer": "what moves the weights (default: sgd), see `yopo list optimizers`",
+    "schedule": "of the learning rate (default: piecewise), see `yopo list schedules`",
+}
 
 
-def add_settings(parser: argparse.ArgumentParser, *, without: tuple[str, ...] = ()) -> None:
-    """Adds the options to a command, all without a default."""
-    for name, kind, text in OVERRIDES:
-        if name in without:
-            continue
-        flag = f"-{name}" if len(name) == 1 else f"--{name}"
-        if kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-        elif isinstance(kind, tuple):
-            parser.add_argument(flag, type=kind[0], nargs="*", help=text)
-        else:
-            parser.add_argument(flag, type=kind, help=text)
+def add_settings(parser: argparse.ArgumentParser, *, without: Sequence[str] = ()) -> None:
+    """Adds all settings to a command, in groups, all without a default."""
+    from yopo_ext.training.config.layout import homes
+
+    groups: dict[str, Any] = {}
+
+    def group(section: str) -> Any:
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        return groups[section]
+
+    for section, text in _CHOICES.items():
+        if section not in without:
+            group(section).add_argument(f"--{section}", metavar="NAME", help=text)
+    for name, found in homes().items():
+        if name not in without:
+            _add(group(found[0].section), found)
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields that were given on the command line."""
-    given = {}
-    for name, _, _ in OVERRIDES:
-        field = name.replace("-", "_")
-        value = getattr(options, field, None)
-        if value is not None:
-            given[field] = tuple(value) if isinstance(value, list) else value
-    return given
+    """The settings that were given on the command line, by name."""
+    from yopo_ext.training.config.layout import homes
+
+    values = {name: getattr(options, name, None) for name in (*_CHOICES, *homes())}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
+    }
+
+
+def parser_of(one: Option) -> Callable[[str], Any]:
+    """From a word of the command line to a value of the option, or of each of several."""
+    kind = {int: int, float: number, str: str, bool: bool}[one.kind]
+
+    def parse(text: str) -> Any:
+        return text if text in one.words else kind(text)
+
+    parse.__name__ = {int: "whole number", float: "number"}.get(one.kind, one.kind.__name__)
+    return parse
+
+
+def flag_of(name: str) -> str:
+    """``-m``, ``--label-smoothing``."""
+    return f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+
+
+def _add(group: Any, found: Sequence[Home]) -> None:
+    one = found[0].option
+    text = _help(found)
+    if one.kind is bool:
+        group.add_argument(flag_of(one.name), action=argparse.BooleanOptionalAction, help=text)
+    elif one.several:
+        group.add_argument(flag_of(one.name), type=parser_of(one), nargs="*", help=text, dest=one.name)
+    else:
+        group.add_argument(flag_of(one.name), type=parser_of(one), help=text, dest=one.name)
+
+
+def _help(found: Sequence[Home]) -> str:
+    """The option's own words, once for each thing said, and for whom."""
+    texts: dict[str, list[str]] = {}
+    for home in found:
+        texts.setdefault(home.option.help, []).append(home.owner or "")
+    parts = []
+    for text, owners in texts.items():
+        who = "" if found[0].section == "events" else ", ".join(owner for owner in owners if owner)
+        parts.append(f"{text} ({who})" if who else text)
+    return "; ".join(parts).replace("%", "%%")

@@ -4,10 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .event import Event, NamedEvent, NoEventOptions, Record
+
+if TYPE_CHECKING:
+    from ..loop.trainer import Trainer
 
 # Shares of the best figure so far, and points of accuracy that are no noise.
 COLLAPSE = 0.5
 LEAST_FALL = 10.0
+
+
+class Overfitting(Event):
+    """Warns in the record of an epoch."""
+
+    name = "overfitting"
+
+    def on_measure(self, trainer: Trainer, record: Record) -> None:
+        measured = [one for one in [*trainer.log, record] if "curve_robust" in one]
+        warning = catastrophic_overfitting(
+            [one["curve_robust"] for one in measured], [one["fgsm"] for one in measured]
+        )
+        if warning:
+            record["warning"] = warning
 
 
 def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> str | None:
@@ -31,3 +51,9 @@ def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> 
         f"while FGSM accuracy went from {fgsm[best]:.1f} to {fgsm[-1]:.1f} %; "
         "weights from before, fewer epochs, a smaller alpha, n-fgsm or a multi-step method help"
     )
+
+
+EVENT = NamedEvent(
+    "overfitting", "a warning of catastrophic overfitting", lambda options, parts: Overfitting(), NoEventOptions,
+    order=35,
+)  # fmt: skip

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+"""`yopo list`."""
+
+from __future__ import annotations
+
+import argparse
+
+KINDS = ("methods", "objectives", "attacks", "datasets", "models", "optimizers", "schedules", "events", "presets")
+
+
+def add_command(commands) -> None:
+    """Adds the command to the subparsers."""
+    lists = commands.add_parser("list", help="what there is to choose from, with other packages' own")
+    lists.add_argument("kind", choices=KINDS)
+    lists.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from yopo_ext.catalogue import catalogue
+
+    entries = [(entry.pattern if options.kind == "methods" else entry.name, entry.help)
+               for entry in catalogue(options.kind)]  # fmt: skip
+    width = max(len(name) for name, _ in entries)
+    for name, text in entries:
+        print(f"{name:<{width}}  {text}")
+    return 0

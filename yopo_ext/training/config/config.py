@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Everything that decides a training run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...adversaries.method import METHODS, Method
+from ...options import options_of, to_plain
+from ..events.event import EVENTS
+from .chosen import Chosen
+from .layout import EVENT_SECTION, KINDS, SECTIONS
+from .sections import (
+    BallOptions,
+    DataOptions,
+    HostOptions,
+    LoopOptions,
+    MeasuringOptions,
+    ModelOptions,
+    SpeedOptions,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run, as `make_config` makes it: checked sections, and choices by name with their options.
+
+    The sections' fields are described where they are declared: `yopo train --help` prints them all. A setting can be
+    read by its name alone, as ``config["eps"]``, for no two sections have one of the same name.
+    """
+
+    data: DataOptions
+    model: ModelOptions
+    ball: BallOptions
+    method: Chosen
+    objective: Chosen
+    optimizer: Chosen
+    schedule: Chosen
+    loop: LoopOptions
+    events: tuple[Chosen, ...]
+    measuring: MeasuringOptions
+    speed: SpeedOptions
+    host: HostOptions
+
+    def __post_init__(self) -> None:
+        method = METHODS[self.method.name]
+        if method.check is not None:
+            method.check(self.method.options, self.ball)
+        for one in self.events:
+            if (check := EVENTS[one.name].check) is not None:
+                check(one.options, self)
+
+    def __getitem__(self, name: str) -> Any:
+        """A setting by its name alone. Raises ``KeyError`` where this run has none of that name."""
+        if name in KINDS:
+            return getattr(self, name).name
+        for _, options in self._parts():
+            if name in options_of(type(options)):
+                return getattr(options, name)
+        raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A setting by its name alone, or the default where this run has none of that name."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def event(self, name: str) -> Any:
+        """An event's options."""
+        return next(one.options for one in self.events if one.name == name)
+
+    @property
+    def declared_method(self) -> Method:
+        """What the method declares."""
+        return METHODS[self.method.name]
+
+    @property
+    def base_lr(self) -> float:
+        """The learning rate at this batch size."""
+        return self.optimizer.options.base_lr(self.loop.batch_size)
+
+    @property
+    def method_name(self) -> str:
+        """For folders and the command line: ``yopo-5-3``."""
+        return "-".join([self.method.name, *self._numbers])
+
+    @property
+    def label(self) -> str:
+        """For tables and figures: ``YOPO-5-3``, ``PGD-10``, ``FastAT``; a delayed method says so."""
+        label = "-".join([self.declared_method.label, *self._numbers])
+        return label if self.get("delay") is None else f"{label}, delayed"
+
+    @property
+    def _numbers(self) -> list[str]:
+        return [str(getattr(self.method.options, name)) for name in self.declared_method.numbers]
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        for section in SECTIONS:
+            yield section, getattr(self, section)
+        for section in KINDS:
+            yield section, getattr(self, section).options
+        for one in self.events:
+            yield f"{EVENT_SECTION}.{one.name}", one.options
+
+    def settings(self, *, host: bool = True) -> dict[str, Any]:
+        """All settings by name, choices included; without those of the host if asked."""
+        found = {name: getattr(self, name).name for name in KINDS}
+        for _, options in self._parts():
+            declared = options_of(type(options))
+            found |= {name: getattr(options, name) for name, one in declared.items() if host or not one.host}
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as in ``config.json``; `config_from_dict` is the inverse."""
+        found: dict[str, Any] = {section: to_plain(getattr(self, section)) for section in SECTIONS}
+        for section in KINDS:
+            chosen = getattr(self, section)
+            found[section] = {"name": chosen.name, **to_plain(chosen.options)}
+        found[EVENT_SECTION] = {one.name: to_plain(one.options) for one in self.events}
+        return found
+
+    def write(self, path: Path) -> None:
+        """Into a ``config.json``, atomically."""
+        from ..runs.files import write_text_atomically
+
+        write_text_atomically(path, json.dumps(self.to_dict(), indent=2) + "\n")
+
+
+def differences(ours: Config, theirs: Config) -> list[str]:
+    """``name: ours, theirs`` for every setting that decides the result and differs."""
+    left, right = ours.settings(host=False), theirs.settings(host=False)
+    names = [*left, *(name for name in right if name not in left)]
+    return [
+        f"{name}: {left.get(name)!r} here, {right.get(name)!r} there"
+        for name in names
+        if left.get(name) != right.get(name)
+    ]

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Configurations from files: a run's own config.json, and TOML or JSON that somebody wrote."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .config import Config
+from .layout import EVENT_SECTION, KINDS, SECTIONS, homes
+from .method_text import parse_method
+from .resolve import Layer, resolve
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def config_from_dict(nested: Mapping[str, Any]) -> Config:
+    """The inverse of `Config.to_dict`. Raises ``ValueError`` naming what is wrong."""
+    return resolve([Layer(flat_settings(nested))])
+
+
+def flat_settings(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"method": {"name": "yopo", "m": 5}}`` to ``{"method": "yopo", "m": 5}``; lists become tuples.
+
+    A method's numbers may be in its name, as "yopo-5-10".
+
+    Raises:
+        ValueError: an unknown section, a setting in a section where it does not belong, or no table at all.
+    """
+    found: dict[str, Any] = {}
+    for section, values in nested.items():
+        if section not in (*SECTIONS, *KINDS, EVENT_SECTION):
+            raise ValueError(f"{section}: unknown section, expected {', '.join((*SECTIONS, *KINDS, EVENT_SECTION))}")
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{section}: got {values!r}, expected a table of settings")
+        tables = values.items() if section == EVENT_SECTION else [(None, values)]
+        for owner, table in tables:
+            found |= _settings_of(section, owner, table)
+    if isinstance(found.get("method"), str):
+        found = {**parse_method(found["method"]), **{name: found[name] for name in found if name != "method"}}
+    return found
+
+
+def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{section}.{owner}: got {table!r}, expected a table of settings")
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if name == "name" and section in KINDS:
+            found[section] = value
+            continue
+        known = homes().get(name, ())
+        if not any(home.section == section and owner in (None, home.owner) for home in known):
+            place = f"{section}.{owner}" if owner else section
+            elsewhere = f"; it belongs to {known[0].section}" if known else ""
+            raise ValueError(f"{place}: unknown settings: {name}{elsewhere}")
+        found[name] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a TOML or JSON file, flat, for ``--config``; it need not hold all.
+
+    Raises:
+        ValueError: naming the file, where it is missing, malformed, or holds what no configuration has.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return flat_settings(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: not a configuration ({error})") from error
+
+
+def read_run(path: Path) -> Config:
+    """The configuration of a run, from its ``config.json``.
+
+    Raises:
+        ValueError: naming the file, where it is missing or malformed.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; is its folder the folder of a run?")
+    try:
+        return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a run's configuration ({error})") from error

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""From a preset, a file and single settings to a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...data import DATASETS
+from ..presets.preset import PRESETS
+from .config import Config
+from .files import read_settings
+from .method_text import parse_method
+from .resolve import Layer, resolve
+
+
+def make_config(preset: str | None = None, *, file: Path | None = None, **overrides: Any) -> Config:
+    """The data set's recipe, over it the preset, over that the file, over that single settings by name.
+
+    A method may carry its numbers (``"yopo-5-10"``, ``"pgd-10"``). What a preset says of its method, its step size and
+    learning rate included, holds for that method alone: with another one the recipe's values serve. A method that has a
+    step size of its own takes it unless ``alpha`` is given.
+
+    Raises:
+        ValueError: an unknown preset, data set or setting, a setting that the method has no use for, a file that cannot
+            be read, or a value out of range.
+    """
+    if "method" in overrides:
+        overrides = {**overrides, **parse_method(overrides["method"])}
+    given = {**(read_settings(file) if file is not None else {}), **overrides}
+    layers = [] if preset is None else [_of_preset(preset)]
+    dataset = {**(layers[0].values if layers else {}), **given}.get("dataset", "digits")
+    return resolve([Layer(DATASETS[dataset].recipe, strict=False), *layers, Layer({**given, "dataset": dataset})])
+
+
+def change_config(config: Config, **changes: Any) -> Config:
+    """The same run with some settings changed, by name; with another method, without those of the old one.
+
+    Raises:
+        ValueError: as `make_config`.
+    """
+    if "method" in changes:
+        changes = {**changes, **parse_method(changes["method"])}
+    base = Layer(config.settings(), of_method=config.method.name, strict=False)
+    same = changes.get("method", config.method.name) == config.method.name
+    return resolve([base, *([Layer({"alpha": config.ball.alpha})] if same else []), Layer(changes)])
+
+
+def _of_preset(name: str) -> Layer:
+    preset = PRESETS[name]
+    values = {**preset.settings, **preset.own, **parse_method(preset.method)}
+    method = parse_method(preset.method)["method"]
+    return Layer(values, of_method=method, own=frozenset(preset.own), strict=False)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""From settings by name, layer over layer, to a checked configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...adversaries.method import METHODS
+from ..events.event import EVENTS
+from .chosen import Chosen
+from .config import Config
+from .layout import EVENT_SECTION, KINDS, SECTIONS, Home, homes
+
+DEFAULT_CHOICES = {"method": "yopo", "optimizer": "sgd", "schedule": "piecewise"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings by name from one place; later layers override earlier ones.
+
+    Attributes:
+        values: by name.
+        of_method: those that hold for this method alone; None: they hold for any.
+        own: names that are dropped, with all options of a method, where another method than `of_method` is trained.
+        strict: whether a setting that the choices have no use for is an error; else it is left out.
+    """
+
+    values: Mapping[str, Any]
+    of_method: str | None = None
+    own: frozenset[str] = field(default_factory=frozenset)
+    strict: bool = True
+
+
+def resolve(layers: Sequence[Layer]) -> Config:
+    """The configuration that the layers come to.
+
+    Raises:
+        ValueError: an unknown setting, one that the method (objective, ...) has no use for, or one out of range.
+    """
+    choices = _choices(layers)
+    parts: dict[tuple[str, str | None], dict[str, Any]] = {}
+    given: set[str] = set()
+    for layer in layers:
+        for name, value in _applicable(layer, choices["method"]).items():
+            home = _home(name, choices, layer.strict)
+            if home is not None:
+                parts.setdefault((home.section, home.owner), {})[name] = value
+                given |= {name} if layer.strict else set()
+    _own_step_size(parts, choices["method"], given)
+    sections = {name: kind(**parts.get((name, None), {})) for name, kind in SECTIONS.items()}
+    chosen = {
+        kind: Chosen(name, KINDS[kind][name].options(**parts.get((kind, name), {}))) for kind, name in choices.items()
+    }
+    events = tuple(Chosen(one.name, one.options(**parts.get((EVENT_SECTION, one.name), {}))) for one in EVENTS)
+    return Config(**sections, **chosen, events=events)
+
+
+def _choices(layers: Sequence[Layer]) -> dict[str, str]:
+    """What is chosen by name; the method says which objective is the default."""
+    merged = {name: value for layer in layers for name, value in layer.values.items() if name in KINDS}
+    choices = {**DEFAULT_CHOICES, **merged}
+    default = METHODS[choices["method"]].objective
+    given = [layer.values["objective"] for layer in layers if "objective" in layer.values and not _is_stale(layer, choices)]
+    choices["objective"] = given[-1] if given else default
+    for kind, name in choices.items():
+        KINDS[kind][name]  # raises where there is none
+    return choices
+
+
+def _is_stale(layer: Layer, choices: Mapping[str, str]) -> bool:
+    """Whether the layer's objective is but the default of a method that is not trained."""
+    if layer.of_method in (None, choices["method"]):
+        return False
+    return layer.values["objective"] == METHODS[layer.of_method].objective
+
+
+def _applicable(layer: Layer, method: str) -> dict[str, Any]:
+    """The layer's settings for this method, without the choices themselves."""
+    values = {name: value for name, value in layer.values.items() if name not in KINDS}
+    if layer.of_method in (None, method):
+        return values
+    known = homes()
+    of_a_method = {name for name in values if any(home.section == "method" for home in known.get(name, ()))}
+    return {name: value for name, value in values.items() if name not in layer.own | of_a_method}
+
+
+def _home(name: str, choices: Mapping[str, str], strict: bool) -> Home | None:
+    """Where the setting belongs in this run; None where it has no use for it and need not."""
+    found = homes().get(name)
+    if found is None:
+        raise ValueError(f"unknown settings: {name}")
+    fitting = [home for home in found if home.section not in KINDS or home.owner == choices[home.section]]
+    if fitting:
+        return fitting[0]
+    if not strict:
+        return None
+    section = found[0].section
+    owners = ", ".join(str(home.owner) for home in found)
+    raise ValueError(f"{name}: {section} {choices[section]} has no such setting; it belongs to {owners}")
+
+
+def _own_step_size(parts: dict[tuple[str, str | None], dict[str, Any]], name: str, given: set[str]) -> None:
+    """The method's own alpha, where none was asked for."""
+    method = METHODS[name]
+    if method.step_size is None or "alpha" in given:
+        return
+    ball = parts.setdefault(("ball", None), {})
+    eps = ball.get("eps", SECTIONS["ball"]().eps)
+    ball["alpha"] = method.step_size(eps, method.options(**parts.get(("method", name), {})))

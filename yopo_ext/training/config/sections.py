@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The parts of a configuration that every run has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...arguments import NORMS
+from ...data import DATASETS
+from ...models import ACTIVATIONS, MODELS
+from ...options import check_options, option
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """Checks itself."""
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class DataOptions(Section):
+    """The images."""
+
+    dataset: str = option("digits", "the images' name (default: digits, nothing to download)", choices=lambda: DATASETS)
+    data_dir: str | None = option(None, "folder with the data set's files", host=True)
+    limit_train: int | None = option(None, "train on so many images only, drawn evenly from the classes", least=1)
+    limit_eval: int | None = option(None, "measure on so many images only, drawn evenly from the classes", least=1)
+    held_out: int = option(
+        0, "training images to follow the training with (best checkpoint, early stopping); the test set decides nothing",
+        least=0,
+    )  # fmt: skip
+    augment: bool = option(False, "random crops and flips")
+
+
+@dataclass(frozen=True)
+class ModelOptions(Section):
+    """The network."""
+
+    model: str = option("digits-cnn", "the network's name", choices=lambda: MODELS.names)
+    activation: str = option("relu", "of the network, instead of its ReLUs", choices=lambda: tuple(ACTIVATIONS))
+    mean: tuple[float, ...] | None = option(None, "normalisation inside the network, one value a channel")
+    std: tuple[float, ...] | None = option(None, "the same", above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+
+
+@dataclass(frozen=True)
+class BallOptions(Section):
+    """What a perturbation may be."""
+
+    eps: float = option(
+        0.1, "radius; fractions like 8/255 are read", least=0, unit="images in [0, 1]"
+    )
+    alpha: float = option(0.02, "step size (default: the method's or the data set's own)", unit="images in [0, 1]")
+    norm: str = option("linf", "of the ball", choices=NORMS)
+
+
+@dataclass(frozen=True)
+class LoopOptions(Section):
+    """How long, and in what portions."""
+
+    epochs: int = option(20, "passes over the training images", least=1)
+    batch_size: int = option(128, "images a mini-batch", least=1)
+    seed: int = option(0, "of everything random", least=0, most=LARGEST_SEED)
+
+
+@dataclass(frozen=True)
+class MeasuringOptions(Section):
+    """The final figures, on the test set."""
+
+    eval_steps: int = option(40, "PGD steps of the final measurement", least=1)
+    eval_alpha: float | None = option(
+        None, "step size of the final measurement (default: 2.5 eps / steps)", unit="images in [0, 1]"
+    )
+
+
+@dataclass(frozen=True)
+class SpeedOptions(Section):
+    """How a step is computed."""
+
+    memory_format: str = option("channels_last", "of networks and images", choices=("channels_last", "contiguous"))
+    amp: str = option("auto", "auto: bf16 on GPUs that have it", choices=("auto", "bf16", "off"))
+    compile: bool = option(False, "torch.compile what follows the first layer")
+    cuda_graph: bool = option(False, "replay a mini-batch's passes as one CUDA graph, on one GPU")
+
+
+@dataclass(frozen=True)
+class HostOptions(Section):
+    """Where a run happens, and what it prints."""
+
+    device: str = option("cpu", "cpu, cuda, cuda:1, ...", host=True)
+    profile: bool = option(False, "print where the time of a step goes", host=True)

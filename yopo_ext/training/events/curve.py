@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""The accuracy-time curve: accuracies on a few images, every so many epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ...options import check_options, option
+from .event import Event, NamedEvent, Record
+
+if TYPE_CHECKING:
+    from ..compose import Parts
+    from ..loop.trainer import Trainer
+
+#: measure(model) -> accuracies in percent by name: "clean", "fgsm", "curve_robust".
+Measure = Callable[[nn.Module], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """How often, and how thoroughly."""
+
+    curve_every: int = option(1, "epochs between measurements of the accuracy-time curve", least=1)
+    curve_steps: int = option(10, "PGD steps of these", least=1)
+    curve_images: int = option(1000, "images of these", least=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+class Curve(Event):
+    """Measures now and then, and after the last epoch; then every event's `on_measure` comes.
+
+    Args:
+        measure: of the network that the trainer measures.
+        every: epochs.
+    """
+
+    name = "curve"
+
+    def __init__(self, measure: Measure, every: int = 1) -> None:
+        self.measure, self.every = measure, every
+
+    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+        if record["epoch"] % self.every == 0 or record["epoch"] == trainer.epochs:
+            record |= self.measure(trainer.measured_model)
+            trainer.measured(record)
+
+
+def _build(options: CurveOptions, parts: Parts) -> Curve:
+    return Curve(parts.measure_curve, options.curve_every)
+
+
+EVENT = NamedEvent("curve", "the accuracy-time curve", _build, CurveOptions, order=30)

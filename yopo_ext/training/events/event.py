@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""What may happen beside the training: the moments, how an event declares itself, and events by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ...registry import Registry
+
+if TYPE_CHECKING:
+    from ..compose import Parts
+    from ..config import Config
+    from ..loop.trainer import Trainer
+
+Record = dict[str, Any]
+
+
+class Event:
+    """Does nothing at every moment; an event overrides those that it needs.
+
+    What it remembers between moments belongs into `state_dict`, which goes into every checkpoint under `name`.
+    """
+
+    name = "event"
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Before the first step, after a checkpoint was read."""
+
+    def on_batches_start(self, trainer: Trainer) -> None:
+        """Before an epoch's first mini-batch, and where one is resumed before its next."""
+
+    def on_batch(self, trainer: Trainer, epochs_done: float) -> None:
+        """Before a mini-batch; `epochs_done` is the middle of its step."""
+
+    def on_step(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+        """After a step of the optimiser; tensors on the device, reading them waits for it."""
+
+    def on_batches_end(self, trainer: Trainer) -> None:
+        """After an epoch's last mini-batch, and where one is interrupted or fails."""
+
+    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+        """After an epoch; what it adds to the record is in the run's log."""
+
+    def on_measure(self, trainer: Trainer, record: Record) -> None:
+        """After an epoch's accuracies were measured; they are in the record."""
+
+    def files(self, trainer: Trainer, record: Record) -> tuple[str, ...]:
+        """Names, in the run's folder, under which the epoch's checkpoint is kept beside the last one's."""
+        return ()
+
+    def on_end(self, trainer: Trainer) -> None:
+        """After the last epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, plain values and tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+
+
+@dataclass(frozen=True)
+class NoEventOptions:
+    """Of events that have none."""
+
+
+@dataclass(frozen=True)
+class NamedEvent:
+    """An event that `yopo train` has beside the training.
+
+    Attributes:
+        name: of its part in a configuration, and in checkpoints.
+        help: one line.
+        build: called as build(options, parts), makes the event of one run; None where its options ask for none.
+        options: a frozen dataclass of options.
+        order: events of smaller numbers come first at every moment.
+        check: called as check(options, config), raises ValueError where its options do not go with the others.
+    """
+
+    name: str
+    help: str
+    build: Callable[[Any, Parts], Event | None]
+    options: type[Any]
+    order: int = 50
+    check: Callable[[Any, Config], None] | None = None
+
+
+EVENTS: Registry[NamedEvent] = Registry("event", "yopo_ext.training.events", NamedEvent, "yopo_ext.events")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""The weights of every epoch, kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...options import check_options, option
+from ..files.names import epoch_file
+from .event import Event, NamedEvent, Record
+
+if TYPE_CHECKING:
+    from ..compose import Parts
+    from ..loop.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class KeepEpochsOptions:
+    """Whether they are."""
+
+    keep_epochs: bool = option(False, "keep the weights of every epoch, as epochs/NNN.pt")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+class KeepEpochs(Event):
+    """Keeps each epoch's checkpoint."""
+
+    name = "keep_epochs"
+
+    def files(self, trainer: Trainer, record: Record) -> tuple[str, ...]:
+        return (epoch_file(record["epoch"]),)
+
+
+def _build(options: KeepEpochsOptions, parts: Parts) -> KeepEpochs | None:
+    return KeepEpochs() if options.keep_epochs else None
+
+
+EVENT = NamedEvent("keep_epochs", "the weights of every epoch", _build, KeepEpochsOptions)

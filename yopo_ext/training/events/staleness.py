@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""How stale the co-state becomes over the n steps, measured during a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ...evaluation.staleness import Staleness
+from ...options import check_options, option, options_of
+from .event import Event, NamedEvent, Record
+
+if TYPE_CHECKING:
+    from ..compose import Parts
+    from ..config import Config
+    from ..loop.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class StalenessOptions:
+    """How often."""
+
+    staleness_every: int | None = option(
+        None, "epochs between measurements of how stale the co-state becomes (yopo)", least=1
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+class StalenessLog(Event):
+    """Puts `yopo_ext.evaluation.staleness` into the record every so many epochs.
+
+    Args:
+        measure: of the network in training.
+        every: epochs.
+    """
+
+    name = "staleness"
+
+    def __init__(self, measure: Callable[[nn.Module], Staleness], every: int) -> None:
+        self.measure, self.every = measure, every
+
+    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+        if record["epoch"] % self.every == 0:
+            record["staleness"] = asdict(self.measure(trainer.model))
+
+
+def _build(options: StalenessOptions, parts: Parts) -> StalenessLog | None:
+    return None if options.staleness_every is None else StalenessLog(parts.measure_staleness, options.staleness_every)
+
+
+def _check(options: StalenessOptions, config: Config) -> None:
+    if options.staleness_every is not None and "n" not in options_of(type(config.method.options)):
+        raise ValueError(f"staleness_every: got method {config.method.name}, expected one of yopo, trades-yopo")
+
+
+EVENT = NamedEvent("staleness", "the co-state's staleness", _build, StalenessOptions, order=45, check=_check)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""How a preset declares itself, and presets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...registry import Registry
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings that `yopo train --preset NAME` starts from.
+
+    Attributes:
+        name: as on the command line.
+        help: one line, with the source.
+        method: with its numbers, as "yopo-5-3".
+        settings: by name, of the experiment; they stay where another method is asked for.
+        own: by name, of the method: its options, step size and learning rate; with another method they go.
+    """
+
+    name: str
+    help: str
+    method: str
+    settings: Mapping[str, Any]
+    own: Mapping[str, Any]
+
+
+PRESETS: Registry[Preset] = Registry("preset", "yopo_ext.training.presets", Preset, "yopo_ext.presets")
