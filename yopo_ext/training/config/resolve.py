@@ -62,7 +62,9 @@ def _choices(layers: Sequence[Layer]) -> dict[str, str]:
     merged = {name: value for layer in layers for name, value in layer.values.items() if name in KINDS}
     choices = {**DEFAULT_CHOICES, **merged}
     default = METHODS[choices["method"]].objective
-    given = [layer.values["objective"] for layer in layers if "objective" in layer.values and not _is_stale(layer, choices)]
+    given = [
+        layer.values["objective"] for layer in layers if "objective" in layer.values and not _is_stale(layer, choices)
+    ]
     choices["objective"] = given[-1] if given else default
     for kind, name in choices.items():
         KINDS[kind][name]  # raises where there is none

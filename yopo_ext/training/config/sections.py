@@ -55,9 +55,7 @@ class ModelOptions(Section):
 class BallOptions(Section):
     """What a perturbation may be."""
 
-    eps: float = option(
-        0.1, "radius; fractions like 8/255 are read", least=0, unit="images in [0, 1]"
-    )
+    eps: float = option(0.1, "radius; fractions like 8/255 are read", least=0, unit="images in [0, 1]")
     alpha: float = option(0.02, "step size (default: the method's or the data set's own)", unit="images in [0, 1]")
     norm: str = option("linf", "of the ball", choices=NORMS)
 

@@ -13,8 +13,8 @@ from ...options import check_options, option
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Averaging(Event):
     """
 
     name = "averaging"
+    order = 5
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
@@ -47,7 +48,7 @@ class Averaging(Event):
     def on_start(self, trainer: Trainer) -> None:
         trainer.measured_model = self.average.module
 
-    def on_step(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+    def on_weights(self, trainer: Trainer) -> None:
         self.average.update_parameters(trainer.model)
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,4 +67,4 @@ def _build(options: AveragingOptions, parts: Parts) -> Averaging | None:
     return Averaging(parts.model, options.ewa_decay) if options.ewa_decay else None
 
 
-EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions, order=5)
+EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions)

@@ -11,9 +11,9 @@ from ..files.names import BEST
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..config import Config
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Best(Event):
     """
 
     name = "best"
+    order = 40
 
     def __init__(self, patience: int | None = None) -> None:
         self.patience = patience
@@ -92,4 +93,4 @@ def _check(options: BestOptions, config: Config) -> None:
         raise ValueError("patience: needs held_out images: the test set must not decide when training ends")
 
 
-EVENT = NamedEvent("best", "the best checkpoint, and early stopping", _build, BestOptions, order=40, check=_check)
+EVENT = NamedEvent("best", "the best checkpoint, and early stopping", _build, BestOptions, check=_check)

@@ -13,8 +13,8 @@ from ...options import check_options, option
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 #: measure(model) -> accuracies in percent by name: "clean", "fgsm", "curve_robust".
 Measure = Callable[[nn.Module], dict[str, float]]
@@ -41,6 +41,7 @@ class Curve(Event):
     """
 
     name = "curve"
+    order = 10
 
     def __init__(self, measure: Measure, every: int = 1) -> None:
         self.measure, self.every = measure, every
@@ -55,4 +56,4 @@ def _build(options: CurveOptions, parts: Parts) -> Curve:
     return Curve(parts.measure_curve, options.curve_every)
 
 
-EVENT = NamedEvent("curve", "the accuracy-time curve", _build, CurveOptions, order=30)
+EVENT = NamedEvent("curve", "the accuracy-time curve", _build, CurveOptions)

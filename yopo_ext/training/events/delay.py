@@ -12,9 +12,9 @@ from ..schedules import SCHEDULES
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..config import Config
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 # An epoch that lowers the loss by less than this share of it no longer pays its natural samples.
 LEAST_IMPROVEMENT = 0.1
@@ -45,6 +45,7 @@ class Delay(Event):
     """
 
     name = "delay"
+    order = 20
 
     def __init__(self, natural: Adversary, latest: int, *, auto: bool) -> None:
         self.natural, self.latest, self.auto = natural, latest, auto
@@ -106,4 +107,4 @@ def _check(options: DelayOptions, config: Config) -> None:
         )
 
 
-EVENT = NamedEvent("delay", "natural samples first (Gupta et al. 2020)", _build, DelayOptions, order=10, check=_check)
+EVENT = NamedEvent("delay", "natural samples first (Gupta et al. 2020)", _build, DelayOptions, check=_check)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from ...registry import Registry
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..config import Config
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 Record = dict[str, Any]
 
@@ -26,6 +26,8 @@ class Event:
     """
 
     name = "event"
+    #: events of smaller numbers come first at every moment
+    order = 50
 
     def on_start(self, trainer: Trainer) -> None:
         """Before the first step, after a checkpoint was read."""
@@ -36,8 +38,14 @@ class Event:
     def on_batch(self, trainer: Trainer, epochs_done: float) -> None:
         """Before a mini-batch; `epochs_done` is the middle of its step."""
 
+    def on_weights(self, trainer: Trainer) -> None:
+        """After a step of the optimiser: once a mini-batch, or as often as the adversary replays it."""
+
     def on_step(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
-        """After a step of the optimiser; tensors on the device, reading them waits for it."""
+        """After a mini-batch; its metrics are tensors on the device, reading them waits for it."""
+
+    def on_look(self, trainer: Trainer, loss: float) -> None:
+        """Now and then, where the run waits for its device anyway; the epoch's mean loss so far."""
 
     def on_batches_end(self, trainer: Trainer) -> None:
         """After an epoch's last mini-batch, and where one is interrupted or fails."""
@@ -51,6 +59,9 @@ class Event:
     def files(self, trainer: Trainer, record: Record) -> tuple[str, ...]:
         """Names, in the run's folder, under which the epoch's checkpoint is kept beside the last one's."""
         return ()
+
+    def on_saved(self, trainer: Trainer) -> None:
+        """After the epoch's checkpoint was written."""
 
     def on_end(self, trainer: Trainer) -> None:
         """After the last epoch."""
@@ -77,7 +88,6 @@ class NamedEvent:
         help: one line.
         build: called as build(options, parts), makes the event of one run; None where its options ask for none.
         options: a frozen dataclass of options.
-        order: events of smaller numbers come first at every moment.
         check: called as check(options, config), raises ValueError where its options do not go with the others.
     """
 
@@ -85,8 +95,19 @@ class NamedEvent:
     help: str
     build: Callable[[Any, Parts], Event | None]
     options: type[Any]
-    order: int = 50
     check: Callable[[Any, Config], None] | None = None
+
+
+def in_order(events: Sequence[Event]) -> tuple[Event, ...]:
+    """As they come at every moment.
+
+    Raises:
+        ValueError: two of one name, whose states a checkpoint could not tell apart.
+    """
+    names = [event.name for event in events]
+    if len(set(names)) < len(names):
+        raise ValueError(f"events: got {', '.join(names)}, expected different names")
+    return tuple(sorted(events, key=lambda event: event.order))
 
 
 EVENTS: Registry[NamedEvent] = Registry("event", "yopo_ext.training.events", NamedEvent, "yopo_ext.events")

@@ -11,8 +11,8 @@ from ..files.names import epoch_file
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 
 @dataclass(frozen=True)

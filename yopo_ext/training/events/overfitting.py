@@ -20,12 +20,11 @@ class Overfitting(Event):
     """Warns in the record of an epoch."""
 
     name = "overfitting"
+    order = 45
 
     def on_measure(self, trainer: Trainer, record: Record) -> None:
         measured = [one for one in [*trainer.log, record] if "curve_robust" in one]
-        warning = catastrophic_overfitting(
-            [one["curve_robust"] for one in measured], [one["fgsm"] for one in measured]
-        )
+        warning = catastrophic_overfitting([one["curve_robust"] for one in measured], [one["fgsm"] for one in measured])
         if warning:
             record["warning"] = warning
 
@@ -55,5 +54,4 @@ def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> 
 
 EVENT = NamedEvent(
     "overfitting", "a warning of catastrophic overfitting", lambda options, parts: Overfitting(), NoEventOptions,
-    order=35,
 )  # fmt: skip

@@ -13,8 +13,8 @@ from .breakdown import breakdown_table
 from .event import Event, NamedEvent, NoEventOptions, Record
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 
 class Printing(Event):
@@ -26,6 +26,7 @@ class Printing(Event):
     """
 
     name = "printing"
+    order = 90
 
     def __init__(self, label: str = "training", *, profile: bool = False) -> None:
         self.label, self.profile = label, profile
@@ -67,4 +68,4 @@ def _build(options: NoEventOptions, parts: Parts) -> Printing | None:
     return Printing(parts.config.label, profile=parts.config.host.profile) if parts.show else None
 
 
-EVENT = NamedEvent("printing", "a line an epoch, a bar on a terminal", _build, NoEventOptions, order=90)
+EVENT = NamedEvent("printing", "a line an epoch, a bar on a terminal", _build, NoEventOptions)

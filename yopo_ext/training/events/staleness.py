@@ -14,9 +14,9 @@ from ...options import check_options, option, options_of
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..config import Config
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class StalenessLog(Event):
     """
 
     name = "staleness"
+    order = 15
 
     def __init__(self, measure: Callable[[nn.Module], Staleness], every: int) -> None:
         self.measure, self.every = measure, every
@@ -58,4 +59,4 @@ def _check(options: StalenessOptions, config: Config) -> None:
         raise ValueError(f"staleness_every: got method {config.method.name}, expected one of yopo, trades-yopo")
 
 
-EVENT = NamedEvent("staleness", "the co-state's staleness", _build, StalenessOptions, order=45, check=_check)
+EVENT = NamedEvent("staleness", "the co-state's staleness", _build, StalenessOptions, check=_check)

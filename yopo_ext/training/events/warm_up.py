@@ -12,9 +12,9 @@ from .delay import latest_switch
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
-    from ..compose import Parts
     from ..config import Config
     from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class WarmUp(Event):
     """
 
     name = "warm_up"
+    order = 25
 
     def __init__(self, eps_epochs: float, steps_epochs: float) -> None:
         self.eps_epochs, self.steps_epochs = eps_epochs, steps_epochs
@@ -84,6 +85,4 @@ def _check(options: WarmUpOptions, config: Config) -> None:
         )
 
 
-EVENT = NamedEvent(
-    "warm_up", "an attack that grows (Pang et al. 2021)", _build, WarmUpOptions, order=20, check=_check
-)
+EVENT = NamedEvent("warm_up", "an attack that grows (Pang et al. 2021)", _build, WarmUpOptions, check=_check)

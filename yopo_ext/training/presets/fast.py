@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-""""Fast is better than free" (Wong, Rice, Kolter, ICLR 2020): one triangle of the learning rate."""
+""" "Fast is better than free" (Wong, Rice, Kolter, ICLR 2020): one triangle of the learning rate."""
 
 from __future__ import annotations
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""One mini-batch of a run: rates, attack, gradients, their exchange, a step of the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...adversaries.joint_generator import JointGenerator
+from ...data import Batch
+from ...random_streams import derive_seed
+from ..schedules import LearningRate
+from .exchange import Exchange
+from .interrupt import StopRequest
+from .layer_noise import LayerNoise
+from .mini_batch import MiniBatch
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+# Steps between two looks at whether all is finite; a look waits for the device, so on a GPU there are none.
+LOOK_EVERY = 50
+
+
+class Step:
+    """Trains on a mini-batch. Arguments as of `Trainer`.
+
+    Attributes:
+        noise: the stream that layers draw from.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        schedule: LearningRate | Sequence[LearningRate] | None,
+        *,
+        seed: int,
+        amp: str,
+        memory_format: torch.memory_format,
+    ) -> None:
+        self.trainer = trainer
+        groups = trainer.optimizer.param_groups
+        self._rates = list(schedule) if isinstance(schedule, Sequence) else [schedule] * len(groups)
+        if len(self._rates) != len(groups):
+            raise ValueError(f"schedule: got {len(self._rates)} rates, expected {len(groups)}, one a parameter group")
+        rank, generator = trainer.processes.rank, getattr(trainer.adversary, "generator", None)
+        # Dropout differs between the processes.
+        self.noise = LayerNoise(derive_seed(seed, f"layers of process {rank}"), trainer.device)
+        self.generator: torch.Generator | None = generator
+        self._exchange = Exchange(trainer.model, trainer.processes, trainer.device, generator)
+        self._train_on = MiniBatch(trainer, self._exchange, amp=amp, memory_format=memory_format)
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """The metrics of its last pass."""
+        trainer = self.trainer
+        # The middle of the step, so that a warm-up starts above 0 and a milestone belongs to the epoch after it.
+        epochs_done = trainer.epoch + (trainer.position - 0.5) / trainer.steps_per_epoch
+        for group, rate in zip(trainer.optimizer.param_groups, self._rates, strict=True):
+            if rate is not None:
+                group["lr"] = rate(epochs_done)
+        trainer.tell(lambda event: event.on_batch(trainer, epochs_done))
+        if isinstance(self.generator, JointGenerator):
+            self.generator.rows = batch.rows if trainer.processes.count > 1 else None
+        metrics = self._train_on(trainer.in_use, batch)
+        trainer.sums.add(metrics, trainer.position)
+        if trainer.position % LOOK_EVERY == 0 and trainer.device.type == "cpu":
+            trainer.checkpoints.require_finite()
+            loss = trainer.sums.mean_loss(trainer.processes)
+            trainer.tell(lambda event: event.on_look(trainer, loss))
+        return metrics
+
+    def listen_to(self, stop: StopRequest) -> None:
+        """Whether this process was asked to stop is told the others from now on."""
+        self._exchange.listen_to(stop)
+
+    def stop_if_asked(self, stop: StopRequest, *, between_epochs: bool = False) -> None:
+        """Raises `Interrupted` where one was asked to stop: all processes at the same step, or none."""
+        processes = self.trainer.processes
+        if processes.count == 1:
+            stop.check()
+        elif self._exchange.stops.raised() or (between_epochs and processes.any(stop.requested, self.trainer.device)):
+            stop.obey_another()

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""One training run: epochs of mini-batches, what happens beside them, a checkpoint an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...adversaries import Adversary
+from ...data import Batch, as_batch
+from ...stopwatch import Stopwatch
+from ..events import Event, Phase, in_order
+from ..files import RunFolder
+from ..schedules import LearningRate
+from .checkpoints import Checkpoints
+from .epoch_sums import EpochSums
+from .interrupt import Interrupted, StopRequest
+from .processes import Processes
+from .step import Step
+
+Record = dict[str, Any]
+
+
+class Trainer:
+    """Trains anybody's model with an adversary on anything that yields mini-batches.
+
+    A run that is interrupted and resumed equals one that was not, bit for bit on the CPU: the checkpoint holds the
+    network, the optimiser, whatever events and the adversary remember, where the batches stand, every random generator,
+    and the sums of the unfinished epoch. Torch's global generators are as they were before, after building a trainer as
+    after training: what layers such as dropout draw is a stream of the run's own.
+
+    Args:
+        model: the network, on its device.
+        adversary: adds the gradients of a mini-batch to `.grad`.
+        batches: iterated every epoch, with a length; yields (x, y) or `Batch`. Where it has a `state_dict`, a run is
+            resumed inside an epoch, else at the epoch's start.
+        optimizer: of the model's parameters.
+        epochs: passes over the batches >= 1.
+        schedule: learning rate as a function of the epochs done; one for all parameter groups or one for each. None:
+            the optimiser's own stays.
+        folder: for checkpoints and logs; made, with its parents. None: nothing is written.
+        events: what happens beside the training.
+        processes: those that share the run; each makes its own Trainer.
+        seed: of what layers draw.
+        amp: "bf16", "off", or "auto": bf16 on GPUs that have it.
+        memory_format: of the images.
+        about: plain values that checkpoints carry, as a run's configuration.
+
+    Attributes:
+        in_use: the adversary in use: `adversary`, or natural samples while that is delayed.
+        measured_model: the network to measure: `model`, or an average of it.
+        epoch, position: epochs done, and mini-batches of the epoch under way.
+        log: a record an epoch.
+        seconds: of training, measuring left out.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+        OSError: nothing can be written into the folder, or it holds a run: then `resume` goes on with it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        adversary: Adversary,
+        batches: Any,
+        optimizer: torch.optim.Optimizer,
+        *,
+        epochs: int,
+        schedule: LearningRate | Sequence[LearningRate] | None = None,
+        folder: Path | str | None = None,
+        events: Sequence[Event] = (),
+        processes: Processes | None = None,
+        seed: int = 0,
+        amp: str = "auto",
+        memory_format: torch.memory_format = torch.contiguous_format,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.adversary, self.batches, self.optimizer = (
+            model,
+            adversary,
+            _require_batches(batches),
+            optimizer,
+        )
+        self.epochs, self.events, self.about = epochs, in_order(events), about
+        self.processes = Processes() if processes is None else processes
+        self.device = next(model.parameters()).device
+        self.in_use, self.measured_model, self.phase = adversary, model, Phase()
+        self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format)
+        self.checkpoints = Checkpoints(self, None if folder is None else RunFolder(Path(folder), self.processes))
+        self.stop = StopRequest()
+        self.log: list[Record] = []
+        self.epoch = self.position = 0
+        self.seconds = 0.0
+        self.sums = EpochSums(self.device)
+        self._stopped_early = False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Mini-batches of an epoch."""
+        return len(self.batches)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are done, or an event has ended the training."""
+        return not self._at_epochs_end and (self.epoch >= self.epochs or self._stopped_early)
+
+    @property
+    def _at_epochs_end(self) -> bool:
+        """Whether an epoch's steps are done, but not yet what follows them."""
+        return self.epoch > len(self.log)
+
+    def fit(self, stop: StopRequest | None = None) -> None:
+        """Trains until all epochs are done, or an event ends it.
+
+        Raises:
+            FileExistsError: the folder holds a run, and `resume` has not been called.
+            Interrupted: a stop was requested; a checkpoint has been written.
+            TrainingError: the loss or the weights are not finite, or a file cannot be written; the last good
+                checkpoint has been left alone.
+        """
+        self.stop = StopRequest() if stop is None else stop
+        self.step.listen_to(self.stop)
+        self.checkpoints.claim()
+        self.tell(lambda event: event.on_start(self))
+        with self.step.noise.in_use():
+            try:
+                while not self.is_done:
+                    if not self._at_epochs_end:
+                        self._run_epoch()
+                    self._finish_epoch()
+                    self.step.stop_if_asked(self.stop, between_epochs=True)
+            except Interrupted:
+                self.checkpoints.require_finite()
+                self.checkpoints.save()
+                raise
+        self.tell(lambda event: event.on_end(self))
+
+    def _run_epoch(self) -> None:
+        self.model.train()
+        stopwatch = self.in_use.stopwatch = Stopwatch(self.device)
+        started = perf_counter()
+        self.tell(lambda event: event.on_batches_start(self))
+        try:
+            for batch in self._batches(stopwatch):
+                metrics = self.step(batch)
+                self.tell(lambda event: event.on_step(self, metrics))  # noqa: B023  called at once
+                if self.position < self.steps_per_epoch:  # the end of an epoch is no place to stop at
+                    self.step.stop_if_asked(self.stop)
+        finally:
+            self.tell(lambda event: event.on_batches_end(self))
+            spans = stopwatch.totals()  # waits for the device: what it still has to do belongs to the epoch's seconds
+            self._account(perf_counter() - started, spans)
+        self.epoch, self.position = self.epoch + 1, 0
+
+    def _batches(self, stopwatch: Stopwatch) -> Iterator[Batch]:
+        batches = iter(self.batches)
+        while True:
+            with stopwatch.span("data"):
+                item = next(batches, None)
+            if item is None:
+                return
+            self.position += 1
+            yield as_batch(item)
+
+    def _finish_epoch(self) -> None:
+        """Lets the events look, then counts the epoch as done: interrupted in between, it is taken up here."""
+        self.checkpoints.require_finite()
+        record = self.sums.record(self.processes) | {"epoch": self.epoch, "seconds": round(self.seconds, 3)}
+        record["lr"] = self.optimizer.param_groups[-1]["lr"]
+        self.tell(lambda event: event.on_epoch(self, record))
+        self.sums = EpochSums(self.device)
+        self.log.append(record)
+        self.checkpoints.save(*(name for event in self.events for name in event.files(self, record)))
+        self.tell(lambda event: event.on_saved(self))
+
+    def measured(self, record: Record) -> None:
+        """Tells the events that the network's accuracies are in the record."""
+        self.tell(lambda event: event.on_measure(self, record))
+
+    def stop_early(self) -> None:
+        """Ends the training after this epoch."""
+        self._stopped_early = True
+
+    def resume(self) -> None:
+        """Goes on from the folder's last checkpoint.
+
+        Raises:
+            CheckpointError: it is missing or corrupt, or of another number of processes.
+            ValueError: it is of a run on another number of images.
+        """
+        self.checkpoints.resume()
+
+    def tell(self, moment: Callable[[Event], None]) -> None:
+        """Tells every event, in order."""
+        for event in self.events:
+            moment(event)
+
+    def _account(self, seconds: float, spans: dict[str, float]) -> None:
+        self.seconds += seconds
+        self.sums.add_time(seconds, spans)
+
+
+def _require_batches(batches: Any) -> Any:
+    """What can be iterated every epoch."""
+    if not hasattr(batches, "__len__") or not hasattr(batches, "__iter__"):
+        raise TypeError(
+            f"batches: got a {type(batches).__name__}, expected what has a length and can be iterated every epoch, "
+            "as a DataLoader or a list"
+        )
+    if len(batches) == 0:
+        raise ValueError(f"batches: got an empty {type(batches).__name__}, expected at least one mini-batch")
+    return batches
