@@ -63,9 +63,64 @@ def out_of_bounds() -> None:
     yopo(model, model[0], 4 * X - 2)
 
 
-def left_out_normalisation() -> None:
-    model = Called(lambda first, x: first(4 * x - 2))
+class Skip(nn.Module):
+    """The input reaches the loss past the first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.skip, self.head = (nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Conv2d(3, 4, 3), nn.Linear(144, 10)
+        self.features = nn.Sequential(*self.first)
+
+    def forward(self, x):
+        return self.head((self.features(x) + 5 * self.skip(x)).flatten(1))
+
+
+def past_the_first_layer() -> None:
+    model = Skip()
     yopo(model, model.first)
+
+
+def something_in_between() -> None:
+    model = net()
+    model.insert(1, nn.MaxPool2d(2))
+    model[-1] = nn.Linear(36, 10)
+    yopo(model, (model[0], model[2]))
+
+
+def resized() -> None:
+    model = Called(lambda first, x: first(nn.functional.interpolate(x, scale_factor=2))[..., :6, :6])
+    yopo(model, model.first)
+
+
+def part_of_the_batch() -> None:
+    model = Called(lambda first, x: first(x[:1]).expand(2, -1, -1, -1))
+    yopo(model, model.first)
+
+
+def grey_levels() -> None:
+    model = net()
+    yopo(model, model[0], eps=8)
+
+
+def one_output() -> None:
+    model = net()
+    model[-1] = nn.Linear(144, 1)
+    yopo(model, model[0])
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x):
+        return self.net(x), x
+
+
+def a_pair() -> None:
+    model = Pair()
+    yopo(model, model.net[0])
 
 
 def one_relu_for_all() -> None:
@@ -163,7 +218,13 @@ def other_settings() -> None:
 RAISED = {
     "a slice of the model": (RuntimeError, a_slice),
     "images out of bounds": (ValueError, out_of_bounds),
-    "normalisation left out": (RuntimeError, left_out_normalisation),
+    "past the first layer": (RuntimeError, past_the_first_layer),
+    "something in between": (RuntimeError, something_in_between),
+    "resized": (RuntimeError, resized),
+    "part of the batch": (RuntimeError, part_of_the_batch),
+    "grey levels": (ValueError, grey_levels),
+    "one output": (ValueError, one_output),
+    "a pair": (TypeError, a_pair),
     "one ReLU for all": (RuntimeError, one_relu_for_all),
     "no_grad": (RuntimeError, called_in_no_grad),
     "compiled": (RuntimeError, compiled),

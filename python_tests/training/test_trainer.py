@@ -43,6 +43,17 @@ def test_loss_and_accuracy_are_means_over_the_epochs_images(runs):
     assert lines(trainer)[0]["train_accuracy"] == pytest.approx(100 * correct)
 
 
+def test_predictions_that_cannot_be_counted_have_no_accuracy(runs):
+    trainer = runs.trainer(method="natural", epochs=1)
+    accumulate = trainer.adversary.accumulate
+    trainer.adversary.accumulate = lambda x, y: {
+        name: value for name, value in accumulate(x, y).items() if name != "correct"
+    }
+    trainer.fit(StopRequest())
+    assert lines(trainer)[0]["train_accuracy"] is None
+    assert math.isfinite(lines(trainer)[0]["loss"])
+
+
 def test_rates_drop_at_milestones_of_each_group(runs):
     trainer = runs.trainer(milestones=(1, 3), first_layer_milestones=(2,), epochs=4, lr=0.5)
     seen = []

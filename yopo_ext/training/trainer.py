@@ -205,7 +205,7 @@ class Trainer:
             "epoch": epoch,
             "seconds": round(self.seconds, 3),
             "loss": loss,
-            "train_accuracy": 100 * correct,
+            "train_accuracy": None if correct is None else 100 * correct,
             "inner_share": self.sums.spans.get("inner", 0.0) / max(self.sums.seconds, 1e-9),
             "lr": self.optimizer.param_groups[-1]["lr"],
         }
