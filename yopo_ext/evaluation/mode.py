@@ -13,8 +13,11 @@ from torch import nn
 def frozen_eval(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without parameter gradients; afterwards every module's mode and every parameter is as before.
 
-    Each module's own mode is kept, because parts of a network may be in evaluation mode on purpose.
+    Each module's own mode is kept, because parts of a network may be in evaluation mode on purpose. Raises
+    ``TypeError`` for a model that is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: got a {type(model).__name__}, expected a torch.nn.Module")
     modes = [(module, module.training) for module in model.modules()]
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
