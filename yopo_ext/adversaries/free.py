@@ -11,6 +11,7 @@ from yopo_ext import arguments
 from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
@@ -66,6 +67,7 @@ class Free:
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """One of the m passes: add the gradients at x + η to `.grad`, then move η.
 

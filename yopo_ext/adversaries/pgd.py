@@ -12,10 +12,12 @@ from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
 from yopo_ext.adversaries.crafting_mode import BN_MODES, batch_norm_in
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 
+@outside_inference_mode
 @torch.no_grad()
 def pgd(
     model: nn.Module,
@@ -118,6 +120,7 @@ class PGD:
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients at x + η to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 

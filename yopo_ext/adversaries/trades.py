@@ -17,6 +17,7 @@ from yopo_ext.adversaries.pgd import pgd
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
 from yopo_ext.autocast_cache import autocast_cache
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 #: objective(clean_logits, adversarial_logits, y) -> 0-d tensor, the mean over the batch.
@@ -69,6 +70,7 @@ class TRADES:
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 

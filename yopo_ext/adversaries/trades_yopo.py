@@ -17,6 +17,7 @@ from yopo_ext.adversaries.trades import START, TwoSidedObjective, clean_log_prob
 from yopo_ext.arguments import PerChannel
 from yopo_ext.costate import capture_costate
 from yopo_ext.first_layer import FirstLayer, Modules
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 
@@ -74,6 +75,7 @@ class TRADESYOPO:
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._checked = False
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import ImageSet, to_float
+from ..inference_mode import outside_inference_mode
 from .batches import batches, require_image_set
 from .mode import frozen_eval
 from .verdict import class_scores, is_right
@@ -62,6 +63,7 @@ def import_auto_attack() -> ModuleType:
     return pyautoattack
 
 
+@outside_inference_mode
 def auto_attack_survivors(
     model: nn.Module, images: ImageSet, attack: AutoAttack, *, correct: Tensor, batch_size: int = 512
 ) -> Tensor:
