@@ -14,8 +14,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import yopo_ext
+from yopo_ext.adversaries import pgd
 from yopo_ext.cli import main
 from yopo_ext.data import DataFileError, Dataset, ImageSet, load_dataset
+from yopo_ext.evaluation import accuracy
 from yopo_ext.training import CheckpointError, StopRequest, Trainer, TrainingError, make_config, run_job
 from yopo_ext.training.checkpoint import check_same_run
 from yopo_ext.training.device import open_device
@@ -166,6 +168,19 @@ def bytes_for_images() -> None:
     yopo(model, model[0], (255 * X).byte())
 
 
+def one_neuron() -> None:
+    accuracy(nn.Sequential(nn.Flatten(), nn.Linear(192, 1)), ImageSet((255 * X).byte(), Y - 1, 2))
+
+
+def a_loader() -> None:
+    accuracy(net(), torch.utils.data.DataLoader([(X, Y)]))
+
+
+def made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        pgd(net(), X, Y, eps=0.1, alpha=0.1, steps=1)
+
+
 def grouped() -> None:
     layer = yopo_ext.FirstLayer(nn.Conv2d(3, 6, 3, groups=3))
     layer.inner_ascent(X, torch.zeros_like(X), torch.zeros(2, 6, 6, 6), eps=0.1, alpha=0.1, steps=1, backend="torch")
@@ -232,6 +247,9 @@ RAISED = {
     "learnable before": (RuntimeError, learnable_before),
     "a loss a sample": (ValueError, not_reduced),
     "bytes": (TypeError, bytes_for_images),
+    "one neuron": (ValueError, one_neuron),
+    "a loader": (TypeError, a_loader),
+    "inference mode": (RuntimeError, made_in_inference_mode),
     "groups": (RuntimeError, grouped),
     "shape of p": (ValueError, lambda: operator(p=torch.zeros(2, 4, 8, 8))),
     "radius": (ValueError, lambda: operator(eps=-0.1)),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from yopo_ext.autocast_cache import autocast_cache
 from yopo_ext.first_layer import FirstLayer, Modules, first_layer_modules
+from yopo_ext.inference_mode import out_of_inference_mode
 
 
 class Costate:
@@ -111,7 +112,8 @@ def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
         p = costate.value
 
     The graph stays as it is, and an in-place activation after the layer does no harm. Under autocast p has
-    the dtype of the layer's output.
+    the dtype of the layer's output. Inside `torch.inference_mode` the block leaves it (tensors made before in that mode
+    have to be cloned, as autograd demands).
 
     Args:
         first_layer: a module, a sequence of modules that the model calls one after another (p is taken at the
@@ -126,7 +128,8 @@ def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
     costate = Costate(last)
     handle = last.register_forward_hook(_OutputHook(costate))
     try:
-        yield costate
+        with out_of_inference_mode():
+            yield costate
     finally:
         handle.remove()
     costate.value  # noqa: B018  raises where there is none

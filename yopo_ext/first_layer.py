@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from yopo_ext import arguments, layer_modules, ops
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.layer_modules import ConvolutionLayer, NotAConvolutionLayer
 from yopo_ext.projection import feasible_set, per_channel
 
@@ -140,6 +141,7 @@ class FirstLayer:
         kind = torch.promote_types(output.dtype, torch.float32)
         return (output.to(kind) * p.detach().to(kind)).sum()
 
+    @outside_inference_mode
     def accumulate_hamiltonian(
         self,
         u: Tensor,
@@ -229,6 +231,7 @@ class FirstLayer:
         # A module that works in place changes a copy, and so may be given a leaf.
         return torch.func.functional_call(chain, buffers, (u.clone(),))
 
+    @outside_inference_mode
     def _inner_ascent_by_autograd(
         self, x: Tensor, eta: Tensor, p: Tensor, *, eps, alpha, steps, bounds, norm, direction
     ) -> Tensor:  # fmt: skip

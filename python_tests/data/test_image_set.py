@@ -11,16 +11,28 @@ IMAGES, LABELS = torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1,
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (IMAGES.float(), LABELS, r"images must be \(N, C, H, W\) uint8, got \(3, 1, 2, 2\) torch.float32"),
-        (IMAGES[:, 0], LABELS, r"images must be .* got \(3, 2, 2\)"),
-        (IMAGES, LABELS.int(), r"labels must be \(3,\) int64, got \(3,\) torch.int32"),
-        (IMAGES, LABELS[:2], r"labels must be \(3,\) int64, got \(2,\)"),
+        (IMAGES[:, 0], LABELS, r"images must be .* got shape \(3, 2, 2\)"),
+        (IMAGES, LABELS[:2], r"labels must be \(3,\) int64, got shape \(2,\)"),
         (IMAGES, LABELS + 1, r"labels must lie in 0..2, got 1..3"),
         (IMAGES, LABELS - 1, r"labels must lie in 0..2, got -1..1"),
     ],
 )
 def test_what_is_refused(images, labels, message):
     with pytest.raises(ValueError, match=message):
+        ImageSet(images, labels, 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.float(), LABELS, r"images: got torch.float32, expected a tensor of torch.uint8, 0..255: of floats in"),
+        (IMAGES.numpy(), LABELS, r"images: got a ndarray, expected a tensor of torch.uint8"),
+        (IMAGES, LABELS.int(), r"labels: got torch.int32, expected a tensor of torch.int64$"),
+        (IMAGES, [0, 1, 2], r"labels: got a list, expected a tensor of torch.int64$"),
+    ],
+)
+def test_another_type_is_refused_by_name(images, labels, message):
+    with pytest.raises(TypeError, match=message):
         ImageSet(images, labels, 3)
 
 

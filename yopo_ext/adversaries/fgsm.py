@@ -15,6 +15,7 @@ from yopo_ext.adversaries.pgd import PGD, pgd
 from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.objectives import cross_entropy
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
@@ -100,6 +101,7 @@ class NFGSM:
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients at x + η to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 

@@ -13,6 +13,7 @@ from yopo_ext.adversaries.metrics import batch_metrics
 from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.objectives import cross_entropy
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
@@ -71,6 +72,7 @@ class Free:
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """One of the m passes: add the gradients at x + η to `.grad`, then move η.
 

@@ -19,6 +19,7 @@ from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
 from yopo_ext.autocast_cache import autocast_cache
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.objectives.kl_divergence import kl_divergence, log_probabilities
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
@@ -74,6 +75,7 @@ class TRADES:
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 

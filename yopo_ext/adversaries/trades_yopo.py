@@ -18,6 +18,7 @@ from yopo_ext.adversaries.trades import START, TwoSidedObjective, clean_log_prob
 from yopo_ext.arguments import PerChannel
 from yopo_ext.costate import capture_costate
 from yopo_ext.first_layer import FirstLayer, Modules
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.objectives.kl_divergence import kl_divergence
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
@@ -78,6 +79,7 @@ class TRADESYOPO:
         self._watch_bounds = BoundsWatch()
         self._checked = False
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 

@@ -18,6 +18,7 @@ from yopo_ext.adversaries.random_start import Bounds, random_start
 from yopo_ext.arguments import PerChannel
 from yopo_ext.costate import Costate, capture_costate, cut_at_first_layer
 from yopo_ext.first_layer import FirstLayer, LayerExplanation, Modules
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.objectives import cross_entropy
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
@@ -97,6 +98,7 @@ class YOPO:
         self._checked = False
         self._cuts = False
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The m passes on images x (B, C, H, W) and targets y; their gradients are added to `.grad`.
 
