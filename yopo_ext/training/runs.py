@@ -77,8 +77,6 @@ def run_all(
     processes.wait()
     with stop_on_signals() as stop:
         for trainer in trainers.values():
-            # Each run draws alike, whatever was trained before it.
-            torch.manual_seed(trainer.config.seed + processes.rank)
             if resume and (trainer.folder / LAST).exists():
                 trainer.resume()
             trainer.fit(stop)
