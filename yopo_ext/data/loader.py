@@ -17,9 +17,9 @@ from .image_set import ImageSet, to_float
 class DeviceLoader:
     """Shuffled mini-batches, cut, augmented and converted on the set's device; resumable at any batch.
 
-    Each epoch draws a new order from a generator of the loader's own. ``augment`` applies random crop and flip, drawn
-    from another one; both are derived from ``seed``. With ``drop_last`` a last, smaller batch is left out. Raises ``ValueError`` for ``batch_size < 1``
-    or where ``drop_last`` would leave no batch at all.
+    Each epoch draws a new order from a generator of the loader's own; ``augment`` applies random crop and flip, drawn
+    from another one. Both are derived from ``seed``. With ``drop_last`` a last, smaller batch is left out. Raises
+    ``ValueError`` for ``batch_size < 1`` or where ``drop_last`` would leave no batch at all.
 
     Processes that share the mini-batches give ``rows``: of a mini-batch's size, the ``(start, stop)`` of the rows that
     this loader yields. Equally seeded loaders draw the same orders and augmentations. The attribute ``rows`` is

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..adversaries import Adversary, JointGenerator, Natural
+from ..adversaries import Adversary, JointGenerator
 from ..data import Dataset, DeviceLoader, ImageSet, draw_part
 from ..evaluation import CurvePoint
 from ..random_streams import derive_seed, drawing_from
@@ -33,7 +33,7 @@ from .files import write_text_atomically
 from .interrupt import Interrupted, StopRequest
 from .layer_noise import LayerNoise
 from .method_names import method_label
-from .methods import build_adversary
+from .methods import build_adversary, build_natural
 from .mini_batch import MiniBatch
 from .networks import make_model
 from .optimizers import make_optimizer, set_learning_rates
@@ -43,7 +43,7 @@ from .progress import Progress
 from .run_state import gather_state, restore_state
 from .staleness import measure_staleness
 from .validation import measure
-from .warm_up import set_attack, warm_up_ends
+from .warm_up import is_whole, set_attack
 
 
 class TrainingError(RuntimeError):
@@ -93,7 +93,7 @@ class Trainer:
         )
         self.generator = JointGenerator(self.device).manual_seed(derive_seed(config.seed, "starts"))
         self.adversary = build_adversary(config, self.model, self.model.first_layer, self.generator)
-        self.natural = Natural(self.model)
+        self.natural = build_natural(config, self.model)
         self.optimizer = make_optimizer(config, self.model)
         self.train_on = MiniBatch(config, self.model, self.optimizer, self.average, self.processes, self.device)
         self.graphed = self._graphed_adversary()
@@ -179,8 +179,9 @@ class Trainer:
         epochs_done = self.loader.epoch + (self.loader.position - 0.5) / len(self.loader)
         set_learning_rates(self.config, self.optimizer, epochs_done)
         if adversary is self.adversary:
-            set_attack(self.config, adversary, epochs_done)
-            if self.graphed is not None and epochs_done > warm_up_ends(self.config):
+            adversarial = self.delay.adversarial(epochs_done)
+            set_attack(self.config, adversary, adversarial)
+            if self.graphed is not None and is_whole(self.config, adversarial):
                 adversary = self.graphed
         self.generator.rows = self.loader.rows if self.processes.count > 1 else None
         self.sums.add(self.train_on(adversary, x, y, self.loader.rows[2]), self.loader.position)
@@ -217,6 +218,7 @@ class Trainer:
         }
         if self.config.delay is not None:
             record["natural"] = self.delay.waiting
+        whole = is_whole(self.config, self.delay.adversarial(epoch))
         if self.delay.epoch_done(loss):
             record["switch"] = "adversarial samples from the next epoch on"
         if epoch % self.config.curve_every == 0 or epoch == self.config.epochs:
@@ -229,7 +231,7 @@ class Trainer:
             print(epoch_text(self.config, record, self.sums, len(self.loader)), flush=True)
         self.sums = EpochSums(self.device)
         self.log.append(record)
-        self._keep(record)
+        self._keep(record, whole)
 
     def _measure(self) -> dict[str, Any]:
         found: dict[str, Any] = measure(self.config, self.measured_model, self.curve_images, self.processes)
@@ -240,11 +242,15 @@ class Trainer:
             found["warning"] = warning
         return found
 
-    def _keep(self, record: dict[str, Any]) -> None:
-        """Writes the epoch's checkpoints and its line of the log."""
+    def _keep(self, record: dict[str, Any], whole: bool) -> None:
+        """Writes the epoch's checkpoints and its line of the log.
+
+        A network that has not met the ``whole`` attack yet is no candidate for the best, and uses up no patience.
+        """
         is_best = (
             self.data.validation is not None
             and "robust" in record
+            and whole
             and self.best.update(record["robust"], record["epoch"])
         )
         state = self.state_dict()
