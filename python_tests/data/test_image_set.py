@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from yopo_ext.data import ImageSet, split_held_out, to_float
+from yopo_ext.data import ImageSet, to_float
 
 IMAGES, LABELS = torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 2])
 
@@ -54,35 +54,6 @@ def test_to_float_is_exact_at_both_ends():
     assert torch.equal(converted, torch.arange(256).float() / 255)
     assert (converted[0], converted[255]) == (0, 1)
     assert values[255] == 255
-
-
-def test_without_a_seed_the_last_images_are_held_out(numbered):
-    train, held_out = split_held_out(numbered(20), 6)
-    assert train.images[:, 0, 0, 0].tolist() == list(range(14))
-    assert held_out.images[:, 0, 0, 0].tolist() == list(range(14, 20))
-    assert held_out.labels.tolist() == [4, 5, 6, 7, 8, 9]
-
-
-def test_a_seed_decides_the_split_alone(numbered):
-    images = numbered(50)
-
-    def held_out(seed):
-        torch.manual_seed(int(torch.randint(1000, ())))
-        train, rest = split_held_out(images, 20, seed=seed)
-        numbers = [part.images[:, 0, 0, 0].tolist() for part in (train, rest)]
-        assert sorted(numbers[0] + numbers[1]) == list(range(50))
-        assert [value % 10 for value in numbers[1]] == rest.labels.tolist()
-        return numbers[1]
-
-    assert held_out(1) == held_out(1)
-    assert held_out(1) != held_out(2)
-    assert held_out(1) != list(range(30, 50))
-
-
-@pytest.mark.parametrize("held_out", [-1, 0, 5, 6])
-def test_both_parts_get_an_image(numbered, held_out):
-    with pytest.raises(ValueError, match=f"cannot hold out {held_out} of 5 images"):
-        split_held_out(numbered(5), held_out)
 
 
 @pytest.mark.parametrize("count", [1, 7, 12])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from image_files import write_idx_set
 
-from yopo_ext.data import load_dataset
+from yopo_ext.data import draw_part, load_dataset, split_held_out
 from yopo_ext.training import CheckpointError, Interrupted, StopRequest, TrainConfig, evaluate_run, run_job
 from yopo_ext.training import runs as several
 from yopo_ext.training.interrupt import stop_on_signals
@@ -112,11 +112,12 @@ def test_resuming_under_other_settings_is_refused(tmp_path, config):
 def test_which_images_are_used(config):
     digits = load_dataset("digits")
     data = prepare_data(config)
-    assert torch.equal(data.train.images, digits.train.images[:56])
-    assert torch.equal(data.test.images, digits.test.images[:20])
+    assert torch.equal(data.train.images, draw_part(digits.train, 56).images)
+    assert torch.equal(data.test.images, draw_part(digits.test, 20).images)
     data = prepare_data(replace(config, held_out=100, limit_train=None, limit_eval=None))
-    assert torch.equal(data.train.images, digits.train.images[:-100])
-    assert torch.equal(data.validation.images, digits.train.images[-100:])
+    train, held_out = split_held_out(digits.train, 100)
+    assert torch.equal(data.train.images, train.images)
+    assert torch.equal(data.validation.images, held_out.images)
     assert torch.equal(data.test.images, digits.test.images)
 
 

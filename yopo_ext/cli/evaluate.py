@@ -45,7 +45,7 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what.add_argument("--std", type=number, nargs="+", help="the same, one value a channel")
     what.add_argument("--prefix", help="use the keys of --weights that begin so, without it")
     what.add_argument("--data-dir", help="where the data set's files are, if they moved")
-    what.add_argument("--limit", type=int, metavar="N", help="the first N images only")
+    what.add_argument("--limit", type=int, metavar="N", help="N images only, of each class its share")
     what.add_argument("--batch-size", type=int, default=512, help="images at a time (default: 512)")
     what.add_argument("--device", default="cpu")
 

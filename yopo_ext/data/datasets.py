@@ -21,7 +21,6 @@ from .digits import read_digits
 from .errors import DataFileError
 from .idx import read_idx_images
 from .image_set import ImageSet
-from .split import split_held_out
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
@@ -90,12 +89,16 @@ def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:
     if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}; known: {', '.join(DATASETS)}")
     if name == "digits":
-        train, test = split_held_out(read_digits(), DIGITS_TEST, seed=DIGITS_SPLIT_SEED)
-        return Dataset(name, train, test)
+        return _split_digits(read_digits())
     if data_dir is None:
         raise ValueError(f"dataset {name!r} is read from files: say where they are with --data-dir (data_dir=)")
     folder, layout = _find(name, Path(data_dir))
     return Dataset(name, layout.read_train(folder), layout.read_test(folder))
+
+
+def _split_digits(images: ImageSet) -> Dataset:
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(DIGITS_SPLIT_SEED))
+    return Dataset("digits", images.select(order[:-DIGITS_TEST]), images.select(order[-DIGITS_TEST:]))
 
 
 def _find(name: str, data_dir: Path) -> tuple[Path, _Layout]:

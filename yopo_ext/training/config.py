@@ -18,10 +18,11 @@ HOST_FIELDS = frozenset({"data_dir", "device", "profile"})
 class TrainConfig:
     """One training run. ``eps`` and ``alpha`` are in units of images in [0, 1]; rates and epochs as in the papers.
 
-    Data: ``held_out`` training images (the last ones) are kept from training: the accuracy-time curve, the best
-    checkpoint and early stopping are measured on them, the final figures always on the test set. With 0 the curve is
-    measured on the test set, and there is no best checkpoint. ``limit_train`` and ``limit_eval`` take the first N
-    images only. ``activation`` replaces the network's ReLUs.
+    Data: ``held_out`` training images are kept from training: the accuracy-time curve, the best checkpoint and early
+    stopping are measured on them, the final figures always on the test set. With 0 the curve is measured on the test
+    set, and there is no best checkpoint. ``limit_train`` and ``limit_eval`` take N images only. These, and the curve's
+    images, are random draws, stratified by class, that no run's seed changes. ``activation`` replaces the network's
+    ReLUs.
 
     Method: ``m``, ``n`` and ``pgd_steps`` as its name uses them; ``beta`` weighs the divergence of TRADES; ``bn_mode``
     is the batch norm's while crafting, None the method's own (eval for TRADES, else train). ``reduction="sum"`` adds

@@ -27,10 +27,11 @@ from .validation import measure_finally
 
 @dataclass(frozen=True)
 class Run:
-    """A configuration and the folder its files go to."""
+    """A configuration, the folder its files go to, and its name in tables and figures."""
 
     config: TrainConfig
     folder: Path
+    label: str
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,13 @@ def run_all(
     processes.wait()
     with stop_on_signals() as stop:
         for trainer in trainers.values():
-            # Each run draws alike, whatever was trained before it.
-            torch.manual_seed(trainer.config.seed + processes.rank)
             if resume and (trainer.folder / LAST).exists():
                 trainer.resume()
             trainer.fit(stop)
         results = {name: _result(trainer, stop) for name, trainer in trainers.items()}
     if not processes.is_first:
         return _summary(trainers, results)
-    return _conclude(folder, trainers, results, show=show)
+    return _conclude(folder, runs, trainers, results, show=show)
 
 
 def _write_configs(runs: Mapping[str, Run], folder: Path) -> None:
@@ -121,18 +120,19 @@ def _summary(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> 
 
 
 def _conclude(
-    folder: Path, trainers: Mapping[str, Trainer], results: Mapping[str, Result], *, show: bool
+    folder: Path, runs: Mapping[str, Run], trainers: Mapping[str, Trainer], results: Mapping[str, Result], *, show: bool
 ) -> dict[str, Any]:
     summary = _summary(trainers, results)
     write_text_atomically(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     first = next(iter(trainers.values())).config
-    curves: dict[str, list[CurvePoint]] = {method_label(one.config): one.curve() for one in trainers.values()}
-    title = f"{first.model} on {first.dataset}, PGD-{first.curve_steps} at eps {first.eps:.3g}"
+    curves: dict[str, list[CurvePoint]] = {runs[name].label: one.curve() for name, one in trainers.items()}
+    models = "several networks" if len({run.config.model for run in runs.values()}) > 1 else first.model
+    title = f"{models} on {first.dataset}, PGD-{first.curve_steps} at eps {first.eps:.3g}"
     write_atomically(folder / "accuracy-time.png", lambda file: plot_accuracy_time(curves, file, title=title))
     for trainer in trainers.values():
         _plot_staleness(trainer)
     if show:
-        print(f"\n{_table(trainers, results)}")
+        print(f"\n{_table(runs, trainers, results)}")
         print(
             f"{len(next(iter(trainers.values())).data.test)} images not trained on, {first.norm}, eps {first.eps:.4g}"
             f"\n\nrun folder: {folder}"
@@ -152,10 +152,10 @@ def _plot_staleness(trainer: Trainer) -> None:
     write_atomically(trainer.folder / "staleness.png", lambda file: plot_staleness(measured, file, title=title))
 
 
-def _table(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> str:
+def _table(runs: Mapping[str, Run], trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> str:
     rows = []
     for name, result in results.items():
-        label, seconds = method_label(trainers[name].config), f"{trainers[name].seconds:.1f}"
+        label, seconds = runs[name].label, f"{trainers[name].seconds:.1f}"
         rows.append((label, *_cells(result.last), seconds))
         if result.best is not None:
             rows.append((f"{label}, best (epoch {result.best_epoch})", *_cells(result.best), seconds))

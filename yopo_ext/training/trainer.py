@@ -7,16 +7,17 @@ import json
 import math
 import signal
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ..adversaries import Adversary, JointGenerator, Natural
-from ..data import Dataset, DeviceLoader
+from ..adversaries import Adversary, JointGenerator
+from ..data import Dataset, DeviceLoader, ImageSet, draw_part
 from ..evaluation import CurvePoint
+from ..random_streams import derive_seed, drawing_from
 from ..stopwatch import Stopwatch
 from .averaging import averaged
 from .best import Best
@@ -30,8 +31,9 @@ from .epoch_sums import EpochSums
 from .epoch_text import epoch_text
 from .files import write_text_atomically
 from .interrupt import Interrupted, StopRequest
+from .layer_noise import LayerNoise
 from .method_names import method_label
-from .methods import build_adversary
+from .methods import build_adversary, build_natural
 from .mini_batch import MiniBatch
 from .networks import make_model
 from .optimizers import make_optimizer, set_learning_rates
@@ -41,7 +43,7 @@ from .progress import Progress
 from .run_state import gather_state, restore_state
 from .staleness import measure_staleness
 from .validation import measure
-from .warm_up import set_attack, warm_up_ends
+from .warm_up import is_whole, set_attack
 
 
 class TrainingError(RuntimeError):
@@ -53,7 +55,9 @@ class Trainer:
 
     A run that is interrupted and resumed equals one that was not, bit for bit on the CPU: the checkpoint holds the
     network, its average, the optimiser, the adversary's memory, where loader and schedules stand, every random
-    generator, and the sums of the unfinished epoch.
+    generator, and the sums of the unfinished epoch. Every random stream is derived from ``config.seed`` and its name
+    (weights, order, augmentation, starts, layers): none is shared, and torch's global generators are as they were
+    before, after building a trainer as after training.
 
     Args:
         processes: those that share the run; each makes its own Trainer.
@@ -78,17 +82,18 @@ class Trainer:
         self.show = show and self.processes.is_first
         self.device = open_device(device or config.device)
         self.data = data.to(self.device)
-        torch.manual_seed(config.seed)
-        self.model = make_model(config, data).to(self.device)
+        with drawing_from(derive_seed(config.seed, "weights")):
+            self.model = make_model(config, data).to(self.device)
         self.processes.copy_from_first(self.model.state_dict().values())
-        torch.manual_seed(config.seed + self.processes.rank)  # dropout differs between the processes
+        # Dropout differs between the processes.
+        self.noise = LayerNoise(derive_seed(config.seed, f"layers of process {self.processes.rank}"), self.device)
         self.average = averaged(self.model, config.ewa_decay) if config.ewa_decay else None
         self.loader = DeviceLoader(
             self.data.train, config.batch_size, seed=config.seed, augment=config.augment, rows=self.processes.rows
         )
-        self.generator = JointGenerator(self.device).manual_seed(config.seed)
+        self.generator = JointGenerator(self.device).manual_seed(derive_seed(config.seed, "starts"))
         self.adversary = build_adversary(config, self.model, self.model.first_layer, self.generator)
-        self.natural = Natural(self.model)
+        self.natural = build_natural(config, self.model)
         self.optimizer = make_optimizer(config, self.model)
         self.train_on = MiniBatch(config, self.model, self.optimizer, self.average, self.processes, self.device)
         self.graphed = self._graphed_adversary()
@@ -130,15 +135,16 @@ class Trainer:
             Interrupted: a stop was requested; a checkpoint has been written.
             TrainingError: the loss or the weights are not finite; the last good checkpoint has been left alone.
         """
-        while not self.is_done:
-            try:
-                self._run_epoch(stop)
-            except Interrupted:
-                self._require_finite()
-                self.save()
-                raise
-            self._finish_epoch()
-            self._stop_if_asked(stop)
+        with self.noise.in_use():
+            while not self.is_done:
+                try:
+                    self._run_epoch(stop)
+                except Interrupted:
+                    self._require_finite()
+                    self.save()
+                    raise
+                self._finish_epoch()
+                self._stop_if_asked(stop)
 
     def _run_epoch(self, stop: StopRequest) -> None:
         self.model.train()
@@ -173,8 +179,9 @@ class Trainer:
         epochs_done = self.loader.epoch + (self.loader.position - 0.5) / len(self.loader)
         set_learning_rates(self.config, self.optimizer, epochs_done)
         if adversary is self.adversary:
-            set_attack(self.config, adversary, epochs_done)
-            if self.graphed is not None and epochs_done > warm_up_ends(self.config):
+            adversarial = self.delay.adversarial(epochs_done)
+            set_attack(self.config, adversary, adversarial)
+            if self.graphed is not None and is_whole(self.config, adversarial):
                 adversary = self.graphed
         self.generator.rows = self.loader.rows if self.processes.count > 1 else None
         self.sums.add(self.train_on(adversary, x, y, self.loader.rows[2]), self.loader.position)
@@ -211,6 +218,7 @@ class Trainer:
         }
         if self.config.delay is not None:
             record["natural"] = self.delay.waiting
+        whole = is_whole(self.config, self.delay.adversarial(epoch))
         if self.delay.epoch_done(loss):
             record["switch"] = "adversarial samples from the next epoch on"
         if epoch % self.config.curve_every == 0 or epoch == self.config.epochs:
@@ -223,7 +231,7 @@ class Trainer:
             print(epoch_text(self.config, record, self.sums, len(self.loader)), flush=True)
         self.sums = EpochSums(self.device)
         self.log.append(record)
-        self._keep(record)
+        self._keep(record, whole)
 
     def _measure(self) -> dict[str, Any]:
         found: dict[str, Any] = measure(self.config, self.measured_model, self.curve_images, self.processes)
@@ -234,11 +242,15 @@ class Trainer:
             found["warning"] = warning
         return found
 
-    def _keep(self, record: dict[str, Any]) -> None:
-        """Writes the epoch's checkpoints and its line of the log."""
+    def _keep(self, record: dict[str, Any], whole: bool) -> None:
+        """Writes the epoch's checkpoints and its line of the log.
+
+        A network that has not met the ``whole`` attack yet is no candidate for the best, and uses up no patience.
+        """
         is_best = (
             self.data.validation is not None
             and "robust" in record
+            and whole
             and self.best.update(record["robust"], record["epoch"])
         )
         state = self.state_dict()
@@ -271,11 +283,11 @@ class Trainer:
 
     # ---- what it stands on ----
 
-    @property
-    def curve_images(self):
+    @cached_property
+    def curve_images(self) -> ImageSet:
         """The images of the accuracy-time curve."""
         images = self.data.test if self.data.validation is None else self.data.validation
-        return images.take(self.config.curve_images)
+        return draw_part(images, self.config.curve_images)
 
     def curve(self) -> list[CurvePoint]:
         """The accuracy-time curve so far."""
