@@ -32,7 +32,7 @@ def followed(runs, monkeypatch):
         config = replace(runs.config, held_out=16, epochs=len(robust), **changes)
         figures = iter(robust)
 
-        def measure(config, model, images, processes):
+        def measure(config, model, images, processes, stop):
             assert len(images) == 16
             return {"clean": 90.0, "fgsm": 0.0, "robust": next(figures)}
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,28 @@ def test_metrics_have_a_line_an_epoch(runs):
         assert 0 <= line.get("robust", 0) <= line.get("clean", 0) <= 100
     assert found[0]["seconds"] < found[1]["seconds"] < found[2]["seconds"]
     assert [point.seconds for point in trainer.curve()] == [line["seconds"] for line in found[1:]]
+
+
+class AsynchronousDevice:
+    """A clock, and a stopwatch of a device that is a second behind at each epoch's end: nothing else takes time."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("yopo_ext.training.trainer.perf_counter", lambda: self.now)
+        monkeypatch.setattr("yopo_ext.training.trainer.Stopwatch", lambda device: self)
+
+    def span(self, name):
+        return nullcontext()
+
+    def totals(self):
+        self.now += 1.0
+        return {"passes": 0.75}
+
+
+def test_an_epochs_seconds_include_what_the_device_still_had_to_do(runs, monkeypatch):
+    AsynchronousDevice(monkeypatch)
+    trainer = runs.finished("run")
+    assert [line["seconds"] for line in lines(trainer)] == [1.0, 2.0, 3.0]
 
 
 def test_loss_and_accuracy_are_means_over_the_epochs_images(runs):

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from . import bench, compare, evaluate, info, train
+from .speaker import complain
 
 COMMANDS = (train, compare, evaluate, info, bench)
 
@@ -17,7 +17,8 @@ class _Parser(argparse.ArgumentParser):
     """Complains in one line, without the usage (`--help` prints that)."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        complain(f"{self.prog}: {message}")
+        self.exit(2)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,5 +36,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except (ValueError, OSError) as error:
-        print(f"yopo: {error}", file=sys.stderr)
+        complain(f"yopo: {error}")
         return 2

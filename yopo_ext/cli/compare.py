@@ -55,9 +55,9 @@ def run(options: argparse.Namespace) -> int:
 
     def job() -> None:
         with started_processes(configs[0].device) as (processes, device):
-            run_comparison(
-                configs, folder, resume=options.resume is not None, processes=processes, device=device
-            )  # fmt: skip
+            # Clocks and what a file system shows differ: the first process's word counts.
+            agreed, place = processes.from_first((configs, folder))
+            run_comparison(agreed, place, resume=options.resume is not None, processes=processes, device=device)
 
     return finish(job, f"yopo compare --resume {folder}")
 

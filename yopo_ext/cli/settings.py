@@ -33,6 +33,7 @@ OVERRIDES: tuple[tuple[str, Any, str], ...] = (
     ("alpha", number, "step size"),
     ("norm", str, "linf (default) or l2"),
     ("bn-mode", str, "batch norm while crafting: train or eval (default: the method's own)"),
+    ("sync-bn", bool, "batch norm over the joint mini-batch of several processes, on GPUs"),
     ("reduction", str, "of the m passes' gradients: mean (default) or sum"),
     ("first-layer-grad", str, "hamiltonian (default), backprop or both"),
     ("beta", number, "weight of the divergence of trades"),

@@ -25,7 +25,8 @@ class TrainConfig:
     ReLUs.
 
     Method: ``m``, ``n`` and ``pgd_steps`` as its name uses them; ``beta`` weighs the divergence of TRADES; ``bn_mode``
-    is the batch norm's while crafting, None the method's own (eval for TRADES, else train). ``reduction="sum"`` adds
+    is the batch norm's while crafting, None the method's own (eval for TRADES, else train); with ``sync_bn`` its
+    statistics are those of the joint mini-batch of several processes, on GPUs. ``reduction="sum"`` adds
     the gradients of YOPO's m passes, as the authors do with their learning rate divided by m; ``"mean"`` averages them.
     The two differ in weight decay: SGD's decay step is lr · weight_decay · w either way, so a preset that means the
     authors' run must sum. ``eps_warmup_epochs`` raises eps and alpha linearly from 0, ``steps_warmup_epochs`` the
@@ -68,6 +69,7 @@ class TrainConfig:
     alpha: float = 0.02
     norm: str = "linf"
     bn_mode: str | None = None
+    sync_bn: bool = False
     reduction: str = "mean"
     first_layer_grad: str = "hamiltonian"
     beta: float = 6.0

@@ -21,8 +21,11 @@ from .method_names import method_label
 from .networks import make_model
 from .prepare_data import prepare_data
 from .processes import Processes
+from .run_folder import require_unused
 from .trainer import Trainer
 from .validation import measure_finally
+
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -63,51 +66,53 @@ def run_all(
         Interrupted: by a signal; the runs can be resumed. TrainingError: the loss is not finite.
     """
     show = show and processes.is_first
-    if not resume and any((run.folder / "config.json").exists() for run in runs.values()):
-        raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
-    first = next(iter(runs.values())).config
-    data = prepare_data(first)
+    with processes.together():
+        if processes.is_first and not resume:
+            _require_unused(runs, folder)
+        data = prepare_data(next(iter(runs.values())).config)
     keep_freed_memory()
     trainers = {
         name: Trainer(run.config, data, run.folder, processes=processes, device=device, show=show)
         for name, run in runs.items()
     }
-    processes.wait()
-    if processes.is_first:
-        _write_configs(runs, folder)
-    processes.wait()
+    with processes.together():
+        if processes.is_first:
+            _write_configs(runs)
     with stop_on_signals() as stop:
         for trainer in trainers.values():
-            if resume and (trainer.folder / LAST).exists():
+            if resume and processes.from_first((trainer.folder / LAST).exists()):
                 trainer.resume()
             trainer.fit(stop)
         results = {name: _result(trainer, stop) for name, trainer in trainers.items()}
-    if not processes.is_first:
-        return _summary(trainers, results)
-    return _conclude(folder, runs, trainers, results, show=show)
+    with processes.together():
+        if processes.is_first:
+            _conclude(folder, runs, trainers, results, show=show)
+    return _summary(trainers, results)
 
 
-def _write_configs(runs: Mapping[str, Run], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _require_unused(runs: Mapping[str, Run], folder: Path) -> None:
+    if any((run.folder / CONFIG).exists() for run in runs.values()):
+        raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
     for run in runs.values():
-        run.folder.mkdir(exist_ok=True)
-        write_text_atomically(run.folder / "config.json", json.dumps(run.config.to_dict(), indent=2) + "\n")
+        require_unused(run.folder)
+
+
+def _write_configs(runs: Mapping[str, Run]) -> None:
+    for run in runs.values():
+        write_text_atomically(run.folder / CONFIG, json.dumps(run.config.to_dict(), indent=2) + "\n")
 
 
 def _result(trainer: Trainer, stop: StopRequest) -> Result:
-    # Several processes must measure the same number of batches, so only one alone stops in between.
-    on_batch = stop.check if trainer.processes.count == 1 else None
-
     def measured(model: torch.nn.Module) -> dict[str, float]:
-        return measure_finally(trainer.config, model, trainer.data.test, trainer.processes, on_batch)
+        return measure_finally(trainer.config, model, trainer.data.test, trainer.processes, stop)
 
     last = measured(trainer.measured_model)
-    path = trainer.folder / BEST
-    if not path.exists():
+    if trainer.best.epoch is None:
         return Result(last, None, None)
-    state = load_checkpoint(path)
-    best = make_model(trainer.config, trainer.data).to(trainer.device)
-    best.load_state_dict(measured_weights(state))
+    with trainer.processes.together():
+        state = load_checkpoint(trainer.folder / BEST)
+        best = make_model(trainer.config, trainer.data).to(trainer.device)
+        best.load_state_dict(measured_weights(state))
     return Result(last, measured(best), state["progress"]["log"][-1]["epoch"])
 
 
@@ -121,7 +126,7 @@ def _summary(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> 
 
 def _conclude(
     folder: Path, runs: Mapping[str, Run], trainers: Mapping[str, Trainer], results: Mapping[str, Result], *, show: bool
-) -> dict[str, Any]:
+) -> None:
     summary = _summary(trainers, results)
     write_text_atomically(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     first = next(iter(trainers.values())).config
@@ -137,7 +142,6 @@ def _conclude(
             f"{len(next(iter(trainers.values())).data.test)} images not trained on, {first.norm}, eps {first.eps:.4g}"
             f"\n\nrun folder: {folder}"
         )
-    return summary
 
 
 def _plot_staleness(trainer: Trainer) -> None:
