@@ -86,9 +86,9 @@ def require_input_gradient(first_layer: FirstLayer, u: Tensor, p: Tensor, gradie
     if error > tolerance:
         raise RuntimeError(
             f"first_layer {first_layer.names}: its adjoint applied to p is not the network's input gradient: relative "
-            f"error {error:.2f}, expected at most {tolerance:g}, so that steps inside the first layer would not climb the "
-            "loss. Either the images reach the loss past first_layer too (a skip connection from the input, an ensemble "
-            "of which one member was named): make one module of all that they enter, and name that. Or "
+            f"error {error:.2f}, expected at most {tolerance:g}, so that steps inside the first layer would not climb "
+            "the loss. Either the images reach the loss past first_layer too (a skip connection from the input, an "
+            "ensemble of which one member was named): make one module of all that they enter, and name that. Or "
             "first_layer computes something else than is read from it: name what comes before it (normalisation?) as "
             "in first_layer=(model.normalize, model.conv1), keep dropout out of it, and give a module the attributes "
             "mean and std only if it computes (x - mean) / std"
