@@ -111,6 +111,25 @@ def test_weights_of_others(evaluate, folder, weights):
     assert normalised["clean"] != ours["clean"]
 
 
+def test_surplus_keys_of_weights(evaluate, weights, tmp_path):
+    path, zero = tmp_path / "more.pt", torch.zeros(1)
+    state = torch.load(weights)
+    torch.save(state | {"module.aux.bias": zero, "module.aux.weight": zero, "module.total_ops": zero}, path)
+    arguments = ["--weights", path, "--model", "digits-cnn", "--dataset", "digits", "--limit", 40, "--attacks", "clean"]
+    status, out, err = evaluate(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("--ignore-keys aux.* (ignore=)\n")
+    status, out, err = evaluate(*arguments, "--ignore-keys", "aux.*", "--json")
+    assert (status, err) == (0, f"yopo: warning: {path}: left out total_ops, no part of the network\n")
+    ours = report(evaluate, "--weights", weights, *arguments[2:])
+    assert json.loads(out)["clean"] == ours["clean"]
+    torch.save(state | {"module.mu": torch.tensor([0.9]), "module.sigma": torch.tensor([0.1])}, path)
+    status, out, err = evaluate(*arguments, "--json")
+    assert err == f"yopo: warning: {path}: mu and sigma normalise the images: mean (0.9) and std (0.1)\n"
+    explicit = report(evaluate, "--weights", weights, *arguments[2:], "--mean", 0.9, "--std", 0.1)
+    assert json.loads(out)["clean"] == explicit["clean"] != ours["clean"]
+
+
 def test_a_doubt_is_one_line_on_stderr(evaluate, tmp_path):
     from yopo_ext.data import load_dataset, to_float
     from yopo_ext.models import build_model
@@ -150,6 +169,7 @@ def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
         (["--weights", "WEIGHTS"], "--weights needs --model"),
         (["--weights", "WEIGHTS", "--model", "digits-cnn"], "--weights needs --dataset"),
         (["--weights", "WEIGHTS", "--model", "digits-cnn", "--dataset", "digits"], "--weights needs --eps"),
+        (["RUN", "--ignore-keys", "x"], "--ignore-keys goes with --weights"),
         (
             ["--weights", "WEIGHTS", "--model", "smallcnn", "--dataset", "digits", "--eps", "1"],
             "'smallcnn' takes 28x28 images",

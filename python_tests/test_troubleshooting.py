@@ -18,6 +18,7 @@ from yopo_ext.adversaries import pgd
 from yopo_ext.cli import main
 from yopo_ext.data import DataFileError, Dataset, ImageSet, load_dataset
 from yopo_ext.evaluation import accuracy
+from yopo_ext.models import WeightsError, load_weights
 from yopo_ext.training import CheckpointError, StopRequest, Trainer, TrainingError, make_config, run_job
 from yopo_ext.training.checkpoint import check_same_run
 from yopo_ext.training.device import open_device
@@ -181,6 +182,11 @@ def made_in_inference_mode() -> None:
         pgd(net(), X, Y, eps=0.1, alpha=0.1, steps=1)
 
 
+def surplus_key() -> None:
+    torch.save(net().state_dict() | {"aux.bias": torch.zeros(1)}, "w.pt")
+    load_weights(net(), Path("w.pt"))
+
+
 def grouped() -> None:
     layer = yopo_ext.FirstLayer(nn.Conv2d(3, 6, 3, groups=3))
     layer.inner_ascent(X, torch.zeros_like(X), torch.zeros(2, 6, 6, 6), eps=0.1, alpha=0.1, steps=1, backend="torch")
@@ -250,6 +256,7 @@ RAISED = {
     "one neuron": (ValueError, one_neuron),
     "a loader": (TypeError, a_loader),
     "inference mode": (RuntimeError, made_in_inference_mode),
+    "a surplus key": (WeightsError, surplus_key),
     "groups": (RuntimeError, grouped),
     "shape of p": (ValueError, lambda: operator(p=torch.zeros(2, 4, 8, 8))),
     "radius": (ValueError, lambda: operator(eps=-0.1)),

@@ -17,7 +17,7 @@ from .numbers import number
 if TYPE_CHECKING:
     from yopo_ext.training import EvaluationPlan, Subject
 
-_FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix")
+_FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
 
 def add_command(commands) -> None:
@@ -44,6 +44,7 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what.add_argument("--mean", type=number, nargs="+", help="normalisation inside the network of --weights")
     what.add_argument("--std", type=number, nargs="+", help="the same, one value a channel")
     what.add_argument("--prefix", help="use the keys of --weights that begin so, without it")
+    what.add_argument("--ignore-keys", nargs="+", metavar="PATTERN", help="keys of --weights that play no part: aux.*")
     what.add_argument("--data-dir", help="where the data set's files are, if they moved")
     what.add_argument("--limit", type=int, metavar="N", help="N images only, of each class its share")
     what.add_argument("--batch-size", type=int, default=512, help="images at a time (default: 512)")
@@ -75,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
-    subject = _open_subject(options)
+    with _warnings_in_one_line():
+        subject = _open_subject(options)
     networks = {}
     if options.transfer:
         networks = open_networks(options.transfer, subject.images, subject.dataset, device=options.device)
@@ -105,7 +107,7 @@ def _open_subject(options: argparse.Namespace) -> Subject:
                 raise ValueError(f"--weights needs --{name}")
         return open_weights(options.weights, **given, **place)
     if given:
-        raise ValueError(f"--{next(iter(given))} goes with --weights; a checkpoint knows its own")
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with --weights; a checkpoint knows its own")
     if options.checkpoint is None and not options.transfer:
         raise ValueError("expected a checkpoint, --weights or --transfer")
     return open_run(options.checkpoint or checkpoint_files(options.transfer[0])[0], **place)

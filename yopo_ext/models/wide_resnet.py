@@ -66,6 +66,8 @@ class WideResNet(nn.Module):
     """
 
     image_size = None
+    #: TRADES' files carry a first stage that their network never calls.
+    surplus_keys = ("sub_block1.*",)
 
     def __init__(
         self,

@@ -59,6 +59,7 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
 def open_weights(
     path: Path, *, model: str, dataset: str, data_dir: str | None = None, device: str = "cpu", limit: int | None = None,
     activation: str = "relu", mean: Sequence[float] | None = None, std: Sequence[float] | None = None, prefix: str = "",
+    ignore_keys: Sequence[str] = (),
 ) -> Subject:  # fmt: skip
     """A network whose weights somebody else trained (`load_weights`), and ``limit`` test images (`draw_part`).
 
@@ -75,7 +76,7 @@ def open_weights(
         model, in_channels=images.channels, num_classes=images.num_classes, image_size=images.image_size,
         activation=activation, mean=mean, std=std,
     )  # fmt: skip
-    load_weights(network, path, prefix=prefix)
+    load_weights(network, path, prefix=prefix, ignore=ignore_keys)
     return Subject(f"{model} on {dataset}", dataset, network.to(place), images.to(place), None, "linf", own=False)
 
 
