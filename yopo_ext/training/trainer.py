@@ -31,6 +31,7 @@ from .epoch_sums import EpochSums
 from .epoch_text import epoch_text
 from .files import write_text_atomically
 from .interrupt import Interrupted, StopRequest
+from .last_batch import check_last_batch
 from .layer_noise import LayerNoise
 from .method_names import method_label
 from .methods import build_adversary, build_natural
@@ -64,7 +65,8 @@ class Trainer:
         device: this process's, where it is not ``config.device``.
 
     Raises:
-        ValueError: a model that does not fit the images, a device that is not there.
+        ValueError: a model that does not fit the images, or whose batch norm does not fit the last mini-batch; a
+            device that is not there.
     """
 
     def __init__(
@@ -83,14 +85,17 @@ class Trainer:
         self.device = open_device(device or config.device)
         self.data = data.to(self.device)
         with drawing_from(derive_seed(config.seed, "weights")):
-            self.model = make_model(config, data).to(self.device)
+            self.model = make_model(config, data)
+        check_last_batch(config, self.model, data.train, self.processes.count)
+        self.model.to(self.device)
         self.processes.copy_from_first(self.model.state_dict().values())
         # Dropout differs between the processes.
         self.noise = LayerNoise(derive_seed(config.seed, f"layers of process {self.processes.rank}"), self.device)
         self.average = averaged(self.model, config.ewa_decay) if config.ewa_decay else None
         self.loader = DeviceLoader(
-            self.data.train, config.batch_size, seed=config.seed, augment=config.augment, rows=self.processes.rows
-        )
+            self.data.train, config.batch_size, seed=config.seed, augment=config.augment, drop_last=config.drop_last,
+            rows=self.processes.rows,
+        )  # fmt: skip
         self.generator = JointGenerator(self.device).manual_seed(derive_seed(config.seed, "starts"))
         self.adversary = build_adversary(config, self.model, self.model.first_layer, self.generator)
         self.natural = build_natural(config, self.model)
