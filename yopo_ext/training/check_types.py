@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -11,11 +12,16 @@ _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "True o
 
 def check_types(config: Any) -> None:
     """Raises ``TypeError`` naming the first field whose value is of another type; a whole number is a number too."""
-    for name, hint in get_type_hints(type(config)).items():
+    for name, hint in _hints(type(config)).items():
         value = getattr(config, name)
         kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
         if not any(_fits(value, kind) for kind in kinds):
             raise TypeError(f"{name}: got {value!r}, expected {' or '.join(map(_words, kinds))}")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _fits(value: object, kind: Any) -> bool:
