@@ -73,6 +73,34 @@ def test_without_options_it_is_pgd_40_with_two_losses_at_the_trainings_eps(evalu
     assert (found["eps"], found["norm"], found["sweeps"], found["transfer"]) == (0.15, "linf", [], None)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--attacks", "fgsm"], ["--losses", "ce"], ["--attacks", "fgsm", "pgd", "--losses", "margin", "ce"],
+        ["--targeted", "next"], ["--sweep-eps", "0", "8/255"], ["--sweep-steps", "1", "2"],
+    ],
+)  # fmt: skip
+def test_the_folder_may_follow_a_list(evaluate, folder, words):
+    common = ["--limit", 5, "--steps", 1]
+    assert report(evaluate, *common, *words, folder) == report(evaluate, folder, *common, *words)
+
+
+def test_a_misspelt_value_is_still_named(evaluate, folder):
+    status, _, err = evaluate(folder, "--attacks", "fgsm", "pdg")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "invalid choice: 'pdg'" in err
+    assert "nowhere/run: no such checkpoint" in evaluate("--attacks", "fgsm", "nowhere/run")[2]
+
+
+def test_lists_know_their_words():
+    from yopo_ext.cli.evaluate import _LISTS
+    from yopo_ext.evaluation.losses import ATTACK_LOSSES
+    from yopo_ext.evaluation.targets import TARGETS
+
+    assert all(map(_LISTS["--losses"], ATTACK_LOSSES))
+    assert all(map(_LISTS["--targeted"], TARGETS))
+
+
 def test_clean_only(evaluate, folder):
     found = report(evaluate, folder, "--attacks", "clean")
     assert (found["robust"], found["images"]) == ({}, 40)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -67,6 +68,47 @@ def test_round_trip_through_a_file(tmp_path, config):
 def test_what_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig.from_dict(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"m": 2.5}, "m: got 2.5, expected a whole number"),
+        ({"epochs": 1.5}, "epochs: got 1.5, expected a whole number"),
+        ({"epochs": True}, "epochs: got True, expected a whole number"),
+        ({"eps": "0.1"}, "eps: got '0.1', expected a number"),
+        ({"augment": 1}, "augment: got 1, expected True or False"),
+        ({"model": None}, "model: got None, expected a word"),
+        ({"limit_train": 2.0}, "limit_train: got 2.0, expected a whole number or None"),
+        ({"delay": 1.5}, "delay: got 1.5, expected a whole number or a word or None"),
+        ({"milestones": (1.5,)}, r"milestones: got \(1.5,\), expected a tuple, each a whole number"),
+        ({"std": ("a",), "mean": (0,)}, r"std: got \('a',\), expected a tuple, each a number or None"),
+    ],
+)
+def test_values_of_another_type(change, message):
+    with pytest.raises(TypeError, match=message):
+        TrainConfig(**change)
+
+
+def test_every_field_has_a_type_that_is_checked():
+    class Other:
+        pass
+
+    for field in fields(TrainConfig):
+        with pytest.raises(TypeError, match=f"^{field.name}: got "):
+            TrainConfig(**{field.name: Other()})
+
+
+def test_lists_are_taken_for_tuples():
+    assert TrainConfig(milestones=[1, 2]) == TrainConfig(milestones=(1, 2))
+
+
+@pytest.mark.parametrize("name", ["eps", "alpha", "eval_alpha"])
+@pytest.mark.parametrize("value", [1, 8.0, 255])
+def test_grey_levels_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be below 1 with norm linf, got {value:g}: .* {value:g}/255"):
+        TrainConfig(**{name: value})
+    assert getattr(TrainConfig(norm="l2", **{name: value}), name) == value
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 0.0])

@@ -7,16 +7,24 @@ import argparse
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .numbers import number
+from .argument_order import free_the_path
+from .numbers import is_number, number
 
 if TYPE_CHECKING:
     from yopo_ext.training import EvaluationPlan, Subject
 
+_ATTACKS = ("clean", "fgsm", "pgd")
+_LISTS = {
+    "--attacks": _ATTACKS.__contains__,
+    "--losses": ("ce", "margin", "dlr").__contains__,
+    "--targeted": ("all", "next", "random", "least-likely").__contains__,
+    **dict.fromkeys(("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number),
+}
 _FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
 
@@ -53,8 +61,7 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how = evaluate.add_argument_group("attacks")
-    kinds = ("clean", "fgsm", "pgd")
-    how.add_argument("--attacks", nargs="+", choices=kinds, help="clean is always there (default: pgd)")
+    how.add_argument("--attacks", nargs="+", choices=_ATTACKS, help="clean is always there (default: pgd)")
     how.add_argument("--losses", nargs="+", default=["ce", "margin"], help="ce, margin, dlr (default: ce margin)")
     how.add_argument("--steps", type=int, default=40, help="PGD steps (default: 40)")
     how.add_argument("--restarts", type=int, default=1, help="PGD's random starts, the worst counts (default: 1)")
@@ -69,6 +76,13 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--transfer", type=Path, nargs="+", metavar="RUN", help="examples crafted on each of these "
                      "checkpoints, run folders or folders of epochs, measured on each other")  # fmt: skip
     how.add_argument("--seed", type=int, default=0)
+
+
+def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
+    """The command line with the checkpoint in front of the options that would take it for one of their values."""
+    if not arguments or arguments[0] != "evaluate":
+        return list(arguments)
+    return ["evaluate", *free_the_path(arguments[1:], _LISTS)]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -51,6 +51,7 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
+    _check_grey_levels(config)
     if not 0.0 <= config.label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing must be from 0 to 1, got {config.label_smoothing}")
     if not 0.0 <= config.ewa_decay < 1.0:
@@ -99,3 +100,16 @@ def _check_beginning(config: TrainConfig) -> None:
             f"eps_warmup_epochs and steps_warmup_epochs must end before the {config.epochs} epochs do, "
             f"got {grows:g}{after}"
         )
+
+
+def _check_grey_levels(config: TrainConfig) -> None:
+    """Radius and steps in units of 255 grey levels, where images lie in [0, 1]."""
+    if config.norm != "linf":
+        return
+    for name in ("eps", "alpha", "eval_alpha"):
+        value = getattr(config, name)
+        if value is not None and abs(value) >= 1:
+            raise ValueError(
+                f"{name} must be below 1 with norm linf, got {value:g}: images lie in [0, 1], so for grey levels "
+                f"write {value:g}/255"
+            )

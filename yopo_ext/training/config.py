@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .check_config import check_config
+from .check_types import check_types
 
 # Where and how a run happens, not what it computes: these may change when it is resumed.
 HOST_FIELDS = frozenset({"data_dir", "device", "profile"})
@@ -33,11 +34,12 @@ class TrainConfig:
     attack's steps from 1. ``delay`` trains naturally first, until that many epochs are done or, with ``"auto"``, until
     the loss stabilises (`Delay`).
 
-    Optimiser: the rates drop by ``lr_decay`` when as many epochs are done as ``milestones`` says; the first layer has
-    milestones of its own where ``first_layer_milestones`` is given. ``lr_batch``, if given, is the batch size that
-    ``lr`` is meant for: the rate used is lr · batch_size / lr_batch. ``ewa_decay`` keeps an exponential average of the
-    weights, which is what is measured then; 0 keeps none. ``patience`` ends the training after that many measurements
-    without a better robust accuracy on the held-out images.
+    Optimiser: ``drop_last`` leaves out an epoch's last, smaller mini-batch. The rates drop by ``lr_decay`` when as many
+    epochs are done as ``milestones`` says; the first layer has milestones of its own where ``first_layer_milestones``
+    is given. ``lr_batch``, if given, is the batch size that ``lr`` is meant for: the rate used is
+    lr · batch_size / lr_batch. ``ewa_decay`` keeps an exponential average of the weights, which is what is measured
+    then; 0 keeps none. ``patience`` ends the training after that many measurements without a better robust accuracy on
+    the held-out images; those before the whole attack is met do not count.
 
     Measurements: every ``curve_every`` epochs clean, FGSM and PGD-``curve_steps`` accuracy on ``curve_images`` images
     make a point of the curve; the final figure is PGD-``eval_steps``. ``keep_epochs`` keeps the weights of each epoch.
@@ -47,7 +49,8 @@ class TrainConfig:
     ``cuda_graph`` replays a mini-batch's passes as one CUDA graph, on one GPU;
     ``profile`` prints where the time goes.
 
-    Raises ``ValueError`` naming the field for a value out of range, or two that do not go together.
+    Raises ``TypeError`` naming the field for a value of another type, ``ValueError`` for one out of range or two that
+    do not go together.
     """
 
     dataset: str = "digits"
@@ -79,6 +82,7 @@ class TrainConfig:
     delay: int | str | None = None
     epochs: int = 20
     batch_size: int = 128
+    drop_last: bool = False
     optimizer: str = "sgd"
     lr: float = 0.1
     lr_batch: int | None = None
@@ -107,6 +111,11 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # a frozen configuration can be hashed
+                object.__setattr__(self, field.name, tuple(value))
+        check_types(self)
         check_config(self)
 
     @property
@@ -124,7 +133,7 @@ class TrainConfig:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(unknown)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return cls(**values)
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:

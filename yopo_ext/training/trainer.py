@@ -29,6 +29,7 @@ from .epoch_text import epoch_text
 from .exchange import Exchange
 from .finite import what_is_not_finite
 from .interrupt import Interrupted, StopRequest
+from .last_batch import check_last_batch
 from .layer_noise import LayerNoise
 from .method_names import method_label
 from .methods import build_adversary, build_natural
@@ -61,7 +62,8 @@ class Trainer:
         device: this process's, where it is not ``config.device``.
 
     Raises:
-        ValueError: a model that does not fit the images, a device that is not there.
+        ValueError: a model that does not fit the images, or whose batch norm does not fit the last mini-batch; a
+            device that is not there.
         OSError: nothing can be written into ``folder``, which is made, with its parents, if it is not there.
     """
 
@@ -88,8 +90,9 @@ class Trainer:
         self.noise = LayerNoise(derive_seed(config.seed, f"layers of process {self.processes.rank}"), self.device)
         self.average = averaged(self.model, config.ewa_decay) if config.ewa_decay else None
         self.loader = DeviceLoader(
-            self.data.train, config.batch_size, seed=config.seed, augment=config.augment, rows=self.processes.rows
-        )
+            self.data.train, config.batch_size, seed=config.seed, augment=config.augment, drop_last=config.drop_last,
+            rows=self.processes.rows,
+        )  # fmt: skip
         self.generator = JointGenerator(self.device).manual_seed(derive_seed(config.seed, "starts"))
         self.adversary = build_adversary(config, self.model, self.model.first_layer, self.generator)
         self.natural = build_natural(config, self.model)
@@ -105,7 +108,9 @@ class Trainer:
         self.run_folder = RunFolder(folder, self.processes)
 
     def _new_model(self) -> nn.Module:
-        model = make_model(self.config, self.data).to(self.device)
+        model = make_model(self.config, self.data)
+        check_last_batch(self.config, model, self.data.train, self.processes.count)
+        model.to(self.device)
         if not self.config.sync_bn:
             return model
         images, batch_size = len(self.data.train), self.config.batch_size
