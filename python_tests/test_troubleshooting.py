@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -19,9 +21,19 @@ from yopo_ext.cli import main
 from yopo_ext.data import DataFileError, Dataset, ImageSet, load_dataset
 from yopo_ext.evaluation import accuracy
 from yopo_ext.models import WeightsError, load_weights
-from yopo_ext.training import CheckpointError, StopRequest, Trainer, TrainingError, make_config, run_job
+from yopo_ext.training import (
+    CheckpointError,
+    ProcessError,
+    Processes,
+    StopRequest,
+    Trainer,
+    TrainingError,
+    make_config,
+    run_job,
+)
 from yopo_ext.training.checkpoint import check_same_run
 from yopo_ext.training.device import open_device
+from yopo_ext.training.sync_batch_norm import with_joint_statistics
 
 QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
 X, Y = torch.linspace(0, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8), torch.tensor([1, 2])
@@ -224,9 +236,40 @@ def a_run_is_there() -> None:
     run_job(make_config(), folder, compare_natural=False, resume=False, show=False)
 
 
-def not_finite() -> None:
+def small_run() -> Trainer:
     images = ImageSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 10)
-    trainer = Trainer(make_config(m=1, n=1), Dataset("digits", images, images), Path("runs"), show=False)
+    return Trainer(make_config(m=1, n=1, epochs=1), Dataset("digits", images, images), Path("runs/NAME"), show=False)
+
+
+def a_used_folder() -> None:
+    trainer = small_run()
+    (trainer.folder / "last.pt").touch()
+    trainer.fit(StopRequest())
+
+
+def full_disk() -> None:
+    trainer = small_run()
+    (trainer.folder / "last.pt").touch()
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch("yopo_ext.training.files._RawFile._system_write", side_effect=full):
+        trainer.save()
+
+
+def joint_batch_norm_on_cpus() -> None:
+    with_joint_statistics(net(), Processes(0, 2), torch.device("cpu"), images=4, batch_size=4)
+
+
+def another_process_fails() -> None:
+    cuda = AssertionError("Torch not compiled with CUDA enabled")
+    with mock.patch("torch.zeros", side_effect=cuda), pytest.raises(ValueError, match=r".") as error:
+        open_device("cuda:1")
+    told = [None, str(error.value)]
+    with mock.patch.object(Processes, "gather", return_value=told), Processes(0, 2).together():
+        pass
+
+
+def not_finite() -> None:
+    trainer = small_run()
     with torch.no_grad():
         next(trainer.model.parameters()).fill_(float("nan"))
     trainer.fit(StopRequest())
@@ -267,6 +310,10 @@ RAISED = {
     "no GPU": (ValueError, no_gpu),
     "no files": (DataFileError, no_files),
     "a run is there": (FileExistsError, a_run_is_there),
+    "a used folder": (FileExistsError, a_used_folder),
+    "full disk": (TrainingError, full_disk),
+    "sync_bn on cpus": (ValueError, joint_batch_norm_on_cpus),
+    "another process": (ProcessError, another_process_fails),
     "not finite": (TrainingError, not_finite),
     "other settings": (CheckpointError, other_settings),
 }

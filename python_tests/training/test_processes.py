@@ -13,8 +13,16 @@ import pytest
 import torch
 
 from yopo_ext.adversaries import JointGenerator
-from yopo_ext.training import CheckpointError, Processes, StopRequest, TrainConfig, Trainer, load_checkpoint
-from yopo_ext.training.exchange import Exchange
+from yopo_ext.training import (
+    CheckpointError,
+    Processes,
+    StopRequest,
+    TrainConfig,
+    Trainer,
+    load_checkpoint,
+    started_processes,
+)
+from yopo_ext.training.exchange import Exchange, StopFlags
 from yopo_ext.training.prepare_data import prepare_data
 from yopo_ext.training.sync_batch_norm import with_joint_statistics
 from yopo_ext.training.validation import measure
@@ -194,6 +202,42 @@ def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
     exchange._has_gradient = [True, False]
     exchange(1, 2)
     assert conv.weight.grad.stride() == conv.weight.stride() != (27, 9, 3, 1)
+
+
+class Event:
+    """A CUDA event that counts how often somebody waited for one."""
+
+    waited = 0
+
+    def record(self):
+        pass
+
+    def synchronize(self):
+        Event.waited += 1
+
+
+def test_on_a_gpu_a_stop_is_read_two_exchanges_later(monkeypatch):
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *sizes, pin_memory, **options: empty(*sizes, **options))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    flags = StopFlags(torch.device("cuda"))
+    raised = []
+    for asked in (0.0, 1.0, 1.0, 0.0, 0.0):
+        flags.add(torch.tensor([asked]))
+        raised.append(flags.raised())
+    assert raised == [False, False, False, True, True]
+    assert Event.waited == 3
+    flags = StopFlags(CPU)
+    flags.add(torch.tensor([1.0]))
+    assert (flags.raised(), flags.raised()) == (True, False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without GPUs")
+def test_a_process_without_a_gpu_of_its_own_says_so(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ValueError, match="device 'cuda:1' cannot be used"), started_processes("cuda"):
+        pass
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 16])

@@ -8,6 +8,7 @@ import torch
 
 from yopo_ext.cli import main
 from yopo_ext.training import StopRequest, Trainer, TrainingError, files, load_checkpoint, run_job
+from yopo_ext.training import runs as several
 from yopo_ext.training.files import WriteError, write_atomically
 
 
@@ -37,6 +38,16 @@ def test_a_used_folder_is_not_overwritten(runs):
     with pytest.raises(FileExistsError, match=r"run holds a run already \(last.pt\): resume it or name another folder"):
         trainer.fit(StopRequest())
     with pytest.raises(FileExistsError, match="holds a run already"):
+        run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
+    assert contents(runs.root / "run") == before
+
+
+def test_of_two_that_start_at_once_one_has_the_folder(runs, monkeypatch):
+    """Both have found it empty."""
+    run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
+    before = contents(runs.root / "run")
+    monkeypatch.setattr(several, "_require_unused", lambda *_: None)
+    with pytest.raises(FileExistsError, match="run holds a run already: resume it"):
         run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
     assert contents(runs.root / "run") == before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .speaker import complain, say
+from .speaker import complain, process_count, say
 
 
 def finish(job: Callable[[], None], go_on: str) -> int:
@@ -18,7 +18,8 @@ def finish(job: Callable[[], None], go_on: str) -> int:
     try:
         job()
     except Interrupted as interrupted:
-        say(f"\n{interrupted}; go on with: {go_on}")
+        again = f", on {process_count()} processes as before" if process_count() > 1 else ""
+        say(f"\n{interrupted}; go on with: {go_on}{again}")
         return 128 + interrupted.signal_number
     except TrainingError as error:
         complain(f"yopo: {error}")

@@ -29,6 +29,11 @@ def complain(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def process_count() -> int:
+    """How many processes the command was started in."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _rank() -> int:
     """This process's number; 0 alone."""
-    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+    return int(os.environ.get("RANK", "0")) if process_count() > 1 else 0

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .device import open_device
+
 
 class ProcessError(ValueError):
     """Another process of the run cannot go on: the message names it and says why."""
@@ -121,6 +123,9 @@ def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """The processes that `torchrun` started and this one's device ("cuda" becomes its own GPU); else alone.
 
     The exchange is NCCL's on GPUs and Gloo's on CPUs.
+
+    Raises:
+        ValueError: this process has no GPU of its own.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or dist.is_initialized():
@@ -129,7 +134,7 @@ def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
         return
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        torch.cuda.set_device(device)
+        open_device(device)
     # Optimisers import it; imported while a group exists it keeps that group, whose threads then outlive Python and
     # abort the process at its exit.
     import_module("torch._dynamo")

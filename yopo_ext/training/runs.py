@@ -77,7 +77,7 @@ def run_all(
     }
     with processes.together():
         if processes.is_first:
-            _write_configs(runs)
+            _write_configs(runs, folder, resume=resume)
     with stop_on_signals() as stop:
         for trainer in trainers.values():
             if resume and processes.from_first((trainer.folder / LAST).exists()):
@@ -92,13 +92,22 @@ def run_all(
 
 def _require_unused(runs: Mapping[str, Run], folder: Path) -> None:
     if any((run.folder / CONFIG).exists() for run in runs.values()):
-        raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
+        raise FileExistsError(_in_use(folder))
     for run in runs.values():
         require_unused(run.folder)
 
 
-def _write_configs(runs: Mapping[str, Run]) -> None:
+def _in_use(folder: Path) -> str:
+    return f"{folder} holds a run already: resume it (--resume {folder}) or name another folder"
+
+
+def _write_configs(runs: Mapping[str, Run], folder: Path, *, resume: bool) -> None:
     for run in runs.values():
+        if not resume:
+            try:  # of two commands that start at the same time one makes it
+                (run.folder / CONFIG).touch(exist_ok=False)
+            except FileExistsError as error:
+                raise FileExistsError(_in_use(folder)) from error
         write_text_atomically(run.folder / CONFIG, json.dumps(run.config.to_dict(), indent=2) + "\n")
 
 

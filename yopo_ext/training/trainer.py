@@ -21,7 +21,7 @@ from .best import Best
 from .checkpoint import BEST, LAST, check_same_run, epoch_file, load_checkpoint
 from .compiled import CompiledTail
 from .config import TrainConfig
-from .cuda_graph import GraphedAdversary
+from .cuda_graph import graphed_adversary
 from .delay import Delay
 from .device import open_device
 from .epoch_sums import EpochSums
@@ -36,7 +36,7 @@ from .methods import build_adversary, build_natural
 from .mini_batch import MiniBatch
 from .networks import make_model
 from .optimizers import make_optimizer, set_learning_rates
-from .overfitting import catastrophic_overfitting
+from .overfitting import overfitting_warning
 from .processes import Processes
 from .progress import Progress
 from .run_folder import RunFolder
@@ -99,7 +99,7 @@ class Trainer:
         self.optimizer = make_optimizer(config, self.model)
         self.exchange = Exchange(self.model, self.processes, self.device, self.generator)
         self.train_on = MiniBatch(config, self.model, self.optimizer, self.average, self.exchange, self.device)
-        self.graphed = self._graphed_adversary()
+        self.graphed = graphed_adversary(config, self.adversary, self.generator, self.processes, self.device)
         self.tail = CompiledTail(self.model) if config.compile else None
         self.delay, self.best = Delay(config), Best(config.patience)
         self.log: list[dict[str, Any]] = []
@@ -115,14 +115,6 @@ class Trainer:
             return model
         images, batch_size = len(self.data.train), self.config.batch_size
         return with_joint_statistics(model, self.processes, self.device, images=images, batch_size=batch_size)
-
-    def _graphed_adversary(self) -> GraphedAdversary | None:
-        if not self.config.cuda_graph:
-            return None
-        if self.device.type != "cuda" or self.processes.count > 1:
-            where = f"{self.processes.count} processes on {self.device}"
-            raise ValueError(f"cuda_graph: got {where}, expected one process on a CUDA device")
-        return GraphedAdversary(self.adversary, self.generator)
 
     @property
     def measured_model(self) -> nn.Module:
@@ -260,10 +252,7 @@ class Trainer:
 
     def _measure(self, stop: StopRequest) -> dict[str, Any]:
         found: dict[str, Any] = measure(self.config, self.measured_model, self.curve_images, self.processes, stop)
-        earlier = [record for record in self.log if "robust" in record]
-        robust = [record["robust"] for record in earlier] + [found["robust"]]
-        fgsm = [record["fgsm"] for record in earlier] + [found["fgsm"]]
-        if warning := catastrophic_overfitting(robust, fgsm):
+        if warning := overfitting_warning(self.log, found):
             found["warning"] = warning
         return found
 
