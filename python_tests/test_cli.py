@@ -147,7 +147,7 @@ def test_output_that_is_cut_off_is_no_error():
         (["train", "--method", "fgsm"], "unknown method 'fgsm'; known: natural, fast, n-fgsm, pgd-STEPS"),
         (["train", "--dataset", "mnist"], "--data-dir"),
         (["train", "--dataset", "cifar10", "--data-dir", "nowhere"], "nowhere: found no such folder"),
-        (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin, expected"),
+        (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin or data_batch_1, expected"),
         (["train", "--eps", "much"], "argument --eps: 'much' is not a number or a fraction like 8/255"),
         (["train", "--eps", "8/0"], "'8/0' is not a number"),
         (["train", "--eps", "nan"], "eps must be at least 0 and finite, got nan"),
