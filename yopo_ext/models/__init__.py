@@ -4,9 +4,9 @@
 from .activations import ACTIVATIONS, make_activation
 from .digits_cnn import DigitsCNN
 from .mnist_cnn import MnistCNN
+from .network import MODELS, Network, build_model
 from .normalize import Normalize
 from .preact_resnet import PreActResNet18
-from .registry import MODELS, build_model
 from .resnet import ResNet18, ResNet50
 from .small_cnn import SmallCNN
 from .weight_files import WeightsError, WeightsWarning
@@ -18,6 +18,7 @@ __all__ = [
     "MODELS",
     "DigitsCNN",
     "MnistCNN",
+    "Network",
     "Normalize",
     "PreActResNet18",
     "ResNet18",
