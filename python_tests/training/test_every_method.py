@@ -60,7 +60,7 @@ def test_every_method_learns_and_resumes_bit_for_bit(runs, method):
 
 EXTRAS = [
     {"method": "free", "delay": 1},
-    {"method": "pgd", "pgd_steps": 3, "delay": "auto", "steps_warmup_epochs": 2, "bn_mode": "eval"},
+    {"method": "pgd", "pgd_steps": 3, "delay": "auto", "steps_warmup_epochs": 1, "bn_mode": "eval"},
     {"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine", "ewa_decay": 0.9},
     {"optimizer": "adam", "lr": 1e-3, "schedule": "one-cycle", "label_smoothing": 0.1},
     {"optimizer": "nesterov", "schedule": "cyclic", "eps_warmup_epochs": 2, "warmup_epochs": 1.5},

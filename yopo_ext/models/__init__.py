@@ -9,7 +9,8 @@ from .normalize import Normalize
 from .preact_resnet import PreActResNet18
 from .resnet import ResNet18, ResNet50
 from .small_cnn import SmallCNN
-from .weights import WeightsError, load_weights
+from .weight_files import WeightsError, WeightsWarning
+from .weights import load_weights
 from .wide_resnet import WideResNet
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ResNet50",
     "SmallCNN",
     "WeightsError",
+    "WeightsWarning",
     "WideResNet",
     "build_model",
     "load_weights",

@@ -68,6 +68,9 @@ class WideResNet(Layered):
     input inside the network (one float per channel).
     """
 
+    #: TRADES' files carry a first stage that their network never calls.
+    surplus_keys = ("sub_block1.*",)
+
     def __init__(
         self,
         in_channels: int = 3,
