@@ -78,7 +78,8 @@ class Trainer:
             self.device = open_device(device or config.device)
             self.data = data.to(self.device)
             torch.manual_seed(config.seed)
-            self.model = self._new_model()
+            model = make_model(config, data).to(self.device)
+            self.model = with_joint_statistics(model, config, self.processes, self.device, images=len(data.train))
         self.processes.copy_from_first(self.model.state_dict().values())
         torch.manual_seed(config.seed + self.processes.rank)  # dropout differs between the processes
         self.average = averaged(self.model, config.ewa_decay) if config.ewa_decay else None
@@ -98,13 +99,6 @@ class Trainer:
         self.seconds = 0.0
         self.sums = EpochSums(self.device)
         self.run_folder = RunFolder(folder, self.processes)
-
-    def _new_model(self) -> nn.Module:
-        model = make_model(self.config, self.data).to(self.device)
-        if not self.config.sync_bn:
-            return model
-        images, batch_size = len(self.data.train), self.config.batch_size
-        return with_joint_statistics(model, self.processes, self.device, images=images, batch_size=batch_size)
 
     @property
     def measured_model(self) -> nn.Module:
