@@ -257,7 +257,7 @@ def full_disk() -> None:
 
 
 def joint_batch_norm_on_cpus() -> None:
-    with_joint_statistics(net(), Processes(0, 2), torch.device("cpu"), images=4, batch_size=4)
+    with_joint_statistics(net(), make_config(sync_bn=True), Processes(0, 2), torch.device("cpu"), images=4)
 
 
 def another_process_fails() -> None:
