@@ -12,7 +12,10 @@ from .mini_batch import memory_format
 
 
 def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
-    """The configuration's network for these images, freshly initialised, on the CPU."""
+    """The configuration's network for these images, freshly initialised, on the CPU.
+
+    Raises ``ValueError`` for an unknown network, or one that does not take images of this size.
+    """
     model = build_model(
         config.model,
         in_channels=data.train.channels,
@@ -22,4 +25,8 @@ def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
         mean=config.mean,
         std=config.std,
     )
+    height, width = data.train.images.shape[2:]
+    side = getattr(model, "image_size", None)
+    if height != width and side is not None:
+        raise ValueError(f"model {config.model!r} takes {side}x{side} images, these are {height}x{width}")
     return model.to(memory_format=memory_format(config))
