@@ -12,6 +12,7 @@ from typing import Any
 from ...adversaries.method import METHODS, Method
 from ...options import options_of, to_plain
 from ..events.event import EVENTS
+from ..files import write_text_atomically
 from .chosen import Chosen
 from .layout import EVENT_SECTION, KINDS, SECTIONS
 from .sections import (
@@ -22,6 +23,7 @@ from .sections import (
     MeasuringOptions,
     ModelOptions,
     SpeedOptions,
+    check_grey_levels,
 )
 
 
@@ -47,6 +49,7 @@ class Config:
     host: HostOptions
 
     def __post_init__(self) -> None:
+        check_grey_levels("eval_alpha", self.measuring.eval_alpha, self.ball.norm)
         method = METHODS[self.method.name]
         if method.check is not None:
             method.check(self.method.options, self.ball)
@@ -126,8 +129,6 @@ class Config:
 
     def write(self, path: Path) -> None:
         """Into a ``config.json``, atomically."""
-        from ..runs.files import write_text_atomically
-
         write_text_atomically(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
 

@@ -30,9 +30,10 @@ class DataOptions(Section):
     limit_train: int | None = option(None, "train on so many images only, drawn evenly from the classes", least=1)
     limit_eval: int | None = option(None, "measure on so many images only, drawn evenly from the classes", least=1)
     held_out: int = option(
-        0, "training images to follow the training with (best checkpoint, early stopping); the test set decides nothing",
+        0, "training images to follow the training with (best checkpoint, early stopping)",
         least=0,
     )  # fmt: skip
+    drop_last: bool = option(False, "leave out an epoch's last mini-batch where it is smaller")
     augment: bool = option(False, "random crops and flips")
 
 
@@ -44,6 +45,8 @@ class ModelOptions(Section):
     activation: str = option("relu", "of the network, instead of its ReLUs", choices=lambda: tuple(ACTIVATIONS))
     mean: tuple[float, ...] | None = option(None, "normalisation inside the network, one value a channel")
     std: tuple[float, ...] | None = option(None, "the same", above=0)
+
+    sync_bn: bool = option(False, "batch norm over the joint mini-batch of several processes, on GPUs")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,6 +62,11 @@ class BallOptions(Section):
     alpha: float = option(0.02, "step size (default: the method's or the data set's own)", unit="images in [0, 1]")
     norm: str = option("linf", "of the ball", choices=NORMS)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("eps", "alpha"):
+            check_grey_levels(name, getattr(self, name), self.norm)
+
 
 @dataclass(frozen=True)
 class LoopOptions(Section):
@@ -67,6 +75,7 @@ class LoopOptions(Section):
     epochs: int = option(20, "passes over the training images", least=1)
     batch_size: int = option(128, "images a mini-batch", least=1)
     seed: int = option(0, "of everything random", least=0, most=LARGEST_SEED)
+    log_every: int = option(50, "steps between looks at the loss", least=1)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,6 @@ class SpeedOptions(Section):
 
     memory_format: str = option("channels_last", "of networks and images", choices=("channels_last", "contiguous"))
     amp: str = option("auto", "auto: bf16 on GPUs that have it", choices=("auto", "bf16", "off"))
-    compile: bool = option(False, "torch.compile what follows the first layer")
     cuda_graph: bool = option(False, "replay a mini-batch's passes as one CUDA graph, on one GPU")
 
 
@@ -95,3 +103,12 @@ class HostOptions(Section):
 
     device: str = option("cpu", "cpu, cuda, cuda:1, ...", host=True)
     profile: bool = option(False, "print where the time of a step goes", host=True)
+
+
+def check_grey_levels(name: str, value: float | None, norm: str) -> None:
+    """Raises ``ValueError`` for a radius or step in units of 255 grey levels, where images lie in [0, 1]."""
+    if norm == "linf" and value is not None and abs(value) >= 1:
+        raise ValueError(
+            f"{name}: got {value:g} with norm linf, expected less than 1: images lie in [0, 1], so for grey levels write "
+            f"{value:g}/255"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..evaluation import format_table
+from ...evaluation import format_table
 
 _NAMES = {
     "data": "data", "passes": "full passes", "inner": "inner loop / attack", "exchange": "gradient exchange",

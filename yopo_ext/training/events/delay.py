@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...adversaries.adversary import Adversary
+from ...adversaries import Adversary
 from ...options import check_options, option
 from ..schedules import SCHEDULES
 from .event import Event, NamedEvent, Record
@@ -35,8 +35,8 @@ class DelayOptions:
 class Delay(Event):
     """Trains with natural samples until it switches to the adversary; it never switches back.
 
-    After `latest` epochs, and with `auto` after the first epoch whose mean training loss is less than 10 % below the one
-    before, if that comes earlier.
+    After `latest` epochs, and with `auto` after the first epoch whose mean training loss is less than 10 % below the
+    one before, if that comes earlier.
 
     Args:
         natural: what trains until then.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..loop.progress import Progress
 from .breakdown import breakdown_table
 from .event import Event, NamedEvent, NoEventOptions, Record
+from .progress import Progress
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
@@ -34,7 +34,7 @@ class Printing(Event):
 
     def on_batches_start(self, trainer: Trainer) -> None:
         title = f"{self.label} epoch {trainer.epoch + 1}/{trainer.epochs}"
-        self._bar = Progress(title, trainer.steps_per_epoch, trainer.position)
+        self._bar = Progress(title, trainer.steps_per_epoch, trainer.position, show=True)
 
     def on_step(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
         self._bar.step()
@@ -48,6 +48,7 @@ class Printing(Event):
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
         print(epoch_text(self.label, trainer.epochs, record), flush=True)
         if self.profile:
+            record["spans"] = dict(trainer.sums.spans)
             print(breakdown_table(record["spans"], trainer.sums.seconds, trainer.steps_per_epoch), flush=True)
 
 

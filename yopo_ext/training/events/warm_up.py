@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...adversaries import Adversary
 from ...options import check_options, option
 from ..schedules import ramp
 from .delay import latest_switch
@@ -36,19 +37,20 @@ class WarmUp(Event):
     Both begin when the adversary does.
 
     Args:
+        adversary: what grows: its attributes `ball` and, for steps, `steps`.
         eps_epochs, steps_epochs: over how many epochs.
     """
 
     name = "warm_up"
     order = 25
 
-    def __init__(self, eps_epochs: float, steps_epochs: float) -> None:
-        self.eps_epochs, self.steps_epochs = eps_epochs, steps_epochs
+    def __init__(self, adversary: Adversary, eps_epochs: float, steps_epochs: float = 0.0) -> None:
+        self.adversary, self.eps_epochs, self.steps_epochs = adversary, eps_epochs, steps_epochs
+        self._ball = adversary.ball
+        self._steps = adversary.steps if steps_epochs else None
 
     def on_start(self, trainer: Trainer) -> None:
         trainer.phase.grows = max(self.eps_epochs, self.steps_epochs)
-        self._ball = trainer.adversary.ball
-        self._steps = trainer.adversary.steps if self.steps_epochs else None
 
     def on_batch(self, trainer: Trainer, epochs_done: float) -> None:
         if trainer.in_use is not trainer.adversary:
@@ -56,15 +58,15 @@ class WarmUp(Event):
         adversarial = trainer.phase.adversarial(epochs_done)
         if self.eps_epochs:
             share = ramp(adversarial, self.eps_epochs)
-            trainer.adversary.ball = self._ball if share == 1.0 else self._ball.scaled(share)
+            self.adversary.ball = self._ball if share == 1.0 else self._ball.scaled(share)
         if self.steps_epochs:
-            trainer.adversary.steps = 1 + round(ramp(adversarial, self.steps_epochs) * (self._steps - 1))
+            self.adversary.steps = 1 + round(ramp(adversarial, self.steps_epochs) * (self._steps - 1))
 
 
 def _build(options: WarmUpOptions, parts: Parts) -> WarmUp | None:
     if not options.eps_warmup_epochs and not options.steps_warmup_epochs:
         return None
-    return WarmUp(options.eps_warmup_epochs, options.steps_warmup_epochs)
+    return WarmUp(parts.crafting, options.eps_warmup_epochs, options.steps_warmup_epochs)
 
 
 def _check(options: WarmUpOptions, config: Config) -> None:

@@ -12,17 +12,14 @@ from torch import Tensor
 from ...adversaries.joint_generator import JointGenerator
 from ...data import Batch
 from ...random_streams import derive_seed
+from ..host import StopRequest
 from ..schedules import LearningRate
 from .exchange import Exchange
-from .interrupt import StopRequest
 from .layer_noise import LayerNoise
 from .mini_batch import MiniBatch
 
 if TYPE_CHECKING:
     from .trainer import Trainer
-
-# Steps between two looks at whether all is finite; a look waits for the device, so on a GPU there are none.
-LOOK_EVERY = 50
 
 
 class Step:
@@ -40,8 +37,9 @@ class Step:
         seed: int,
         amp: str,
         memory_format: torch.memory_format,
+        look_every: int,
     ) -> None:
-        self.trainer = trainer
+        self.trainer, self.look_every = trainer, look_every
         groups = trainer.optimizer.param_groups
         self._rates = list(schedule) if isinstance(schedule, Sequence) else [schedule] * len(groups)
         if len(self._rates) != len(groups):
@@ -66,9 +64,10 @@ class Step:
             self.generator.rows = batch.rows if trainer.processes.count > 1 else None
         metrics = self._train_on(trainer.in_use, batch)
         trainer.sums.add(metrics, trainer.position)
-        if trainer.position % LOOK_EVERY == 0 and trainer.device.type == "cpu":
+        # On a GPU it would wait for the device; there the epoch's end is soon enough.
+        if trainer.position % self.look_every == 0 and trainer.device.type == "cpu":
             trainer.checkpoints.require_finite()
-            loss = trainer.sums.mean_loss(trainer.processes)
+            loss, _ = trainer.sums.means(trainer.processes)
             trainer.tell(lambda event: event.on_look(trainer, loss))
         return metrics
 

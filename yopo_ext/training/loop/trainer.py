@@ -16,11 +16,10 @@ from ...data import Batch, as_batch
 from ...stopwatch import Stopwatch
 from ..events import Event, Phase, in_order
 from ..files import RunFolder
+from ..host import Interrupted, Processes, StopRequest
 from ..schedules import LearningRate
 from .checkpoints import Checkpoints
 from .epoch_sums import EpochSums
-from .interrupt import Interrupted, StopRequest
-from .processes import Processes
 from .step import Step
 
 Record = dict[str, Any]
@@ -49,6 +48,7 @@ class Trainer:
         seed: of what layers draw.
         amp: "bf16", "off", or "auto": bf16 on GPUs that have it.
         memory_format: of the images.
+        log_every: steps between looks at the loss, which wait for the device; on a GPU there are none.
         about: plain values that checkpoints carry, as a run's configuration.
 
     Attributes:
@@ -78,19 +78,16 @@ class Trainer:
         seed: int = 0,
         amp: str = "auto",
         memory_format: torch.memory_format = torch.contiguous_format,
+        log_every: int = 50,
         about: dict[str, Any] | None = None,
     ) -> None:
-        self.model, self.adversary, self.batches, self.optimizer = (
-            model,
-            adversary,
-            _require_batches(batches),
-            optimizer,
-        )
+        self.model, self.adversary, self.optimizer = model, adversary, optimizer
+        self.batches = _require_batches(batches)
         self.epochs, self.events, self.about = epochs, in_order(events), about
         self.processes = Processes() if processes is None else processes
         self.device = next(model.parameters()).device
         self.in_use, self.measured_model, self.phase = adversary, model, Phase()
-        self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format)
+        self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every)
         self.checkpoints = Checkpoints(self, None if folder is None else RunFolder(Path(folder), self.processes))
         self.stop = StopRequest()
         self.log: list[Record] = []

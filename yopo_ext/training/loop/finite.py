@@ -8,8 +8,8 @@ import math
 import torch
 from torch import nn
 
+from ..host import Processes
 from .epoch_sums import EpochSums
-from .processes import Processes
 
 
 def what_is_not_finite(

@@ -9,10 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..adversaries import Adversary
-from ..stopwatch import NoStopwatch, Stopwatch
-from .config import TrainConfig
-from .processes import Processes
+from ...adversaries import Adversary
+from ...stopwatch import NoStopwatch, Stopwatch
 
 Metrics = dict[str, Tensor]
 #: capture(function, generator) -> (replay, what function returned): records it without running it.
@@ -26,8 +24,8 @@ class GraphedAdversary:
     """Records an adversary's `accumulate` for one shape of mini-batch and replays it, one launch for all kernels.
 
     Other shapes (an epoch's last mini-batch) run eagerly. Gradients must keep their memory: zero them with
-    ``set_to_none=False``. Everything that is a Python number, eps and alpha for example, is as it was when it was
-    recorded, and spans inside are not measured: a replay counts as "passes".
+    ``set_to_none=False``. Everything that is a Python number is as it was when it was recorded: while a warm-up changes
+    the ball or the steps, mini-batches run eagerly. Spans inside are not measured: a replay counts as "passes".
 
     Args:
         adversary: its `accumulate` must not wait for the device, as none of ours does after its first mini-batch.
@@ -35,12 +33,15 @@ class GraphedAdversary:
         capture: what records; `capture_on_device` but in tests.
     """
 
+    keeps_gradients = True
+
     def __init__(self, adversary: Adversary, generator: torch.Generator, capture: Capture | None = None) -> None:
         self.adversary, self.generator = adversary, generator
         self.replays = adversary.replays
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._capture = capture_on_device if capture is None else capture
         self._shape: torch.Size | None = None
+        self._settings = self._settings_now()
         self._eager_left = WARM_UP
         self._replay: Callable[[], None] | None = None
 
@@ -48,6 +49,8 @@ class GraphedAdversary:
         """As the adversary's, for the images x (B, C, H, W) and targets y."""
         if self._shape is None:
             self._shape = x.shape
+        if any(now is not then for now, then in zip(self._settings_now(), self._settings, strict=True)):
+            self._settings, self._eager_left, self._replay = self._settings_now(), WARM_UP, None
         if x.shape != self._shape or self._eager_left > 0:
             self._eager_left -= x.shape == self._shape
             self.adversary.stopwatch = self.stopwatch
@@ -60,26 +63,22 @@ class GraphedAdversary:
             self._replay()
             return {name: value.clone() for name, value in self._metrics.items()}
 
+    def state_dict(self) -> dict[str, object]:
+        """The adversary's memory."""
+        return self.adversary.state_dict() if hasattr(self.adversary, "state_dict") else {}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """What `state_dict` gave."""
+        if hasattr(self.adversary, "load_state_dict"):
+            self.adversary.load_state_dict(state)
+
+    def _settings_now(self) -> tuple[object, object]:
+        return getattr(self.adversary, "ball", None), getattr(self.adversary, "steps", None)
+
     def _record(self, x: Tensor, y: Tensor) -> None:
         self._x, self._y = x.clone(), y.clone()
         self.adversary.stopwatch = NoStopwatch()  # a recorded event has no time of its own
         self._replay, self._metrics = self._capture(lambda: self.adversary.accumulate(self._x, self._y), self.generator)
-
-
-def graphed_adversary(
-    config: TrainConfig,
-    adversary: Adversary,
-    generator: torch.Generator,
-    processes: Processes,
-    device: torch.device,
-) -> GraphedAdversary | None:
-    """The adversary as a graph where the configuration wants one. Raises ``ValueError`` where there can be none."""
-    if not config.cuda_graph:
-        return None
-    if device.type != "cuda" or processes.count > 1:
-        where = f"{processes.count} processes on {device}"
-        raise ValueError(f"cuda_graph: got {where}, expected one process on a CUDA device")
-    return GraphedAdversary(adversary, generator)
 
 
 def capture_on_device(

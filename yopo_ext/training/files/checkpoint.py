@@ -8,24 +8,16 @@ from typing import Any
 
 import torch
 
-from .config import TrainConfig, differences
-from .files import write_atomically
+from .atomic import write_atomically
+from .names import LAST
 
 FORMAT = "yopo_ext checkpoint"
-VERSION = 3
-LAST, BEST = "last.pt", "best.pt"
-_KEYS = {
-    "config", "model", "average", "optimizer", "loader", "generator", "delay", "best", "progress", "processes",
-}  # fmt: skip
+VERSION = 4
+_KEYS = {"config", "model", "optimizer", "batches", "generator", "events", "progress", "processes"}
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used: the message names the file and says why."""
-
-
-def epoch_file(epoch: int) -> str:
-    """Where a run folder keeps the weights of an epoch."""
-    return f"epochs/{epoch:03d}.pt"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -36,7 +28,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The state that `save_checkpoint` wrote; ``state["config"]`` is a `TrainConfig`.
+    """The state that `save_checkpoint` wrote.
 
     ``path`` may be a run's folder: its last checkpoint. Raises `CheckpointError` for a missing, corrupt or foreign
     file.
@@ -56,22 +48,4 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
         raise CheckpointError(f"{path}: found version {state.get('version')}, expected {VERSION}")
     if missing := sorted(_KEYS - set(state)):
         raise CheckpointError(f"{path}: incomplete, without {', '.join(missing)}")
-    try:
-        state["config"] = TrainConfig.from_dict(state["config"])
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its configuration is not valid ({error})") from error
     return state
-
-
-def measured_weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The weights to measure: the average where the run kept one, without its prefix."""
-    if state["average"] is None:
-        return state["model"]
-    return {name.removeprefix("module."): value for name, value in state["average"].items() if name != "n_averaged"}
-
-
-def check_same_run(path: Path, config: TrainConfig, state: dict[str, Any]) -> None:
-    """Raises `CheckpointError` that lists the settings in which a checkpoint differs from ``config``."""
-    found = differences(config, state["config"])
-    if found:
-        raise CheckpointError(f"{path}: of a run with other settings ({'; '.join(found)})")

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from .interrupt import StopRequest
-from .processes import Processes
+from ...data import Batch
+from ..host import Processes, StopRequest
 
 # Exchanges on a GPU that may be under way when their stop flags are looked at: none waits for the device.
 _LAG = 2
@@ -25,14 +25,14 @@ class Exchange:
     what is saved. The last number of the message counts the processes that were asked to stop.
 
     Args:
-        generator: what the adversary draws from, alike on all processes.
+        generator: what the adversary draws from, alike on all processes; None: nothing is drawn together.
 
     Attributes:
         stops: what the exchanges said of processes that were asked to stop.
     """
 
     def __init__(
-        self, model: nn.Module, processes: Processes, device: torch.device, generator: torch.Generator
+        self, model: nn.Module, processes: Processes, device: torch.device, generator: torch.Generator | None
     ) -> None:
         self.model, self.processes, self.device, self.generator = model, processes, device, generator
         self.stops = StopFlags(device)
@@ -44,11 +44,15 @@ class Exchange:
         self._request = request
         self.stops = StopFlags(self.device)
 
-    def __call__(self, rows: int, total: int) -> None:
-        """One weight step's exchange, after a pass over ``rows`` of the ``total`` images. Alone it does nothing."""
+    def __call__(self, batch: Batch) -> None:
+        """One weight step's exchange, after a pass over this process's images. Alone it does nothing.
+
+        Mini-batches that do not say which rows of a joint one they are weigh alike.
+        """
         if self.processes.count == 1:
             return
-        self._sum(rows / total)
+        total = len(batch) * self.processes.count if batch.rows is None else batch.rows[2]
+        self._sum(len(batch) / total)
         if total < self.processes.count:
             self._follow_last()
 
@@ -70,11 +74,15 @@ class Exchange:
     def _follow_last(self) -> None:
         """Processes without rows drew nothing and counted no pass; the last one always has rows (`Processes.rows`)."""
         counts = [buffer for buffer in self.model.buffers() if not buffer.is_floating_point()]
-        mine = {"generator": self.generator.get_state(), "counts": [buffer.cpu() for buffer in counts]}
+        mine = {"generator": self._drawn(), "counts": [buffer.cpu() for buffer in counts]}
         last = self.processes.from_(self.processes.count - 1, mine)
-        self.generator.set_state(last["generator"])
+        if self.generator is not None:
+            self.generator.set_state(last["generator"])
         for buffer, value in zip(counts, last["counts"], strict=True):
             buffer.copy_(value)
+
+    def _drawn(self) -> Tensor | None:
+        return None if self.generator is None else self.generator.get_state()
 
     def _trained(self) -> list[nn.Parameter]:
         """The parameters with gradients, found out at the first exchange: later a process without rows counts as 0."""

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import LAST, save_checkpoint
-from .files import WriteError, write_failure, write_text_atomically
-from .processes import Processes
-from .training_error import TrainingError
-
-METRICS = "metrics.jsonl"
+from ..host import Processes
+from .atomic import WriteError, write_failure, write_text_atomically
+from .checkpoint import save_checkpoint
+from .errors import TrainingError
+from .names import LAST, LOG
 
 
 class RunFolder:
@@ -59,7 +58,7 @@ class RunFolder:
 
     def write_log(self, log: list[dict[str, Any]]) -> None:
         """The metrics, a line an epoch."""
-        write_text_atomically(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in log))
+        write_text_atomically(self.path / LOG, "".join(json.dumps(line) + "\n" for line in log))
 
     def what_is_left(self) -> str:
         """What a run that ends here can go on from, in words."""
@@ -69,7 +68,7 @@ class RunFolder:
 
 def require_unused(path: Path) -> None:
     """Raises ``FileExistsError`` where the folder holds what a run's training wrote."""
-    found = [name for name in (LAST, METRICS) if (path / name).exists()]
+    found = [name for name in (LAST, LOG) if (path / name).exists()]
     if found:
         raise FileExistsError(f"{path} holds a run already ({found[0]}): resume it or name another folder")
 

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""torch.compile of what follows the first layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ...options import check_options, option
+from .event import Event, NamedEvent
+
+if TYPE_CHECKING:
+    from ..loop.trainer import Trainer
+    from ..runs.parts import Parts
+
+
+@dataclass(frozen=True)
+class CompiledTailOptions:
+    """Whether it is."""
+
+    compile: bool = option(False, "torch.compile what follows the first layer")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+class CompiledTail(Event):
+    """Stands in for a network's ``tail`` and runs it compiled while training.
+
+    The first layer stays as it is: its co-state is the gradient at the compiled region's input, which compiled
+    regions give, while the gradient of one compiled output with respect to another is what torch refuses. Measuring,
+    with its own batch sizes and modes, goes on without compilation.
+
+    Args:
+        model: with a method ``tail``.
+    """
+
+    name = "compiled_tail"
+    order = 0
+
+    def __init__(self, model: nn.Module) -> None:
+        self._eager = model.tail
+        self._compiled = torch.compile(self._eager, dynamic=False)
+        self._training = False
+        model.tail = self
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (self._compiled if self._training else self._eager)(x)
+
+    def on_batches_start(self, trainer: Trainer) -> None:
+        self._training = True
+
+    def on_batches_end(self, trainer: Trainer) -> None:
+        self._training = False
+
+
+def _build(options: CompiledTailOptions, parts: Parts) -> CompiledTail | None:
+    return CompiledTail(parts.model) if options.compile else None
+
+
+EVENT = NamedEvent("compiled_tail", "what follows the first layer, compiled", _build, CompiledTailOptions)

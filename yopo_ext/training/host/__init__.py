@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+"""What a run is carried out by: processes, devices, memory, and the signals that stop it."""
+
+from .device import open_device
+from .interrupt import Interrupted, StopRequest, stop_on_signals
+from .memory import keep_freed_memory
+from .processes import ProcessError, Processes, started_processes
+
+__all__ = [
+    "Interrupted",
+    "ProcessError",
+    "Processes",
+    "StopRequest",
+    "keep_freed_memory",
+    "open_device",
+    "started_processes",
+    "stop_on_signals",
+]
