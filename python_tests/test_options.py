@@ -25,6 +25,11 @@ class Ascent:
         check_options(self)
 
 
+WRONG_TYPES = [
+    {"steps": 2.5}, {"steps": True}, {"steps": None}, {"eps": "0.1"}, {"drops": 3}, {"mean": (0.1, "x")}, {"smooth": 1},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "right",
     [
@@ -56,7 +61,8 @@ def test_what_fits_is_taken(right):
     ],
 )
 def test_what_does_not_is_named(wrong, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
+    kind = TypeError if wrong in WRONG_TYPES else ValueError
+    with pytest.raises(kind, match=f"^{message}"):
         Ascent(**wrong)
 
 

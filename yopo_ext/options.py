@@ -89,29 +89,27 @@ class Option:
         return " or ".join(parts)
 
     def check(self, value: Any) -> None:
-        """
+        """Checks one value.
+
         Raises:
-            ValueError: naming the option, what was given and what is expected.
+            TypeError, ValueError: naming the option, what was given and what is expected.
         """
-        if not self._admits(value):
+        if (value is None and self.optional) or (isinstance(value, str) and value in self.words):
+            return
+        items = value if self.several and isinstance(value, tuple) else (value,)
+        kinds = (int, float) if self.kind is float else self.kind
+        right_type = (not self.several or isinstance(value, tuple)) and all(
+            isinstance(item, kinds) and isinstance(item, bool) == (self.kind is bool) for item in items
+        )
+        if not right_type and not (isinstance(value, str) and self.words):
+            raise TypeError(f"{self.name}: got {value!r}, expected {self.expected}")
+        if not right_type or not all(map(self._is_in_range, items)):
             raise ValueError(f"{self.name}: got {value!r}, expected {self.expected}")
 
-    def _admits(self, value: Any) -> bool:
-        if value is None:
-            return self.optional
-        if isinstance(value, str) and value in self.words:
-            return True
-        if self.several:
-            return isinstance(value, tuple) and all(self._admits_one(item) for item in value)
-        return self._admits_one(value)
-
-    def _admits_one(self, value: Any) -> bool:
-        if self.kind is bool:
-            return isinstance(value, bool)
+    def _is_in_range(self, item: Any) -> bool:
         if self.kind is str:
-            return isinstance(value, str) and (not self.known or value in self.known)
-        kinds = (int, float) if self.kind is float else int
-        return isinstance(value, kinds) and not isinstance(value, bool) and self.limits.admits(value)
+            return not self.known or item in self.known
+        return self.kind is bool or self.limits.admits(item)
 
 
 def option(
@@ -155,7 +153,7 @@ def check_options(values: Any) -> None:
     """Checks every field of a dataclass of options, for its `__post_init__`.
 
     Raises:
-        ValueError: naming the first that is wrong, what was given and what is expected.
+        TypeError, ValueError: naming the first that is wrong, what was given and what is expected.
     """
     for name, one in options_of(type(values)).items():
         one.check(getattr(values, name))
@@ -165,7 +163,8 @@ def from_plain(declared: type, plain: dict[str, Any]) -> Any:
     """The dataclass from JSON or TOML values: lists become tuples.
 
     Raises:
-        ValueError: an unknown name, or what `check_options` raises.
+        ValueError: an unknown name.
+        TypeError, ValueError: what `check_options` raises.
     """
     unknown = sorted(set(plain) - set(options_of(declared)))
     if unknown:

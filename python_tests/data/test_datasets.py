@@ -111,7 +111,7 @@ def test_a_test_file_is_missing(tmp_path):
     assert caught.value.path == tmp_path / "t10k-images-idx3-ubyte"
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name != "digits"])
+@pytest.mark.parametrize("name", [name for name in DATASETS.names if name != "digits"])
 def test_nothing_there(tmp_path, name):
     with pytest.raises(DataFileError, match=r"expected .* or ") as caught:
         load_dataset(name, tmp_path)
@@ -124,6 +124,6 @@ def test_nothing_there(tmp_path, name):
 
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(
-        ValueError, match=r"unknown dataset 'imagenet'; known: digits, mnist, fashion-mnist, cifar10, cifar100"
+        ValueError, match=r"dataset: got 'imagenet', expected one of, mnist, fashion-mnist, cifar10, cifar100"
     ):
         load_dataset("imagenet")

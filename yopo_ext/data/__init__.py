@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Data sets: readers of the standard files, and mini-batches on the device."""
 
-from .augment import crop_and_flip, random_crop, random_flip
-from .datasets import DATASETS, Dataset, load_dataset
+from .augment import crop_and_flip, draw_placement, place, random_crop, random_flip, take_back
+from .batch import Batch, Placement, as_batch
+from .dataset import DATASETS, Dataset, Source, load_dataset
 from .errors import DataFileError
 from .image_set import ImageSet, to_float
 from .loader import DeviceLoader
@@ -10,15 +11,22 @@ from .split import draw_part, split_held_out
 
 __all__ = [
     "DATASETS",
+    "Batch",
     "DataFileError",
     "Dataset",
     "DeviceLoader",
     "ImageSet",
+    "Placement",
+    "Source",
+    "as_batch",
     "crop_and_flip",
     "draw_part",
+    "draw_placement",
     "load_dataset",
+    "place",
     "random_crop",
     "random_flip",
     "split_held_out",
+    "take_back",
     "to_float",
 ]

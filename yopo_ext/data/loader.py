@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..random_streams import derive_seed
-from .augment import crop_and_flip
+from .augment import draw_placement, place
+from .batch import Batch, Placement
 from .image_set import ImageSet, to_float
 
 
@@ -63,8 +64,8 @@ class DeviceLoader:
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """``(images, labels)``: float32 (B, C, H, W) in [0, 1] and int64 (B,), until the epoch's end."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Mini-batches of x, float32 (B, C, H, W) in [0, 1], and y, int64 (B,), until the epoch's end."""
         order = self._current_order()
         while self.position < len(self):
             start = self.position * self.batch_size
@@ -72,11 +73,13 @@ class DeviceLoader:
             self.position += 1
             self.rows = (*self._own_rows(len(index)), len(index))
             own = slice(*self.rows[:2])
+            placement = None
             if self.augment:  # drawn for all rows, so that the processes' generators stay alike
-                images = crop_and_flip(self.images.images[index], self._augmentation)[own]
-            else:
-                images = self.images.images[index[own]]
-            yield to_float(images), self.images.labels[index[own]]
+                joint = draw_placement(self.images.images[index], self._augmentation)
+                placement = Placement(*(part[own] for part in joint))
+            images = self.images.images[index[own]]
+            images = images if placement is None else place(images, placement)
+            yield Batch(to_float(images), self.images.labels[index[own]], index[own], placement, self.rows)
         self.epoch += 1
         self.position = 0
         self._order = None

@@ -1,41 +1,68 @@
 # SPDX-License-Identifier: MIT
-"""Training runs: configuration and presets, the trainer, checkpoints, the job of `yopo train`."""
+"""Training: one door to its rooms.
 
-from .checkpoint import CheckpointError, load_checkpoint
-from .config import TrainConfig
-from .evaluate_run import evaluate_run
-from .evaluation_job import Evaluation, EvaluationPlan, run_evaluation
-from .interrupt import Interrupted, StopRequest
-from .job import run_comparison, run_job
-from .method_names import method_label, parse_method
-from .presets import PRESETS, make_config
-from .processes import ProcessError, Processes, started_processes
-from .subjects import Subject, checkpoint_files, open_networks, open_run, open_weights
-from .trainer import Trainer
-from .training_error import TrainingError
+    config      what decides a run: settings that every part declares for itself, presets, files of settings
+    loop        the trainer, on anybody's model, adversary and mini-batches
+    events      what happens beside the training, one a file
+    schedules   learning rates, one a file; optimizers, presets likewise
+    runs        what `yopo train`, `compare` and `evaluate` put together
+    files       checkpoints and folders; host: processes, devices and signals
+"""
+
+from .config import Config, change_config, config_from_dict, make_config, parse_method, read_run
+from .events import EVENTS, Event, NamedEvent
+from .files import CheckpointError, TrainingError, load_checkpoint
+from .host import Interrupted, ProcessError, Processes, StopRequest, started_processes
+from .loop import Trainer
+from .optimizers import OPTIMIZERS
+from .presets import PRESETS, Preset
+from .runs import (
+    Evaluation,
+    EvaluationPlan,
+    Run,
+    Subject,
+    checkpoint_files,
+    evaluate_run,
+    open_networks,
+    open_run,
+    open_weights,
+    run_comparison,
+    run_evaluation,
+    run_job,
+)
+from .schedules import SCHEDULES
 
 __all__ = [
+    "EVENTS",
+    "OPTIMIZERS",
     "PRESETS",
+    "SCHEDULES",
     "CheckpointError",
+    "Config",
     "Evaluation",
     "EvaluationPlan",
+    "Event",
     "Interrupted",
+    "NamedEvent",
+    "Preset",
     "ProcessError",
     "Processes",
+    "Run",
     "StopRequest",
     "Subject",
-    "TrainConfig",
     "Trainer",
     "TrainingError",
+    "change_config",
     "checkpoint_files",
+    "config_from_dict",
     "evaluate_run",
     "load_checkpoint",
     "make_config",
-    "method_label",
     "open_networks",
     "open_run",
     "open_weights",
     "parse_method",
+    "read_run",
     "run_comparison",
     "run_evaluation",
     "run_job",

@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import Config
 from .layout import EVENT_SECTION, KINDS, SECTIONS, homes
-from .method_text import parse_method
+from .method_text import with_numbers
 from .resolve import Layer, resolve
 
 if sys.version_info >= (3, 11):
@@ -42,9 +42,7 @@ def flat_settings(nested: Mapping[str, Any]) -> dict[str, Any]:
         tables = values.items() if section == EVENT_SECTION else [(None, values)]
         for owner, table in tables:
             found |= _settings_of(section, owner, table)
-    if isinstance(found.get("method"), str):
-        found = {**parse_method(found["method"]), **{name: found[name] for name in found if name != "method"}}
-    return found
+    return with_numbers(found) if isinstance(found.get("method"), str) else found
 
 
 def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:

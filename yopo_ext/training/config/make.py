@@ -10,7 +10,7 @@ from ...data import DATASETS
 from ..presets.preset import PRESETS
 from .config import Config
 from .files import read_settings
-from .method_text import parse_method
+from .method_text import parse_method, with_numbers
 from .resolve import Layer, resolve
 
 
@@ -25,10 +25,8 @@ def make_config(preset: str | None = None, *, file: Path | None = None, **overri
         ValueError: an unknown preset, data set or setting, a setting that the method has no use for, a file that cannot
             be read, or a value out of range.
     """
-    if "method" in overrides:
-        overrides = {**overrides, **parse_method(overrides["method"])}
-    given = {**(read_settings(file) if file is not None else {}), **overrides}
-    layers = [] if preset is None else [_of_preset(preset)]
+    given = {**(read_settings(file) if file is not None else {}), **with_numbers(overrides)}
+    layers = [] if preset is None else _of_preset(preset, given)
     dataset = {**(layers[0].values if layers else {}), **given}.get("dataset", "digits")
     return resolve([Layer(DATASETS[dataset].recipe, strict=False), *layers, Layer({**given, "dataset": dataset})])
 
@@ -39,15 +37,18 @@ def change_config(config: Config, **changes: Any) -> Config:
     Raises:
         ValueError: as `make_config`.
     """
-    if "method" in changes:
-        changes = {**changes, **parse_method(changes["method"])}
+    changes = with_numbers(changes)
     base = Layer(config.settings(), of_method=config.method.name, strict=False)
     same = changes.get("method", config.method.name) == config.method.name
     return resolve([base, *([Layer({"alpha": config.ball.alpha})] if same else []), Layer(changes)])
 
 
-def _of_preset(name: str) -> Layer:
+def _of_preset(name: str, given: dict[str, Any]) -> list[Layer]:
+    """Its layers: the experiment's settings, and those of its method."""
     preset = PRESETS[name]
-    values = {**preset.settings, **preset.own, **parse_method(preset.method)}
-    method = parse_method(preset.method)["method"]
-    return Layer(values, of_method=method, own=frozenset(preset.own), strict=False)
+    parsed = parse_method(preset.method)
+    method = {**preset.own, **parsed}
+    if given.get("reduction", "sum") == "sum":
+        method |= preset.summed
+    experiment = Layer({**preset.settings, "method": parsed["method"]}, strict=False)
+    return [experiment, Layer(method, of_method=parsed["method"], own=frozenset(method), strict=False)]

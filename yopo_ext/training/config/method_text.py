@@ -23,3 +23,20 @@ def parse_method(text: str) -> dict[str, Any]:
     if numbers and len(numbers) != len(method.numbers):
         raise ValueError(f"method: got {text!r}, expected {method.pattern}")
     return {"method": name, **dict(zip(method.numbers, numbers, strict=False))}
+
+
+def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the numbers that the method's name carries.
+
+    Raises:
+        ValueError: an unknown method, or a number that is given beside and differs.
+    """
+    if "method" not in settings:
+        return settings
+    parsed = parse_method(settings["method"])
+    for name, value in parsed.items():
+        if name != "method" and settings.get(name, value) != value:
+            raise ValueError(
+                f"{name}: got {settings[name]} with method {settings['method']}, expected {value} or none"
+            )
+    return {**settings, **parsed}

@@ -25,7 +25,7 @@ class Section:
 class DataOptions(Section):
     """The images."""
 
-    dataset: str = option("digits", "the images' name (default: digits, nothing to download)", choices=lambda: DATASETS)
+    dataset: str = option("digits", "the images' name (default: digits, nothing to download)", choices=lambda: DATASETS.names)
     data_dir: str | None = option(None, "folder with the data set's files", host=True)
     limit_train: int | None = option(None, "train on so many images only, drawn evenly from the classes", least=1)
     limit_eval: int | None = option(None, "measure on so many images only, drawn evenly from the classes", least=1)

@@ -15,10 +15,11 @@ PRESET = Preset(
         "augment": True,
         "eps": 8 / 255,
         "epochs": 15,
+        "lr": 0.2,
         "batch_size": 128,
         "schedule": "cyclic",
         "eval_steps": 50,
         "eval_alpha": 2 / 255,
     },
-    {"alpha": 10 / 255, "lr": 0.2},
+    {"alpha": 10 / 255},
 )

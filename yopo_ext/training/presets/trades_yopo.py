@@ -11,7 +11,6 @@ _SETTINGS = {
     "eps": 0.031,
     "epochs": 105,
     "milestones": (70, 90, 100),
-    "first_layer_milestones": (70, 90, 100),
     "eval_alpha": 0.003,
 }
 
@@ -21,7 +20,7 @@ PRESETS = tuple(
         "CIFAR-10 as published",
         f"trades-yopo-{numbers}",
         _SETTINGS,
-        {"alpha": 0.007, "beta": 1.0, "lr": 0.2},
+        {"alpha": 0.007, "beta": 1.0, "first_layer_milestones": (70, 90, 100)},
     )
     for numbers in ("3-4", "2-5")
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..evaluation import Report, evaluate
+from ...evaluation import Report, evaluate
 from .subjects import open_run
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..evaluation import (
+from ...evaluation import (
     Attack,
     AutoAttack,
     Report,
@@ -27,8 +27,8 @@ from ..evaluation import (
     sweep,
     transfer_matrix,
 )
-from .files import write_atomically
-from .progress import Progress
+from ..files import write_atomically
+from ..events.progress import Progress
 from .subjects import Subject
 
 

@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .comparison import check_rows, row_labels
-from .config import TrainConfig
-from .method_names import method_label, method_name
-from .processes import Processes
-from .runs import Run, run_all
+from ..config import Config, change_config
+from ..host import Processes
+from .run_all import Row, run_all
 
 
 def run_job(
-    config: TrainConfig,
+    config: Config,
     folder: Path,
     *,
     compare_natural: bool,
@@ -26,17 +24,17 @@ def run_job(
     show: bool = True,
 ) -> dict[str, Any]:
     """One run in ``folder``, and a natural one in the folder ``natural`` inside if asked; else as `run_all`."""
-    runs = {config.method: Run(config, folder, method_label(config))}
-    if compare_natural and config.method != "natural":
+    rows = {config.method.name: Row(config, folder, config.label)}
+    if compare_natural and config.method.name != "natural":
         natural = natural_twin(config)
-        runs["natural"] = Run(natural, folder / "natural", method_label(natural))
+        rows["natural"] = Row(natural, folder / "natural", natural.label)
     return run_all(
-        runs, folder, processes=processes or Processes(), device=device or config.device, resume=resume, show=show
+        rows, folder, processes=processes or Processes(), device=device or config.host.device, resume=resume, show=show
     )
 
 
 def run_comparison(
-    configs: Sequence[TrainConfig],
+    configs: Sequence[Config],
     folder: Path,
     *,
     resume: bool,
@@ -50,24 +48,25 @@ def run_comparison(
         ValueError: also for no configuration, two that would share a folder, or other images or measurements.
     """
     check_rows(configs)
-    runs = {
-        method_name(config): Run(config, folder / method_name(config), label)
+    rows = {
+        config.method_name: Row(config, folder / config.method_name, label)
         for config, label in zip(configs, row_labels(configs), strict=True)
     }
     return run_all(
-        runs, folder, processes=processes or Processes(), device=device or configs[0].device, resume=resume, show=show
+        rows, folder, processes=processes or Processes(), device=device or configs[0].host.device, resume=resume, show=show
     )
 
 
-def natural_twin(config: TrainConfig) -> TrainConfig:
+def natural_twin(config: Config) -> Config:
     """The same run on natural samples, without the settings that only adversarial methods have.
 
     Where those sum over m passes, one pass takes m times their learning rate.
     """
-    summed: dict[str, Any] = {}
-    if config.method == "yopo" and config.reduction == "sum":
-        summed = {"lr": config.lr * config.m, "reduction": "mean", "first_layer_milestones": None}
-    return replace(
-        config, method="natural", delay=None, bn_mode=None, steps_warmup_epochs=0.0, eps_warmup_epochs=0.0,
-        staleness_every=None, **summed,
-    )  # fmt: skip
+    changes: dict[str, Any] = {
+        "delay": None, "steps_warmup_epochs": 0.0, "eps_warmup_epochs": 0.0, "staleness_every": None,
+    }  # fmt: skip
+    if config.get("reduction") == "sum":
+        changes["lr"] = config["lr"] * config["m"]
+        if "first_layer_milestones" in config.settings():
+            changes["first_layer_milestones"] = None
+    return change_config(config, method="natural", **changes)

@@ -3,30 +3,32 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
-from ..data import Dataset
-from ..models import build_model
-from .config import TrainConfig
-from .mini_batch import memory_format
+from ...data import Dataset
+from ...models import build_model
+from ..config import Config
 
 
-def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
+def make_model(config: Config, data: Dataset) -> nn.Module:
     """The configuration's network for these images, freshly initialised, on the CPU.
 
     Raises ``ValueError`` for an unknown network, or one that does not take images of this size.
     """
+    images, options = data.train, config.model
     model = build_model(
-        config.model,
-        in_channels=data.train.channels,
-        num_classes=data.train.num_classes,
-        image_size=data.train.image_size,
-        activation=config.activation,
-        mean=config.mean,
-        std=config.std,
+        options.model,
+        in_channels=images.channels,
+        num_classes=images.num_classes,
+        image_size=tuple(images.images.shape[2:]),
+        activation=options.activation,
+        mean=options.mean,
+        std=options.std,
     )
-    height, width = data.train.images.shape[2:]
-    side = getattr(model, "image_size", None)
-    if height != width and side is not None:
-        raise ValueError(f"model {config.model!r} takes {side}x{side} images, these are {height}x{width}")
     return model.to(memory_format=memory_format(config))
+
+
+def memory_format(config: Config) -> torch.memory_format:
+    """The memory format of networks and images."""
+    return torch.channels_last if config.speed.memory_format == "channels_last" else torch.contiguous_format

@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from ..data import Dataset, ImageSet, draw_part, load_dataset
-from ..models import build_model, load_weights
-from .checkpoint import LAST, CheckpointError, load_checkpoint, measured_weights
-from .config import TrainConfig
-from .device import open_device
+from ...data import Dataset, ImageSet, draw_part, load_dataset
+from ...models import build_model, load_weights
+from ..config import change_config
+from ..files import EPOCHS, LAST, CheckpointError
+from ..host import open_device
 from .networks import make_model
 from .prepare_data import prepare_data
-
-_EPOCHS = "epochs"
+from .trained import measured_weights, open_checkpoint
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,17 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
     """
-    state = load_checkpoint(path, device="cpu")
-    config: TrainConfig = state["config"]
+    config, state = open_checkpoint(path)
     place = open_device(device)
-    config = replace(
-        config, data_dir=data_dir or config.data_dir, limit_eval=config.limit_eval if limit is None else limit
+    options = config.data
+    config = change_config(
+        config, data_dir=data_dir or options.data_dir, limit_eval=options.limit_eval if limit is None else limit
     )
     data = prepare_data(config)
     model = make_model(config, data)
     model.load_state_dict(measured_weights(state))
-    name = f"{config.model} on {config.dataset}"
-    return Subject(name, config.dataset, model.to(place), data.test.to(place), config.eps, config.norm, own=True)
+    name, ball = f"{config.model.model} on {options.dataset}", config.ball
+    return Subject(name, options.dataset, model.to(place), data.test.to(place), ball.eps, ball.norm, own=True)
 
 
 def open_weights(
@@ -73,7 +72,7 @@ def open_weights(
         if values is not None and len(values) != images.channels:
             raise ValueError(f"{name}: got {len(values)} values, expected {images.channels}, one a channel")
     network = build_model(
-        model, in_channels=images.channels, num_classes=images.num_classes, image_size=images.image_size,
+        model, in_channels=images.channels, num_classes=images.num_classes, image_size=tuple(images.images.shape[2:]),
         activation=activation, mean=mean, std=std,
     )  # fmt: skip
     load_weights(network, path, prefix=prefix, ignore=ignore_keys)
@@ -96,10 +95,9 @@ def open_networks(
         raise ValueError(f"networks to compare must differ, got {', '.join(map(str, files))}")
     models: dict[str, nn.Module] = {}
     for name, file in zip(short_names(files), files, strict=True):
-        state = load_checkpoint(file, device="cpu")
-        config: TrainConfig = state["config"]
-        if config.dataset != dataset:
-            raise ValueError(f"{file}: of a run on {config.dataset}, expected {dataset}")
+        config, state = open_checkpoint(file)
+        if config.data.dataset != dataset:
+            raise ValueError(f"{file}: of a run on {config.data.dataset}, expected {dataset}")
         model = make_model(config, Dataset(dataset, images, images))
         model.load_state_dict(measured_weights(state))
         models[name] = model.to(place)
@@ -132,6 +130,6 @@ def short_names(files: Sequence[Path]) -> list[str]:
 
 def _readable(file: Path) -> list[str]:
     *folders, name = file.resolve().parts
-    if folders[-1] == _EPOCHS and file.stem.isdigit():
+    if folders[-1] == EPOCHS and file.stem.isdigit():
         return [*folders[:-1], f"epoch {int(file.stem)}"]
     return folders if name == LAST else [*folders, file.stem]

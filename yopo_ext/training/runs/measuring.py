@@ -9,35 +9,34 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from ..data import ImageSet
-from ..evaluation import attack_survivors, correct_images
-from .config import TrainConfig
-from .interrupt import Interrupted, StopRequest
-from .processes import Processes
+from ...data import ImageSet
+from ...evaluation import attack_survivors, correct_images
+from ..config import Config
+from ..host import Interrupted, Processes, StopRequest
 
 
-def measure(
-    config: TrainConfig, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
+def curve_accuracies(
+    config: Config, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
 ) -> dict[str, float]:
     """A point of the accuracy-time curve: clean, FGSM (one step of eps) and PGD-``curve_steps`` accuracy in percent.
 
     Raises:
         Interrupted: a stop was requested, on all processes whichever was asked; looked for before each forward pass.
     """
-    attacks = {"fgsm": (1, config.eps), "robust": (config.curve_steps, None)}
+    attacks = {"fgsm": (1, config.ball.eps), "curve_robust": (config["curve_steps"], None)}
     return _accuracies(config, model, images, processes, attacks, stop)
 
 
-def measure_finally(
-    config: TrainConfig, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
+def final_accuracies(
+    config: Config, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
 ) -> dict[str, float]:
-    """Clean and PGD-``eval_steps`` accuracy in percent; raises as `measure`."""
-    attacks = {"robust": (config.eval_steps, config.eval_alpha)}
+    """Clean and PGD-``eval_steps`` accuracy in percent; raises as `curve_accuracies`."""
+    attacks = {"robust": (config.measuring.eval_steps, config.measuring.eval_alpha)}
     return _accuracies(config, model, images, processes, attacks, stop)
 
 
 def _accuracies(
-    config: TrainConfig,
+    config: Config,
     model: nn.Module,
     images: ImageSet,
     processes: Processes,
@@ -52,7 +51,8 @@ def _accuracies(
             survivors = [correct_images(model, part)]
             for steps, alpha in attacks.values():
                 survivors.append(attack_survivors(
-                    model, part, eps=config.eps, alpha=alpha, steps=steps, restarts=1, losses=("ce",), norm=config.norm,
+                    model, part, eps=config.ball.eps, alpha=alpha, steps=steps, restarts=1, losses=("ce",),
+                    norm=config.ball.norm,
                 ))  # fmt: skip
             found[:-1] = torch.stack([one.sum() for one in survivors])
     except Interrupted:

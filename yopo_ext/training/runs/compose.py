@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""From a configuration to a run: what `yopo train` puts together, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...adversaries import Adversary
+from ...adversaries.method import METHODS, Ingredients
+from ...ball import Ball
+from ...data import Dataset, DeviceLoader
+from ...joint_generator import JointGenerator
+from ...objectives.objective import OBJECTIVES
+from ...random_streams import derive_seed, drawing_from
+from ..config import Config
+from ..events import EVENTS, Event
+from ..files import LAST
+from ..host import Processes, StopRequest, open_device
+from ..loop import GraphedAdversary, Trainer, check_last_batch, with_joint_statistics
+from .networks import make_model, memory_format
+from .optimizer import learning_rates, make_optimizer
+from .parts import Parts
+from .prepare_data import prepare_data
+from .trained import check_same_run
+
+
+class Run:
+    """A configuration's trainer, and the parts that it was put together from.
+
+    Args:
+        config: of the run.
+        folder: of its files.
+        data: its images; None: read as the configuration says.
+        processes: those that share the run.
+        device: this process's, where it is not the configuration's.
+        show: whether it prints.
+
+    Raises:
+        ValueError: a model that does not fit the images, or whose batch norm does not fit the last mini-batch; a device
+            that is not there; settings that do not go with the device or the processes.
+        OSError: nothing can be written into the folder, which is made, with its parents, if it is not there.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        data: Dataset | None = None,
+        *,
+        processes: Processes | None = None,
+        device: str | None = None,
+        show: bool = True,
+        stop: StopRequest | None = None,
+    ) -> None:
+        self.config, self.folder = config, folder
+        processes = Processes() if processes is None else processes
+        with processes.together():
+            place = open_device(device or config.host.device)
+            self.data = (prepare_data(config) if data is None else data).to(place)
+            model = _new_model(config, self.data, processes, place)
+        processes.copy_from_first(model.state_dict().values())
+        ingredients = _ingredients(config, model, place)
+        crafting = METHODS[config.method.name].build(ingredients)
+        self.stop = StopRequest() if stop is None else stop
+        show = show and processes.is_first
+        self.parts = Parts(config, self.data, model, crafting, ingredients, processes, show, self.stop)
+        loop = config.loop
+        self.trainer = Trainer(
+            model, _as_asked(config, crafting, ingredients.generator, processes, place),
+            DeviceLoader(
+                self.data.train, loop.batch_size, seed=loop.seed, augment=config.data.augment,
+                drop_last=config.data.drop_last, rows=processes.rows,
+            ),
+            make_optimizer(config, model), epochs=loop.epochs, schedule=learning_rates(config), folder=folder,
+            events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
+            memory_format=memory_format(config), log_every=loop.log_every, about=config.to_dict(),
+        )  # fmt: skip
+
+    def resume(self) -> None:
+        """Goes on from the folder's last checkpoint; raises as `Trainer.resume`, also for one of other settings."""
+        with self.parts.processes.together():
+            check_same_run(self.folder / LAST, self.config)
+        self.trainer.resume()
+
+    def fit(self) -> None:
+        """Trains; raises as `Trainer.fit`."""
+        self.trainer.fit(self.stop)
+
+
+def _new_model(config: Config, data: Dataset, processes: Processes, device: torch.device) -> nn.Module:
+    with drawing_from(derive_seed(config.loop.seed, "weights")):
+        model = make_model(config, data)
+    sizes = {"batch_size": config.loop.batch_size}
+    check_last_batch(model, data.train, **sizes, drop_last=config.data.drop_last, processes=processes.count)
+    model.to(device)
+    if not config.model.sync_bn:
+        return model
+    return with_joint_statistics(model, processes, device, images=len(data.train), **sizes)
+
+
+def _ingredients(config: Config, model: nn.Module, device: torch.device) -> Ingredients:
+    ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
+    objective = OBJECTIVES[config.objective.name].build(config.objective.options)
+    generator = JointGenerator(device).manual_seed(derive_seed(config.loop.seed, "starts"))
+    return Ingredients(model, model.first_layer, ball, objective, config.method.options, generator)
+
+
+def _as_asked(
+    config: Config, adversary: Adversary, generator: torch.Generator, processes: Processes, device: torch.device
+) -> Adversary:
+    """The adversary, as a CUDA graph where the configuration wants one."""
+    if not config.speed.cuda_graph:
+        return adversary
+    if device.type != "cuda" or processes.count > 1:
+        where = f"{processes.count} processes on {device}"
+        raise ValueError(f"cuda_graph: got {where}, expected one process on a CUDA device")
+    return GraphedAdversary(adversary, generator)
+
+
+def _events(parts: Parts) -> Sequence[Event]:
+    found = (EVENTS[one.name].build(one.options, parts) for one in parts.config.events)
+    return [event for event in found if event is not None]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""What a run is put together from, for events to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+from ...adversaries import Adversary
+from ...adversaries.method import METHODS, Ingredients
+from ...data import Dataset, ImageSet, draw_part, to_float
+from ...evaluation.staleness import Staleness, staleness
+from ..config import Config
+from ..host import Processes, StopRequest
+from .measuring import curve_accuracies
+
+# Images that the staleness of the co-state is measured on.
+STALENESS_IMAGES = 256
+
+
+@dataclass
+class Parts:
+    """One run's parts.
+
+    Attributes:
+        config, data: of the run; the images are on its device.
+        model: in training.
+        crafting: the adversary of its method.
+        ingredients: what that was built from.
+        processes: those that share the run.
+        show: whether this process prints.
+        stop: what asks the run to stop; looked at while measuring.
+    """
+
+    config: Config
+    data: Dataset
+    model: nn.Module
+    crafting: Adversary
+    ingredients: Ingredients
+    processes: Processes
+    show: bool
+    stop: StopRequest
+
+    @cached_property
+    def curve_images(self) -> ImageSet:
+        """The images of the accuracy-time curve: held-out ones where there are any."""
+        images = self.data.test if self.data.validation is None else self.data.validation
+        return draw_part(images, self.config["curve_images"])
+
+    def natural(self) -> Adversary:
+        """What trains on clean images, with the run's objective."""
+        method = METHODS["natural"]
+        ingredients = self.ingredients
+        return method.build(
+            Ingredients(
+                ingredients.model, ingredients.first_layer, ingredients.ball, ingredients.objective, method.options(),
+                ingredients.generator,
+            )
+        )  # fmt: skip
+
+    def measure_curve(self, model: nn.Module) -> dict[str, float]:
+        """A point of the accuracy-time curve."""
+        return curve_accuracies(self.config, model, self.curve_images, self.processes, self.stop)
+
+    def measure_staleness(self, model: nn.Module) -> Staleness:
+        """How stale the co-state becomes with the run's settings, on a part of the curve's images."""
+        part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
+        return staleness(
+            model, model.first_layer, to_float(part.images), part.labels, eps=ball.eps, alpha=ball.alpha,
+            n=max(self.config["n"], 1), norm=ball.norm,
+        )  # fmt: skip

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""What a run's checkpoint says of its settings and its network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..config import Config, config_from_dict, differences
+from ..events.averaging import Averaging, averaged_weights
+from ..files import CheckpointError, load_checkpoint
+
+
+def open_checkpoint(path: Path) -> tuple[Config, dict[str, Any]]:
+    """The configuration and the state of a run's checkpoint, or of a run folder's last one, on the CPU.
+
+    Raises:
+        CheckpointError: naming the file: missing, corrupt, foreign, or without a valid configuration.
+    """
+    state = load_checkpoint(path)
+    try:
+        if state["config"] is None:
+            raise ValueError("it has none: a Trainer wrote it that was given none")
+        return config_from_dict(state["config"]), state
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its configuration is not valid ({error})") from error
+
+
+def measured_weights(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights to measure: the average where the run kept one."""
+    average = state["events"].get(Averaging.name)
+    return state["model"] if average is None else averaged_weights(average)
+
+
+def check_same_run(path: Path, config: Config) -> None:
+    """Raises `CheckpointError` that lists the settings in which a checkpoint differs from ``config``."""
+    theirs, _ = open_checkpoint(path)
+    if found := differences(config, theirs):
+        raise CheckpointError(f"{path}: of a run with other settings ({'; '.join(found)})")
