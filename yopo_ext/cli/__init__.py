@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bench, compare, evaluate, info, train
+from . import bench, compare, evaluate, info, list_command, train
 from .argument_order import join_negative_numbers
 from .broken_pipe import quiet_when_cut_off
 from .speaker import complain
 
-COMMANDS = (train, compare, evaluate, info, bench)
+COMMANDS = (train, compare, evaluate, list_command, info, bench)
 
 
 class _Parser(argparse.ArgumentParser):

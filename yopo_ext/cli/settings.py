@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .numbers import number
 
 if TYPE_CHECKING:
     from yopo_ext.options import Option
+    from yopo_ext.training import Config
     from yopo_ext.training.config.layout import Home
 
 #: choices that are options too, with their help
@@ -49,6 +50,32 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
     }
+
+
+def require_changeable(config: Config, given: Mapping[str, Any]) -> None:
+    """Raises ``ValueError`` for a setting that may not change when a run goes on.
+
+    Those of the host may, and the number of epochs, upwards, where the schedule of the learning rate allows it.
+    """
+    from yopo_ext.training.config.layout import homes
+    from yopo_ext.training.schedules import SCHEDULES
+
+    allowed = [name for name, found in homes().items() if found[0].option.host]
+    for name in given:
+        if name not in (*allowed, "epochs"):
+            flags = ", ".join(flag_of(one) for one in allowed)
+            raise ValueError(
+                f"--resume takes its settings from the run, got {flag_of(name)}; only {flags} and --epochs may be given"
+            )
+    epochs = given.get("epochs", config.loop.epochs)
+    if epochs < config.loop.epochs:
+        raise ValueError(f"epochs: got {epochs}, expected at least the run's own {config.loop.epochs}")
+    if epochs > config.loop.epochs and SCHEDULES[config.schedule.name].whole_run:
+        raise ValueError(
+            f"epochs: got {epochs} for a run of {config.loop.epochs} with schedule {config.schedule.name}, whose rate "
+            "depends on the length of the run: what is done was done at other rates; start a new run, or one with "
+            "schedule piecewise, which can be extended"
+        )
 
 
 def parser_of(one: Option) -> Callable[[str], Any]:

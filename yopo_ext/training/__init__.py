@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Training: one door to its rooms.
 
-    config      what decides a run: settings that every part declares for itself, presets, files of settings
-    loop        the trainer, on anybody's model, adversary and mini-batches
-    events      what happens beside the training, one a file
-    schedules   learning rates, one a file; optimizers, presets likewise
-    runs        what `yopo train`, `compare` and `evaluate` put together
-    files       checkpoints and folders; host: processes, devices and signals
+config      what decides a run: settings that every part declares for itself, presets, files of settings
+loop        the trainer, on anybody's model, adversary and mini-batches
+events      what happens beside the training, one a file
+schedules   learning rates, one a file; optimizers, presets likewise
+runs        what `yopo train`, `compare` and `evaluate` put together
+files       checkpoints and folders; host: processes, devices and signals
 """
 
 from .config import Config, change_config, config_from_dict, make_config, parse_method, read_run

@@ -36,7 +36,5 @@ def with_numbers(settings: dict[str, Any]) -> dict[str, Any]:
     parsed = parse_method(settings["method"])
     for name, value in parsed.items():
         if name != "method" and settings.get(name, value) != value:
-            raise ValueError(
-                f"{name}: got {settings[name]} with method {settings['method']}, expected {value} or none"
-            )
+            raise ValueError(f"{name}: got {settings[name]} with method {settings['method']}, expected {value} or none")
     return {**settings, **parsed}

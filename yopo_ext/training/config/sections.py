@@ -25,7 +25,7 @@ class Section:
 class DataOptions(Section):
     """The images."""
 
-    dataset: str = option("digits", "the images' name (default: digits, nothing to download)", choices=lambda: DATASETS.names)
+    dataset: str = option("digits", "the images' name (digits need no download)", choices=lambda: DATASETS.names)
     data_dir: str | None = option(None, "folder with the data set's files", host=True)
     limit_train: int | None = option(None, "train on so many images only, drawn evenly from the classes", least=1)
     limit_eval: int | None = option(None, "measure on so many images only, drawn evenly from the classes", least=1)
@@ -109,6 +109,6 @@ def check_grey_levels(name: str, value: float | None, norm: str) -> None:
     """Raises ``ValueError`` for a radius or step in units of 255 grey levels, where images lie in [0, 1]."""
     if norm == "linf" and value is not None and abs(value) >= 1:
         raise ValueError(
-            f"{name}: got {value:g} with norm linf, expected less than 1: images lie in [0, 1], so for grey levels write "
-            f"{value:g}/255"
+            f"{name}: got {value:g} with norm linf, expected less than 1: images lie in [0, 1], so for grey levels "
+            f"write {value:g}/255"
         )

@@ -27,8 +27,8 @@ from ...evaluation import (
     sweep,
     transfer_matrix,
 )
-from ..files import write_atomically
 from ..events.progress import Progress
+from ..files import write_atomically
 from .subjects import Subject
 
 

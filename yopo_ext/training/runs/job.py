@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .comparison import check_rows, row_labels
 from ..config import Config, change_config
 from ..host import Processes
+from .comparison import check_rows, row_labels
 from .run_all import Row, run_all
 
 
@@ -53,7 +53,12 @@ def run_comparison(
         for config, label in zip(configs, row_labels(configs), strict=True)
     }
     return run_all(
-        rows, folder, processes=processes or Processes(), device=device or configs[0].host.device, resume=resume, show=show
+        rows,
+        folder,
+        processes=processes or Processes(),
+        device=device or configs[0].host.device,
+        resume=resume,
+        show=show,
     )
 
 

@@ -65,9 +65,7 @@ def conclude(
     if show:
         images = len(next(iter(runs.values())).data.test)
         print(f"\n{_table(rows, runs, results)}")
-        print(
-            f"{images} images not trained on, {first.ball.norm}, eps {first.ball.eps:.4g}\n\nrun folder: {folder}"
-        )
+        print(f"{images} images not trained on, {first.ball.norm}, eps {first.ball.eps:.4g}\n\nrun folder: {folder}")
 
 
 def _curve(run: Run) -> list[CurvePoint]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..config import Config, config_from_dict, differences
+from ..config import Config, change_config, config_from_dict, differences
 from ..events.averaging import Averaging, averaged_weights
 from ..files import CheckpointError, load_checkpoint
 
@@ -35,7 +35,11 @@ def measured_weights(state: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def check_same_run(path: Path, config: Config) -> None:
-    """Raises `CheckpointError` that lists the settings in which a checkpoint differs from ``config``."""
+    """Raises `CheckpointError` that lists the settings in which a checkpoint differs from ``config``.
+
+    A run may go on for longer than it was begun for.
+    """
     theirs, _ = open_checkpoint(path)
-    if found := differences(config, theirs):
+    epochs = max(theirs.loop.epochs, config.loop.epochs)
+    if found := differences(config, change_config(theirs, epochs=epochs)):
         raise CheckpointError(f"{path}: of a run with other settings ({'; '.join(found)})")

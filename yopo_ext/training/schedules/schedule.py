@@ -36,7 +36,7 @@ class Schedule:
             learning rate, for the first layer's parameters or for all others.
         options: a frozen dataclass of options, `ScheduleOptions` or made from it.
         adversary_by: called as adversary_by(options, epochs): the epochs done by which a delayed adversary begins at
-            the latest. At a drop of the rate the loss falls again, and the network should have met the adversary before.
+            the latest. At a drop of the rate the loss falls again, and the network should know the adversary by then.
         whole_run: whether the rate at any time depends on the length of the run, which can then not be extended.
     """
 

@@ -10,16 +10,15 @@ KINDS = ("methods", "objectives", "attacks", "datasets", "models", "optimizers",
 
 def add_command(commands) -> None:
     """Adds the command to the subparsers."""
-    lists = commands.add_parser("list", help="what there is to choose from, with other packages' own")
+    lists = commands.add_parser("list", help="what there is to choose from, with what other packages add")
     lists.add_argument("kind", choices=KINDS)
     lists.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    from yopo_ext.catalogue import catalogue
+    from yopo_ext.catalogue import catalogue, written
 
-    entries = [(entry.pattern if options.kind == "methods" else entry.name, entry.help)
-               for entry in catalogue(options.kind)]  # fmt: skip
+    entries = [(written(entry), entry.help) for entry in catalogue(options.kind)]
     width = max(len(name) for name, _ in entries)
     for name, text in entries:
         print(f"{name:<{width}}  {text}")
