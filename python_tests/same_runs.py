@@ -10,9 +10,10 @@ def everything(trainer):
     return {
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
-        "loader": trainer.loader.state_dict(),
-        "generator": trainer.generator.get_state(),
-        "noise": trainer.noise.state_dict(),
+        "batches": trainer.batches.state_dict(),
+        "generator": trainer.step.generator.get_state(),
+        "noise": trainer.step.noise.state_dict(),
+        "events": {event.name: event.state_dict() for event in trainer.events},
         "log": [{name: value for name, value in line.items() if name not in timed} for line in trainer.log],
     }
 

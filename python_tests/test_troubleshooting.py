@@ -14,6 +14,10 @@ import torch
 from code_blocks import DOCS, ROOT, blocks
 from torch import nn
 from torch.nn.functional import cross_entropy
+from yopo_ext.training.checkpoint import check_same_run
+from yopo_ext.training.comparison import check_rows
+from yopo_ext.training.device import open_device
+from yopo_ext.training.sync_batch_norm import with_joint_statistics
 
 import yopo_ext
 from yopo_ext.adversaries import pgd
@@ -31,10 +35,6 @@ from yopo_ext.training import (
     make_config,
     run_job,
 )
-from yopo_ext.training.checkpoint import check_same_run
-from yopo_ext.training.comparison import check_rows
-from yopo_ext.training.device import open_device
-from yopo_ext.training.sync_batch_norm import with_joint_statistics
 
 QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
 X, Y = torch.linspace(0, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8), torch.tensor([1, 2])

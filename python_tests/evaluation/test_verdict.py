@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from yopo_ext.training.processes import Processes
 
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import (
@@ -29,7 +30,6 @@ from yopo_ext.evaluation import (
     transfer_matrix,
 )
 from yopo_ext.training import make_config, validation
-from yopo_ext.training.processes import Processes
 
 ATTACK = Attack(0.1, steps=2)
 MEASURES = {

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from yopo_ext.data import Dataset, load_dataset
-from yopo_ext.training import Interrupted, StopRequest, TrainConfig, Trainer
+from yopo_ext.training import Config, Interrupted, Run, StopRequest, change_config, make_config
 
-TINY = TrainConfig(
-    m=2, n=2, epochs=3, batch_size=16, limit_train=56, limit_eval=20, curve_steps=1, eval_steps=2, lr=0.05,
-    milestones=(2,),
+TINY = make_config(
+    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=3, batch_size=16, limit_train=56, limit_eval=20, curve_steps=1,
+    eval_steps=2, lr=0.05, milestones=(2,),
 )  # fmt: skip
 
 
@@ -34,33 +33,34 @@ class StopAfter(StopRequest):
 
 
 class Runs:
-    """Builds trainers and takes snapshots of them."""
+    """Puts runs together and takes them some of the way."""
 
     config, stop_after = TINY, StopAfter
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def data(self, config: TrainConfig) -> Dataset:
+    def data(self, config: Config) -> Dataset:
         data = load_dataset("digits")
-        train, test = data.train.take(config.limit_train), data.test.take(config.limit_eval)
-        if config.model == "smallcnn":
+        train, test = data.train.take(config.data.limit_train), data.test.take(config.data.limit_eval)
+        if config.model.model == "smallcnn":
             train, test = (type(part)(part.images.repeat(1, 1, 4, 4)[..., :28, :28], part.labels, 10)
                            for part in (train, test))  # fmt: skip
         return Dataset("digits", train, test)
 
-    def trainer(self, name: str = "run", config: TrainConfig = TINY, **changes: object) -> Trainer:
-        config = replace(config, **changes)
-        folder = self.root / name
-        folder.mkdir(exist_ok=True)
-        return Trainer(config, self.data(config), folder, show=False)
+    def run(self, name: str = "run", config: Config = TINY, stop: StopRequest | None = None, **changes: object) -> Run:
+        config = change_config(config, **changes)
+        return Run(config, self.root / name, self.data(config), show=False, stop=stop)
 
-    def finished(self, name: str, config: TrainConfig = TINY) -> Trainer:
+    def trainer(self, name: str = "run", config: Config = TINY, **changes: object):
+        return self.run(name, config, **changes).trainer
+
+    def finished(self, name: str, config: Config = TINY):
         trainer = self.trainer(name, config)
-        trainer.fit(StopRequest())
+        trainer.fit()
         return trainer
 
-    def interrupted(self, name: str, config: TrainConfig, checks: int) -> Trainer:
+    def interrupted(self, name: str, config: Config, checks: int):
         trainer = self.trainer(name, config)
         with pytest.raises(Interrupted):
             trainer.fit(StopAfter(checks))

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 
 from yopo_ext.data import Dataset
-from yopo_ext.training import StopRequest, Trainer, load_checkpoint, run_job
-from yopo_ext.training.best import Best
+from yopo_ext.training import Run, change_config, load_checkpoint, run_job
+from yopo_ext.training.events.best import Best
 
 
 def test_patience():
@@ -29,35 +28,37 @@ def followed(runs, monkeypatch):
     """A trainer whose robust accuracy on held-out images is given, epoch by epoch."""
 
     def build(robust, **changes):
-        config = replace(runs.config, held_out=16, epochs=len(robust), **changes)
+        config = change_config(runs.config, held_out=16, epochs=len(robust), **changes)
         figures = iter(robust)
 
         def measure(config, model, images, processes, stop):
             assert len(images) == 16
-            return {"clean": 90.0, "fgsm": 0.0, "robust": next(figures)}
+            return {"clean": 90.0, "fgsm": 0.0, "curve_robust": next(figures)}
 
-        monkeypatch.setattr("yopo_ext.training.trainer.measure", measure)
+        monkeypatch.setattr("yopo_ext.training.runs.parts.curve_accuracies", measure)
         data = runs.data(config)
-        folder = runs.root / "run"
-        folder.mkdir(exist_ok=True)
         data = Dataset(data.name, data.train.take(40), data.test, data.train.take(16))
-        return Trainer(config, data, folder, show=False)
+        return Run(config, runs.root / "run", data, show=False).trainer
 
     return build
 
 
+def best_of(trainer):
+    return next(event for event in trainer.events if isinstance(event, Best))
+
+
 def test_best_and_last_are_kept(followed):
     trainer = followed([10.0, 30.0, 20.0])
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert len(load_checkpoint(trainer.folder / "best.pt")["progress"]["log"]) == 2
     assert len(load_checkpoint(trainer.folder / "last.pt")["progress"]["log"]) == 3
-    assert trainer.best.epoch == 2
+    assert best_of(trainer).epoch == 2
 
 
 def test_training_ends_when_patience_is_over(followed):
     trainer = followed([10.0, 30.0, 20.0, 29.0, 99.0, 99.0], patience=2)
-    trainer.fit(StopRequest())
-    assert [line["robust"] for line in trainer.log] == [10.0, 30.0, 20.0, 29.0]
+    trainer.fit()
+    assert [line["curve_robust"] for line in trainer.log] == [10.0, 30.0, 20.0, 29.0]
     assert trainer.is_done
 
 
@@ -69,20 +70,20 @@ def test_patience_and_best_begin_with_the_whole_attack(followed, begins, changes
     # The 50 is of a network that has not met it.
     robust = [50.0, 0.0, 0.0, 10.0, 30.0, 20.0, 20.0, 99.0]
     trainer = followed(robust, patience=2, **changes)
-    trainer.fit(StopRequest())
-    assert [line["robust"] for line in trainer.log] == robust[:7]
-    assert (trainer.best.robust, trainer.best.epoch) == (30.0, 5)
-    assert trainer.best.epoch > begins
+    trainer.fit()
+    assert [line["curve_robust"] for line in trainer.log] == robust[:7]
+    assert (best_of(trainer).robust, best_of(trainer).epoch) == (30.0, 5)
+    assert best_of(trainer).epoch > begins
 
 
 def test_the_test_set_decides_nothing(runs):
     trainer = runs.finished("run")
     assert not (trainer.folder / "best.pt").exists()
-    assert trainer.best.robust is None
+    assert not any(isinstance(event, Best) for event in trainer.events)
 
 
 def test_a_job_measures_both_on_the_test_set(tmp_path, runs, capsys):
-    config = replace(runs.config, held_out=100, limit_train=None, epochs=2, eval_steps=1)
+    config = change_config(runs.config, held_out=100, limit_train=None, epochs=2, eval_steps=1)
     summary = run_job(config, tmp_path / "run", compare_natural=False, resume=False)
     assert set(summary["yopo"]["best"]) == {"clean", "robust", "epoch"}
     assert 1 <= summary["yopo"]["best"]["epoch"] <= 2
@@ -91,7 +92,7 @@ def test_a_job_measures_both_on_the_test_set(tmp_path, runs, capsys):
 
 
 def test_every_epochs_weights_on_request(runs):
-    trainer = runs.finished("run", replace(runs.config, keep_epochs=True))
+    trainer = runs.finished("run", change_config(runs.config, keep_epochs=True))
     files = sorted(path.name for path in (trainer.folder / "epochs").iterdir())
     assert files == ["001.pt", "002.pt", "003.pt"]
     first, last = (load_checkpoint(trainer.folder / "epochs" / name)["model"] for name in (files[0], files[-1]))

@@ -7,19 +7,17 @@ import random
 import pytest
 import torch
 
-from yopo_ext.training import CheckpointError, TrainConfig, load_checkpoint
-from yopo_ext.training.checkpoint import save_checkpoint
-from yopo_ext.training.files import write_atomically, write_text_atomically
+from yopo_ext.training import CheckpointError, load_checkpoint, make_config
+from yopo_ext.training.files import save_checkpoint, write_atomically, write_text_atomically
+from yopo_ext.training.runs.trained import open_checkpoint
 
 STATE = {
-    "config": TrainConfig(milestones=(3, 5)).to_dict(),
+    "config": make_config(milestones=(3, 5)).to_dict(),
     "model": {"weight": torch.arange(6.0)},
-    "average": None,
     "optimizer": {},
-    "loader": {},
+    "batches": {},
     "generator": torch.zeros(3, dtype=torch.uint8),
-    "delay": {},
-    "best": {},
+    "events": {},
     "processes": [{}],
     "progress": {"log": [{"epoch": 1}]},
 }
@@ -35,7 +33,8 @@ def path(tmp_path):
 def test_round_trip_from_a_file_or_its_folder(path):
     for place in (path, path.parent):
         state = load_checkpoint(place)
-        assert state["config"] == TrainConfig(milestones=(3, 5))
+        assert state["config"] == make_config(milestones=(3, 5)).to_dict()
+        assert open_checkpoint(place)[0] == make_config(milestones=(3, 5))
         assert torch.equal(state["model"]["weight"], torch.arange(6.0))
         assert state["progress"] == {"log": [{"epoch": 1}]}
 
@@ -86,16 +85,21 @@ def test_checkpoints_of_other_programs(path, foreign):
 def test_another_version_or_an_incomplete_state(path):
     content = torch.load(path, weights_only=True)
     torch.save({**content, "version": 99}, path)
-    refused(path, "found version 99, expected 3")
-    del content["generator"], content["loader"]
+    refused(path, "found version 99, expected 4")
+    del content["generator"], content["batches"]
     torch.save(content, path)
-    refused(path, "incomplete, without generator, loader")
+    refused(path, "incomplete, without batches, generator")
 
 
 def test_an_invalid_configuration(path):
-    for config, reason in (({"eps": -1}, "eps must be at least 0"), ({"epsilon": 1}, "unknown settings: epsilon")):
+    for config, reason in (
+        ({"ball": {"eps": -1}}, "eps: got -1, expected a finite number of at least 0"),
+        ({"ball": {"epsilon": 1}}, "ball: unknown settings: epsilon"),
+        (None, "it has none"),
+    ):
         save_checkpoint(path, {**STATE, "config": config})
-        refused(path, reason)
+        with pytest.raises(CheckpointError, match=reason):
+            open_checkpoint(path)
 
 
 class Crash(BaseException):

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: MIT
 
 import json
-from dataclasses import replace
 
 import pytest
+from yopo_ext.training.breakdown import breakdown_table
+from yopo_ext.training.comparison import SHARED, check_rows, row_labels
+from yopo_ext.training.method_settings import READ_BY
 
 from yopo_ext.cli import main
 from yopo_ext.cli.compare import config_of, require_read_by_one
 from yopo_ext.cli.settings import OVERRIDES
 from yopo_ext.training import Interrupted, run_comparison
-from yopo_ext.training.breakdown import breakdown_table
-from yopo_ext.training.comparison import SHARED, check_rows, row_labels
-from yopo_ext.training.method_settings import READ_BY
 
 
 @pytest.fixture
 def configs(runs):
-    base = replace(runs.config, epochs=2, alpha=0.03)
+    base = change_config(runs.config, epochs=2, alpha=0.03)
     return [replace(base, method=method, pgd_steps=2) for method in ("natural", "fast", "free", "yopo")]
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 
-from dataclasses import replace
 
 import batch_norm_net
 import pytest
@@ -21,7 +20,7 @@ def counted_backend(graphs):
     [("yopo", "digits-cnn"), ("trades-yopo", "digits-cnn"), ("free", "digits-cnn"), ("yopo", batch_norm_net.NAME)],
 )
 def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method, model):
-    config = replace(runs.config, method=method, model=model, epochs=2, limit_train=48)
+    config = change_config(runs.config, method=method, model=model, epochs=2, limit_train=48)
     eager = everything(runs.finished("eager", config))
     graphs = []
     compile = torch.compile
@@ -30,7 +29,7 @@ def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method, mod
         torch, "compile", lambda function, **options: compile(function, backend=counted_backend(graphs), **options)
     )
     torch._dynamo.reset()
-    trainer = runs.finished("compiled", replace(config, compile=True))
+    trainer = runs.finished("compiled", change_config(config, compile=True))
     assert graphs
     found = everything(trainer)
     for name, value in eager["model"].items():

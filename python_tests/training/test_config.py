@@ -4,11 +4,11 @@ import json
 from dataclasses import fields
 
 import pytest
+from yopo_ext.training.job import natural_twin
+from yopo_ext.training.method_names import method_name, parse_method
 
 from yopo_ext.training import PRESETS, TrainConfig, make_config
 from yopo_ext.training.config import differences
-from yopo_ext.training.job import natural_twin
-from yopo_ext.training.method_names import method_name, parse_method
 from yopo_ext.training.presets import DATASET_DEFAULTS
 
 

@@ -3,11 +3,10 @@
 import pytest
 import torch
 from passes import batch, relu_net, seeded
+from yopo_ext.training.cuda_graph import WARM_UP, GraphedAdversary
 
 from yopo_ext.adversaries import YOPO, Free
 from yopo_ext.stopwatch import Stopwatch
-from yopo_ext.training import StopRequest
-from yopo_ext.training.cuda_graph import WARM_UP, GraphedAdversary
 
 
 class Recorder:
@@ -73,6 +72,6 @@ def test_on_a_gpu(runs, method):
         for graph in (False, True)
     ]
     for trainer in trainers:
-        trainer.fit(StopRequest())
+        trainer.fit()
     losses = [[line["loss"] for line in trainer.log] for trainer in trainers]
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)

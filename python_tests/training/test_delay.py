@@ -1,21 +1,34 @@
 # SPDX-License-Identifier: MIT
 
-from dataclasses import replace
+
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from yopo_ext.adversaries import Natural
-from yopo_ext.training import TrainConfig
-from yopo_ext.training.delay import Delay
+from yopo_ext.training import change_config, make_config
+from yopo_ext.training.events import Event, Phase
+from yopo_ext.training.events.delay import Delay, latest_switch
 
-LONG = TrainConfig(delay="auto", epochs=20, milestones=(15, 18))
+LONG = make_config(delay="auto", epochs=20, milestones=(15, 18))
+
+
+def delay_of(config):
+    return Delay(None, latest_switch(config), auto=config["delay"] == "auto")
+
+
+def begins(delay, loss):
+    """Whether adversarial samples begin with the next epoch."""
+    trainer = SimpleNamespace(phase=Phase(began=None), adversary="adversary", in_use=None)
+    delay.on_epoch(trainer, {"loss": loss})
+    return trainer.in_use == "adversary"
 
 
 def switch(config, losses):
     """After how many epochs it switches; None: not at all."""
-    delay = Delay(config)
-    return next((epoch for epoch, loss in enumerate(losses, 1) if delay.epoch_done(loss)), None)
+    delay = delay_of(config)
+    return next((epoch for epoch, loss in enumerate(losses, 1) if begins(delay, loss)), None)
 
 
 @pytest.mark.parametrize(
@@ -34,64 +47,63 @@ def test_it_switches_when_the_loss_stabilises(losses, expected):
 
 def test_not_later_than_half_of_a_schedule_that_falls_all_the_time():
     steady = [0.5**epoch for epoch in range(20)]
-    assert switch(replace(LONG, schedule="cosine"), steady) == 10
-    assert switch(replace(LONG, milestones=()), steady) == 18
+    assert switch(change_config(LONG, schedule="cosine"), steady) == 10
+    assert switch(change_config(LONG, milestones=()), steady) == 18
 
 
 def test_after_a_given_number_of_epochs():
-    assert switch(replace(LONG, delay=3), [1.0] * 10) == 3
-    assert switch(replace(LONG, delay=None), [1.0] * 10) is None
+    assert switch(change_config(LONG, delay=3), [1.0] * 10) == 3
 
 
 def test_it_goes_on_where_it_stood():
-    first, second = Delay(LONG), Delay(LONG)
-    first.epoch_done(1.0)
+    first, second, third = (delay_of(LONG) for _ in range(3))
+    assert not begins(first, 1.0)
     second.load_state_dict(first.state_dict())
-    assert second.waiting
-    assert second.epoch_done(0.99)
-    third = Delay(LONG)
+    assert second.switched_after is None
+    assert begins(second, 0.99)
     third.load_state_dict(second.state_dict())
-    assert not third.waiting
     assert third.switched_after == 2
 
 
-@pytest.mark.parametrize("method", ["yopo", "pgd", "fast", "free", "trades"])
-def test_natural_samples_until_the_switch(runs, method):
-    trainer = runs.trainer(method=method, delay=2, m=2, pgd_steps=2, alpha=0.02)
+def spied(trainer):
+    """The adversaries that mini-batches are given to, with their radius then."""
     seen = []
-    run_on = trainer.train_on
 
-    def spy(adversary, *batch):
-        seen.append(isinstance(adversary, Natural))
-        return run_on(adversary, *batch)
+    class Spy(Event):
+        name = "spy"
+        order = 99
 
-    trainer.train_on = spy
-    trainer.fit(runs.stop_after(10**9))
-    assert seen == [True] * 8 + [False] * 4
+        def on_batch(self, trainer, epochs_done):
+            natural = isinstance(trainer.in_use, Natural)
+            seen.append((natural, 0.0 if natural else trainer.in_use.ball.eps))
+
+    trainer.events = (*trainer.events, Spy())
+    return seen
+
+
+@pytest.mark.parametrize("method", ["yopo-2-2", "pgd-2", "fast", "free-2", "trades-2"])
+def test_natural_samples_until_the_switch(runs, method):
+    trainer = runs.trainer(method=method, delay=2, alpha=0.02)
+    seen = spied(trainer)
+    trainer.fit()
+    assert [natural for natural, _ in seen] == [True] * 8 + [False] * 4
     assert [line["natural"] for line in trainer.log] == [True, True, False]
     assert ["switch" in line for line in trainer.log] == [False, True, False]
 
 
 def test_warm_ups_begin_with_the_adversary(runs):
     trainer = runs.trainer(delay=2, epochs=5, eps_warmup_epochs=2, eps=0.1, alpha=0.02)
-    seen = []
-    run_on = trainer.train_on
-
-    def spy(adversary, *batch):
-        seen.append(0.0 if isinstance(adversary, Natural) else adversary.eps)
-        return run_on(adversary, *batch)
-
-    trainer.train_on = spy
-    trainer.fit(runs.stop_after(10**9))
+    seen = spied(trainer)
+    trainer.fit()
     # Four mini-batches an epoch, each at its middle.
     grown = [0.1 * min(1, (i + 0.5) / 8) for i in range(12)]
-    assert seen == pytest.approx([0.0] * 8 + grown)
+    assert [eps for _, eps in seen] == pytest.approx([0.0] * 8 + grown)
 
 
 def test_the_natural_phase_descends_the_configured_loss(runs):
-    trainer = runs.trainer(method="pgd", pgd_steps=1, delay=1, label_smoothing=0.4, lr=0.0)
-    trainer.fit(runs.stop_after(10**9))
-    images = trainer.data.train
+    run = runs.run(method="pgd-1", delay=1, label_smoothing=0.4, lr=0.0)
+    trainer, images = run.trainer, run.data.train
+    trainer.fit()
     with torch.no_grad():
         logits = trainer.model(images.images / 255)
     expected = torch.nn.functional.cross_entropy(logits, images.labels, label_smoothing=0.4).item()

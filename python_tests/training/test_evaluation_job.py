@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from image_files import write_idx_set
+from yopo_ext.training.subjects import short_names
 
 from yopo_ext.data import draw_part, load_dataset
 from yopo_ext.evaluation import (
@@ -32,7 +32,6 @@ from yopo_ext.training import (
     run_evaluation,
     run_job,
 )
-from yopo_ext.training.subjects import short_names
 
 CONFIG = TrainConfig(
     method="natural", epochs=3, batch_size=32, limit_train=900, limit_eval=60, curve_every=9, curve_steps=1,

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Each method in the trainer: full passes counted, η remembered, settings that reach it, resumed bit for bit."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from same_runs import assert_equal, everything
+from yopo_ext.training.prepare_data import prepare_data
 
 from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free
-from yopo_ext.training import StopRequest, Trainer, make_config
-from yopo_ext.training.prepare_data import prepare_data
+from yopo_ext.training import Trainer, make_config
 
 # method -> (forward, backward) passes a mini-batch with m=2, n=2, pgd_steps=3; what crafts counts too.
 PASSES = {
@@ -47,7 +45,7 @@ def test_full_passes_a_mini_batch(runs, method):
 
 @pytest.mark.parametrize("method", PASSES)
 def test_every_method_learns_and_resumes_bit_for_bit(runs, method):
-    config = replace(runs.config, method=method, pgd_steps=3, alpha=0.03)
+    config = change_config(runs.config, method=method, pgd_steps=3, alpha=0.03)
     whole = runs.finished("whole", config)
     assert whole.log[-1]["loss"] < whole.log[0]["loss"]
     expected = everything(whole)
@@ -55,7 +53,7 @@ def test_every_method_learns_and_resumes_bit_for_bit(runs, method):
     torch.manual_seed(12345)
     resumed = runs.trainer("parts", config)
     resumed.resume()
-    resumed.fit(StopRequest())
+    resumed.fit()
     assert_equal(everything(resumed), expected)
 
 
@@ -71,13 +69,13 @@ EXTRAS = [
 
 @pytest.mark.parametrize("extras", EXTRAS, ids=lambda extras: ", ".join(map(str, extras.values())))
 def test_the_bag_of_tricks_resumes_bit_for_bit(runs, extras):
-    config = replace(runs.config, **extras)
+    config = change_config(runs.config, **extras)
     whole = runs.finished("whole", config)
     expected = everything(whole)
     runs.interrupted("parts", config, 7)
     resumed = runs.trainer("parts", config)
     resumed.resume()
-    resumed.fit(StopRequest())
+    resumed.fit()
     assert_equal(everything(resumed), expected)
     if whole.average is not None:
         assert_equal(resumed.average.state_dict(), whole.average.state_dict())
@@ -112,7 +110,7 @@ def test_the_attack_grows(runs):
         return run_on(adversary, *batch)
 
     trainer.train_on = spy
-    trainer.fit(StopRequest())
+    trainer.fit()
     # Four mini-batches an epoch, each at its middle.
     assert [eps for eps, _, _ in seen] == pytest.approx([0.1 * min(1, (i + 0.5) / 8) for i in range(12)])
     assert all(alpha == pytest.approx(0.2 * eps) for eps, alpha, _ in seen)
@@ -131,7 +129,7 @@ def test_what_is_measured_is_the_average(runs):
         return metrics
 
     trainer.train_on = spy
-    trainer.fit(StopRequest())
+    trainer.fit()
     # The first update copies, as torch's averaged model does.
     expected = weights[0]
     for one in weights[1:]:
@@ -147,7 +145,7 @@ def test_a_digits_run_with_every_default(tmp_path, method):
     """Nothing is set but sizes: the defaults train, and each method's own step is taken."""
     config = make_config(method=method, epochs=12, limit_train=64, limit_eval=16, curve_every=12, curve_steps=1)
     trainer = Trainer(config, prepare_data(config), tmp_path, show=False)
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert len(trainer.log) == 12
     assert trainer.log[-1]["loss"] < trainer.log[0]["loss"]
     assert type(trainer.adversary).__name__.lower() == {"fast": "fgsm"}.get(method, method.replace("-", ""))

@@ -2,17 +2,16 @@
 
 import json
 import signal
-from dataclasses import replace
 
 import pytest
 import torch
 from image_files import write_idx_set
+from yopo_ext.training.interrupt import stop_on_signals
+from yopo_ext.training.prepare_data import prepare_data
 
 from yopo_ext.data import draw_part, load_dataset, split_held_out
 from yopo_ext.training import CheckpointError, Interrupted, StopRequest, TrainConfig, evaluate_run, run_job
 from yopo_ext.training import runs as several
-from yopo_ext.training.interrupt import stop_on_signals
-from yopo_ext.training.prepare_data import prepare_data
 
 FILES = {"config.json", "metrics.jsonl", "last.pt", "summary.json", "accuracy-time.png"}
 ATTACK = {"steps": 2, "restarts": 1, "losses": ["ce"], "eps": None, "alpha": None, "seed": 0}
@@ -21,7 +20,7 @@ PLACE = {"data_dir": None, "device": "cpu"}
 
 @pytest.fixture
 def config(runs):
-    return replace(runs.config, epochs=2)
+    return change_config(runs.config, epochs=2)
 
 
 def without_seconds(summary):
@@ -57,14 +56,14 @@ def test_a_run_folder(tmp_path, config, natural, capsys):
     assert f"run folder: {folder}" in printed
     if natural:
         assert names(folder / "natural") == {"config.json", "metrics.jsonl", "last.pt"}
-        assert TrainConfig.read(folder / "natural" / "config.json") == replace(config, method="natural")
+        assert TrainConfig.read(folder / "natural" / "config.json") == change_config(config, method="natural")
         assert len((folder / "natural" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_the_comparison_does_not_change_the_run(tmp_path, config):
     alone = run_job(config, tmp_path / "a", compare_natural=False, resume=False, show=False)
     beside = run_job(config, tmp_path / "b", compare_natural=True, resume=False, show=False)
-    natural = replace(config, method="natural")
+    natural = change_config(config, method="natural")
     beside, alone = without_seconds(beside), without_seconds(alone)
     assert beside["yopo"] == alone["yopo"]
     separate = run_job(natural, tmp_path / "c", compare_natural=True, resume=False)
@@ -76,14 +75,14 @@ def test_an_existing_run_is_not_overwritten(tmp_path, config):
     run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
     before = {name: (tmp_path / name).read_bytes() for name in FILES}
     with pytest.raises(FileExistsError, match=f"{tmp_path} holds a run already: resume it"):
-        run_job(replace(config, seed=7), tmp_path, compare_natural=False, resume=False)
+        run_job(change_config(config, seed=7), tmp_path, compare_natural=False, resume=False)
     assert {name: (tmp_path / name).read_bytes() for name in FILES} == before
 
 
 def test_wrong_input_leaves_no_folder(tmp_path, config):
     for change in ({"dataset": "mnist"}, {"model": "smallcnn"}, {"held_out": 5000}, {"device": "warp"}):
         with pytest.raises(ValueError, match=r"."):
-            run_job(replace(config, **change), tmp_path / "run", compare_natural=False, resume=False)
+            run_job(change_config(config, **change), tmp_path / "run", compare_natural=False, resume=False)
         assert not (tmp_path / "run").exists()
 
 
@@ -119,7 +118,7 @@ def test_an_interrupted_job_resumes_to_the_same_summary(tmp_path, config, runs, 
 def test_resuming_under_other_settings_is_refused(tmp_path, config):
     run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
     with pytest.raises(CheckpointError, match=r"of a run with other settings .*eps: 0.2 here, 0.1 there"):
-        run_job(replace(config, eps=0.2), tmp_path, compare_natural=False, resume=True, show=False)
+        run_job(change_config(config, eps=0.2), tmp_path, compare_natural=False, resume=True, show=False)
 
 
 def test_which_images_are_used(config):
@@ -127,7 +126,7 @@ def test_which_images_are_used(config):
     data = prepare_data(config)
     assert torch.equal(data.train.images, draw_part(digits.train, 56).images)
     assert torch.equal(data.test.images, draw_part(digits.test, 20).images)
-    data = prepare_data(replace(config, held_out=100, limit_train=None, limit_eval=None))
+    data = prepare_data(change_config(config, held_out=100, limit_train=None, limit_eval=None))
     train, held_out = split_held_out(digits.train, 100)
     assert torch.equal(data.train.images, train.images)
     assert torch.equal(data.validation.images, held_out.images)

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 
-from dataclasses import replace
 
 import pytest
 import torch
-
-from yopo_ext.data import Dataset, ImageSet
-from yopo_ext.training import Processes, StopRequest, Trainer, make_config
 from yopo_ext.training.last_batch import check_last_batch
 from yopo_ext.training.networks import make_model
+
+from yopo_ext.data import Dataset, ImageSet
+from yopo_ext.training import Processes, Trainer, make_config
 
 CONFIG = make_config(model="preactresnet18", method="natural", batch_size=16, epochs=1, curve_images=4, curve_steps=1)
 
@@ -59,5 +58,5 @@ def test_what_can_be_trained_is_not_refused():
 def test_drop_last_leaves_it_out(tmp_path):
     config = replace(CONFIG, model="digits-cnn", drop_last=True)
     trainer = Trainer(config, images(17), tmp_path, processes=Processes(), show=False)
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert (len(trainer.loader), trainer.loader.drop_last) == (1, True)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 
 import pytest
-
 from yopo_ext.training.overfitting import catastrophic_overfitting
 
 

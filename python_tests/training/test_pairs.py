@@ -11,10 +11,10 @@ import pytest
 import torch
 from pairs import pairwise
 from same_runs import assert_equal, everything
+from yopo_ext.training.method_settings import unread
 
 from yopo_ext.data import Dataset, ImageSet
-from yopo_ext.training import StopRequest, TrainConfig, Trainer
-from yopo_ext.training.method_settings import unread
+from yopo_ext.training import TrainConfig, Trainer
 
 BASE = TrainConfig(
     m=2, n=1, pgd_steps=2, eps=0.1, alpha=0.05, epochs=4, batch_size=8, lr=0.02, milestones=(2,), curve_images=8,
@@ -114,14 +114,14 @@ def test_a_short_run_of_every_pair(tmp_path, row, runs):
         return Trainer(config, data, tmp_path / name, show=False)
 
     whole = trainer("whole")
-    whole.fit(StopRequest())
+    whole.fit()
     assert all(math.isfinite(line["loss"]) for line in whole.log)
     stopped = trainer("parts")
     with pytest.raises(BaseException, match="interrupted"):
         stopped.fit(runs.stop_after(2))
     resumed = trainer("parts")
     resumed.resume()
-    resumed.fit(StopRequest())
+    resumed.fit()
     kept = ("spans",)  # what clocks measured
     found, expected = everything(resumed), everything(whole)
     for one in (found, expected):
@@ -141,7 +141,7 @@ def test_nothing_is_ignored(tmp_path, name, value):
     runs = []
     for changed in ({**row, name: VALUES[name][0]}, {**row, name: value}):
         trainer = Trainer(config_of(changed), data_of(row), tmp_path, show=False)
-        trainer.fit(StopRequest())
+        trainer.fit()
         runs.append({"weights": trainer.measured_model.state_dict(), "log": everything(trainer)["log"]})
         for file in tmp_path.iterdir():
             file.unlink()
@@ -155,7 +155,7 @@ def test_batch_norm_everywhere_on_images_that_are_not_square(tmp_path, method):
     images = ImageSet(pixels, torch.arange(12) % 2, 2)
     config = replace(BASE, model="preactresnet18", method=method, epochs=1, batch_size=6, milestones=())
     trainer = Trainer(config, Dataset("wide", images, images.take(4)), tmp_path, show=False)
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert math.isfinite(trainer.log[0]["loss"])
     with pytest.raises(ValueError, match="model 'digits-cnn' takes 8x8 images, these are 8x12"):
-        Trainer(replace(config, model="digits-cnn"), Dataset("wide", images, images), tmp_path, show=False)
+        Trainer(change_config(config, model="digits-cnn"), Dataset("wide", images, images), tmp_path, show=False)

@@ -5,12 +5,15 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import batch_norm_net
 import pytest
 import torch
+from yopo_ext.training.exchange import Exchange, StopFlags
+from yopo_ext.training.prepare_data import prepare_data
+from yopo_ext.training.sync_batch_norm import with_joint_statistics
+from yopo_ext.training.validation import measure
 
 from yopo_ext.adversaries import JointGenerator
 from yopo_ext.training import (
@@ -22,10 +25,6 @@ from yopo_ext.training import (
     load_checkpoint,
     started_processes,
 )
-from yopo_ext.training.exchange import Exchange, StopFlags
-from yopo_ext.training.prepare_data import prepare_data
-from yopo_ext.training.sync_batch_norm import with_joint_statistics
-from yopo_ext.training.validation import measure
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
 CPU = torch.device("cpu")
@@ -118,7 +117,7 @@ def two(tmp_path_factory):
 def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
     config = EQUAL[name]
     trainer = Trainer(config, prepare_data(config), tmp_path / "one", show=False)
-    trainer.fit(StopRequest())
+    trainer.fit()
     first, second = two.of(name)
     replays = config.m if config.method == "free" else 1
     assert first["exchanges"] == first["steps"] * replays  # once a weight step, not once a pass

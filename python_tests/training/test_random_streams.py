@@ -4,8 +4,6 @@
 import torch
 from same_runs import assert_equal, everything
 
-from yopo_ext.training import StopRequest
-
 
 def test_initial_weights_and_the_first_noise_are_independent(runs):
     trainer = runs.trainer(eps=0.1)
@@ -26,18 +24,18 @@ def test_building_resuming_and_fitting_leave_the_global_generator_alone(runs):
     trainer = runs.trainer("run")
     trainer.resume()
     assert torch.equal(torch.get_rng_state(), before)
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_is_drawn_around_a_run_changes_nothing(runs):
     config = {"model": "smallcnn", "epochs": 1, "limit_train": 24, "batch_size": 6}  # with dropout
     first = runs.trainer("first", **config)
-    first.fit(StopRequest())
+    first.fit()
     torch.manual_seed(4)
     second = runs.trainer("second", **config)
     torch.rand(3)
-    second.fit(StopRequest())
+    second.fit()
     assert_equal(everything(second), everything(first))
     fresh = runs.trainer("third", **config).noise.state_dict()
     assert not torch.equal(fresh["cpu"], second.noise.state_dict()["cpu"])

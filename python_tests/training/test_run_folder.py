@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from yopo_ext.cli import main
-from yopo_ext.training import StopRequest, Trainer, TrainingError, files, load_checkpoint, run_job
+from yopo_ext.training import Trainer, TrainingError, files, load_checkpoint, run_job
 from yopo_ext.training import runs as several
 from yopo_ext.training.files import WriteError, write_atomically
 
@@ -20,7 +20,7 @@ def test_missing_parents_are_made_before_the_first_epoch(runs):
     folder = runs.root / "a" / "b" / "c"
     trainer = Trainer(runs.config, runs.data(runs.config), folder, show=False)
     assert list(folder.iterdir()) == []
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert set(contents(folder)) == {"last.pt", "metrics.jsonl"}
 
 
@@ -36,7 +36,7 @@ def test_a_used_folder_is_not_overwritten(runs):
     before = contents(runs.root / "run")
     trainer = runs.trainer("run", seed=1)
     with pytest.raises(FileExistsError, match=r"run holds a run already \(last.pt\): resume it or name another folder"):
-        trainer.fit(StopRequest())
+        trainer.fit()
     with pytest.raises(FileExistsError, match="holds a run already"):
         run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
     assert contents(runs.root / "run") == before
@@ -54,7 +54,7 @@ def test_of_two_that_start_at_once_one_has_the_folder(runs, monkeypatch):
 
 def test_a_trainer_may_go_on_in_its_own(runs):
     trainer = runs.interrupted("run", runs.config, 2)
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert len(trainer.log) == 3
 
 
@@ -81,7 +81,7 @@ def test_a_full_disk_says_so_and_leaves_no_partial_file(runs, monkeypatch, left)
     fill(monkeypatch, left)
     path = stopped.folder / "last.pt"
     with pytest.raises(TrainingError) as caught:
-        resumed.fit(StopRequest())
+        resumed.fit()
     assert str(caught.value) == (
         f"{path} cannot be written: the disk is full (No space left on device); the last good checkpoint is {path}"
     )

@@ -3,14 +3,14 @@
 import json
 import math
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 import torch
+from yopo_ext.ball import Ball
 
 from yopo_ext.adversaries import PGD, YOPO, Natural
-from yopo_ext.training import StopRequest, Trainer, TrainingError, load_checkpoint
-from yopo_ext.training.optimizers import make_optimizer
+from yopo_ext.training import Run, TrainingError, change_config, load_checkpoint
+from yopo_ext.training.runs.optimizer import make_optimizer
 
 
 def lines(trainer):
@@ -18,18 +18,18 @@ def lines(trainer):
 
 
 def test_metrics_have_a_line_an_epoch(runs):
-    trainer = runs.finished("run", replace(runs.config, curve_every=2))
+    trainer = runs.finished("run", change_config(runs.config, curve_every=2))
     found = lines(trainer)
     assert found == trainer.log
     assert [line["epoch"] for line in found] == [1, 2, 3]
-    always = {"epoch", "seconds", "loss", "train_accuracy", "inner_share", "lr"}
-    assert [set(line) - always for line in found] == [set(), {"clean", "robust", "fgsm"}, {"clean", "robust", "fgsm"}]
+    always = {"epoch", "seconds", "loss", "attacked_accuracy", "inner_share", "lr"}
+    measured = {"clean", "curve_robust", "fgsm"}
+    assert [set(line) - always for line in found] == [set(), measured, measured]
     for line in found:
         assert math.isfinite(line["loss"])
         assert 0 < line["inner_share"] < 1
-        assert 0 <= line.get("robust", 0) <= line.get("clean", 0) <= 100
+        assert 0 <= line.get("curve_robust", 0) <= line.get("clean", 0) <= 100
     assert found[0]["seconds"] < found[1]["seconds"] < found[2]["seconds"]
-    assert [point.seconds for point in trainer.curve()] == [line["seconds"] for line in found[1:]]
 
 
 class AsynchronousDevice:
@@ -37,8 +37,8 @@ class AsynchronousDevice:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr("yopo_ext.training.trainer.perf_counter", lambda: self.now)
-        monkeypatch.setattr("yopo_ext.training.trainer.Stopwatch", lambda device: self)
+        monkeypatch.setattr("yopo_ext.training.loop.trainer.perf_counter", lambda: self.now)
+        monkeypatch.setattr("yopo_ext.training.loop.trainer.Stopwatch", lambda device: self)
 
     def span(self, name):
         return nullcontext()
@@ -55,15 +55,15 @@ def test_an_epochs_seconds_include_what_the_device_still_had_to_do(runs, monkeyp
 
 
 def test_loss_and_accuracy_are_means_over_the_epochs_images(runs):
-    trainer = runs.trainer(method="natural", lr=0.0, epochs=1)
-    trainer.fit(StopRequest())
-    images = trainer.data.train
+    run = runs.run(method="natural", lr=0.0, epochs=1)
+    trainer, images = run.trainer, run.data.train
+    trainer.fit()
     with torch.no_grad():
         logits = trainer.model(images.images / 255)
     loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
     assert lines(trainer)[0]["loss"] == pytest.approx(loss, rel=1e-5)
     correct = (logits.argmax(1) == images.labels).float().mean().item()
-    assert lines(trainer)[0]["train_accuracy"] == pytest.approx(100 * correct)
+    assert lines(trainer)[0]["attacked_accuracy"] == pytest.approx(100 * correct)
 
 
 def test_predictions_that_cannot_be_counted_have_no_accuracy(runs):
@@ -72,8 +72,8 @@ def test_predictions_that_cannot_be_counted_have_no_accuracy(runs):
     trainer.adversary.accumulate = lambda x, y: {
         name: value for name, value in accumulate(x, y).items() if name != "correct"
     }
-    trainer.fit(StopRequest())
-    assert lines(trainer)[0]["train_accuracy"] is None
+    trainer.fit()
+    assert "attacked_accuracy" not in lines(trainer)[0]
     assert math.isfinite(lines(trainer)[0]["loss"])
 
 
@@ -84,11 +84,11 @@ def test_rates_drop_at_milestones_of_each_group(runs):
 
     def spy():
         rates = tuple(group["lr"] for group in trainer.optimizer.param_groups)
-        seen.append((trainer.loader.epoch, *rates))
+        seen.append((trainer.epoch, *rates))
         step()
 
     trainer.optimizer.step = spy
-    trainer.fit(StopRequest())
+    trainer.fit()
     assert len(seen) == 16
     expected = {(0, 0.5, 0.5), (1, 0.5, 0.05), (2, 0.05, 0.05), (3, 0.05, 0.005)}
     assert sorted(set(seen)) == [pytest.approx(rates) for rates in sorted(expected)]
@@ -96,23 +96,24 @@ def test_rates_drop_at_milestones_of_each_group(runs):
 
 
 def test_every_parameter_is_in_one_group(runs):
-    trainer = runs.trainer(momentum=0.7, weight_decay=0.003)
-    first, rest = (group["params"] for group in make_optimizer(trainer.config, trainer.model).param_groups)
+    run = runs.run(momentum=0.7, weight_decay=0.003)
+    trainer = run.trainer
+    first, rest = (group["params"] for group in make_optimizer(run.config, trainer.model).param_groups)
     conv = trainer.model.features.conv1
     assert {id(parameter) for parameter in first} == {id(conv.weight), id(conv.bias)}
     assert sorted(map(id, [*first, *rest])) == sorted(map(id, trainer.model.parameters()))
     for group in trainer.optimizer.param_groups:
-        assert (group["momentum"], group["weight_decay"], group["milestones"]) == (0.7, 0.003, (2,))
+        assert (group["momentum"], group["weight_decay"]) == (0.7, 0.003)
 
 
 def test_methods_get_their_settings(runs):
     yopo = runs.trainer(m=3, n=4, eps=0.2, alpha=0.07, reduction="sum", first_layer_grad="both", norm="l2").adversary
     assert isinstance(yopo, YOPO)
-    assert (yopo.m, yopo.n, yopo.eps, yopo.alpha, yopo.norm) == (3, 4, 0.2, 0.07, "l2")
+    assert (yopo.m, yopo.n, yopo.ball) == (3, 4, Ball(0.2, 0.07, norm="l2"))
     assert (yopo.reduction, yopo.first_layer_grad) == ("sum", "both")
-    pgd = runs.trainer(method="pgd", pgd_steps=7, eps=0.2, alpha=0.07, norm="l2").adversary
+    pgd = runs.trainer(method="pgd-7", eps=0.2, alpha=0.07, norm="l2").adversary
     assert isinstance(pgd, PGD)
-    assert (pgd.steps, pgd.eps, pgd.alpha, pgd.norm) == (7, 0.2, 0.07, "l2")
+    assert (pgd.steps, pgd.ball) == (7, Ball(0.2, 0.07, norm="l2"))
     assert isinstance(runs.trainer(method="natural").adversary, Natural)
 
 
@@ -142,14 +143,14 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(runs):
     trainer = runs.trainer()
     Poison(trainer, 4 + 3)
     with pytest.raises(TrainingError, match="the loss is not finite in epoch 2, at step 3") as caught:
-        trainer.fit(StopRequest())
+        trainer.fit()
     path = trainer.folder / "last.pt"
     assert f"the last good checkpoint is {path}" in str(caught.value)
-    assert load_checkpoint(path)["loader"]["epoch"] == 1
+    assert load_checkpoint(path)["progress"]["epoch"] == 1
     assert len(lines(trainer)) == 1
     again = runs.trainer()
     again.resume()
-    again.fit(StopRequest())
+    again.fit()
     assert len(lines(again)) == 3
 
 
@@ -157,7 +158,7 @@ def test_it_is_noticed_within_a_long_epoch(runs):
     trainer = runs.trainer(log_every=2)
     Poison(trainer, 1)
     with pytest.raises(TrainingError, match="in epoch 1, at step 1; no checkpoint had been written yet"):
-        trainer.fit(StopRequest())
+        trainer.fit()
 
 
 def test_also_when_a_stop_is_requested(runs):
@@ -165,7 +166,7 @@ def test_also_when_a_stop_is_requested(runs):
     Poison(trainer, 6)
     with pytest.raises(TrainingError, match="in epoch 2, at step 2"):
         trainer.fit(runs.stop_after(4 + 3))
-    assert load_checkpoint(trainer.folder)["loader"]["position"] == 0
+    assert load_checkpoint(trainer.folder)["progress"]["position"] == 0
 
 
 def test_weights_that_are_not_finite_are_no_good_checkpoint(runs):
@@ -173,24 +174,24 @@ def test_weights_that_are_not_finite_are_no_good_checkpoint(runs):
     with torch.no_grad():
         trainer.model.classifier.fc2.bias.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match="the weights are not finite in epoch 1"):
-        trainer.fit(StopRequest())
+        trainer.fit()
     assert not (trainer.folder / "last.pt").exists()
 
 
 def test_a_real_divergence(runs):
     with pytest.raises(TrainingError, match="a smaller learning rate usually helps"):
-        runs.finished("run", replace(runs.config, lr=1e12))
+        runs.finished("run", change_config(runs.config, lr=1e12))
 
 
 def test_what_does_not_fit_is_refused(runs):
     with pytest.raises(ValueError, match="'digits-cnn' takes 8x8 images"):
-        Trainer(runs.config, runs.data(replace(runs.config, model="smallcnn")), runs.root)
+        Run(runs.config, runs.root, runs.data(change_config(runs.config, model="smallcnn")))
     for device in ("cuda:99", "warp", "meta"):
         with pytest.raises(ValueError, match=f"device '{device}' cannot be used"):
             runs.trainer(device=device)
 
 
 def test_training_learns(runs):
-    trainer = runs.finished("run", replace(runs.config, method="natural", limit_train=400, epochs=6))
+    trainer = runs.finished("run", change_config(runs.config, method="natural", limit_train=400, epochs=6))
     assert trainer.log[-1]["loss"] < 0.5 * trainer.log[0]["loss"]
-    assert trainer.log[-1]["train_accuracy"] > 80
+    assert trainer.log[-1]["attacked_accuracy"] > 80

@@ -15,9 +15,9 @@ from pathlib import Path
 import batch_norm_net  # noqa: F401  (its network is known by name)
 import torch
 import torch.distributed as dist
+from yopo_ext.training.prepare_data import prepare_data
 
 from yopo_ext.training import Interrupted, StopRequest, TrainConfig, Trainer, started_processes
-from yopo_ext.training.prepare_data import prepare_data
 
 messages = []
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""`python docs/figures/catalogue_tables.py`: docs/_catalogue.md and docs/_settings.md, from what every part declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from yopo_ext.catalogue import KINDS, catalogue, settings, written
+
+DOCS = Path(__file__).resolve().parent.parent
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    cells = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return [f"| {' | '.join(header)} |", "|" + "---|" * len(header), *(f"| {row} |" for row in cells)]
+
+
+def catalogue_page() -> str:
+    """All that can be chosen by name, one table a kind."""
+    parts = []
+    for kind in KINDS:
+        rows = [(f"`{written(entry)}`", entry.help) for entry in catalogue(kind)]
+        parts += [f"**{kind.capitalize()}**", "", *table((f"`yopo list {kind}`", ""), rows), ""]
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """Every setting, as a section of a configuration file and as an option."""
+    rows = [
+        (section, f"`{name}`" + (f" ({owner})" if owner else ""), f"`{default}`" if default else "", text)
+        for section, name, owner, default, text in settings()
+    ]
+    return "\n".join([*table(("section", "setting", "default", ""), rows), ""])
+
+
+PAGES = {"_catalogue.md": catalogue_page, "_settings.md": settings_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
