@@ -11,7 +11,7 @@ def everything(trainer):
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "batches": trainer.batches.state_dict(),
-        "generator": trainer.step.generator.get_state(),
+        "generator": None if trainer.step.generator is None else trainer.step.generator.get_state(),
         "noise": trainer.step.noise.state_dict(),
         "events": {event.name: event.state_dict() for event in trainer.events},
         "log": [{name: value for name, value in line.items() if name not in timed} for line in trainer.log],

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ...options import check_options, option
+from ..host import StopRequest
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
 
-#: measure(model) -> accuracies in percent by name: "clean", "fgsm", "curve_robust".
-Measure = Callable[[nn.Module], dict[str, float]]
+#: measure(model, stop) -> accuracies in percent by name: "clean", "fgsm", "curve_robust". It looks at the stop request
+#: now and then, and raises `Interrupted` on all processes where one of them was asked.
+Measure = Callable[[nn.Module, StopRequest], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Curve(Event):
 
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
         if record["epoch"] % self.every == 0 or record["epoch"] == trainer.epochs:
-            record |= self.measure(trainer.measured_model)
+            record |= self.measure(trainer.measured_model, trainer.stop)
             trainer.measured(record)
 
 

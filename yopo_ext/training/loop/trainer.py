@@ -97,6 +97,11 @@ class Trainer:
         self._stopped_early = False
 
     @property
+    def folder(self) -> Path | None:
+        """Where the run's files go; None: nowhere."""
+        return None if self.checkpoints.folder is None else self.checkpoints.folder.path
+
+    @property
     def steps_per_epoch(self) -> int:
         """Mini-batches of an epoch."""
         return len(self.batches)

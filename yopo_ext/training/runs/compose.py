@@ -67,7 +67,7 @@ class Run:
         crafting = METHODS[config.method.name].build(ingredients)
         self.stop = StopRequest() if stop is None else stop
         show = show and processes.is_first
-        self.parts = Parts(config, self.data, model, crafting, ingredients, processes, show, self.stop)
+        self.parts = Parts(config, self.data, model, crafting, ingredients, processes, show)
         loop = config.loop
         self.trainer = Trainer(
             model, _as_asked(config, crafting, ingredients.generator, processes, place),

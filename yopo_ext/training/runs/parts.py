@@ -31,7 +31,6 @@ class Parts:
         ingredients: what that was built from.
         processes: those that share the run.
         show: whether this process prints.
-        stop: what asks the run to stop; looked at while measuring.
     """
 
     config: Config
@@ -41,7 +40,6 @@ class Parts:
     ingredients: Ingredients
     processes: Processes
     show: bool
-    stop: StopRequest
 
     @cached_property
     def curve_images(self) -> ImageSet:
@@ -60,9 +58,9 @@ class Parts:
             )
         )  # fmt: skip
 
-    def measure_curve(self, model: nn.Module) -> dict[str, float]:
+    def measure_curve(self, model: nn.Module, stop: StopRequest) -> dict[str, float]:
         """A point of the accuracy-time curve."""
-        return curve_accuracies(self.config, model, self.curve_images, self.processes, self.stop)
+        return curve_accuracies(self.config, model, self.curve_images, self.processes, stop)
 
     def measure_staleness(self, model: nn.Module) -> Staleness:
         """How stale the co-state becomes with the run's settings, on a part of the curve's images."""
