@@ -84,7 +84,7 @@ def test_a_stop_while_measuring_loses_nothing(runs, changes, count):
 
 @pytest.mark.parametrize("checks", [2, 4])
 def test_dropout_and_several_interruptions(runs, checks):
-    config = replace(runs.config, model="smallcnn", epochs=2, momentum=0.95, limit_train=24, batch_size=6)
+    config = change_config(runs.config, model="smallcnn", epochs=2, momentum=0.95, limit_train=24, batch_size=6)
     whole = runs.finished("whole", config)
     expected = everything(whole)
     assert whole.optimizer.state_dict()["state"][0]["momentum_buffer"].any()

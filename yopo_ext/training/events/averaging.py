@@ -44,9 +44,7 @@ class Averaging(Event):
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-    def on_start(self, trainer: Trainer) -> None:
-        trainer.measured_model = self.average.module
+        self.measured_model = self.average.module
 
     def on_weights(self, trainer: Trainer) -> None:
         self.average.update_parameters(trainer.model)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...registry import Registry
 
@@ -28,6 +28,8 @@ class Event:
     name = "event"
     #: events of smaller numbers come first at every moment
     order = 50
+    #: the network to measure instead of the one in training; None: this event offers none
+    measured_model: nn.Module | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         """Before the first step, after a checkpoint was read."""

@@ -53,7 +53,6 @@ class Trainer:
 
     Attributes:
         in_use: the adversary in use: `adversary`, or natural samples while that is delayed.
-        measured_model: the network to measure: `model`, or an average of it.
         epoch, position: epochs done, and mini-batches of the epoch under way.
         log: a record an epoch.
         seconds: of training, measuring left out.
@@ -86,7 +85,7 @@ class Trainer:
         self.epochs, self.events, self.about = epochs, in_order(events), about
         self.processes = Processes() if processes is None else processes
         self.device = next(model.parameters()).device
-        self.in_use, self.measured_model, self.phase = adversary, model, Phase()
+        self.in_use, self.phase = adversary, Phase()
         self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every)
         self.checkpoints = Checkpoints(self, None if folder is None else RunFolder(Path(folder), self.processes))
         self.stop = StopRequest()
@@ -100,6 +99,12 @@ class Trainer:
     def folder(self) -> Path | None:
         """Where the run's files go; None: nowhere."""
         return None if self.checkpoints.folder is None else self.checkpoints.folder.path
+
+    @property
+    def measured_model(self) -> nn.Module:
+        """The network to measure: what an event offers, as an average of the weights, or `model` itself."""
+        offered = (event.measured_model for event in self.events)
+        return next((model for model in offered if model is not None), self.model)
 
     @property
     def steps_per_epoch(self) -> int:
