@@ -162,7 +162,7 @@ def test_output_that_is_cut_off_is_no_error():
         (["train", "--data-dir", "d"], "data_dir: got 'd', but dataset digits is read from no files"),
         (["train", "--delay", "20", "--epochs", "20"], "delay must end before the 20 epochs do"),
         (["train", "--epochs", "1.5"], "invalid int value: '1.5'"),
-        (["train", "--held-out", "9999"], "cannot hold out 9999 of 1437 images"),
+        (["train", "--held-out", "9999"], "held_out: got 9999 of 1437 images"),
         (["train", "--device", "warp"], "device 'warp' cannot be used"),
         (["train", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         (["train", "--seed", "9" * 30], "seed must be at most 9223372036854775807"),
