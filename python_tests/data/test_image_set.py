@@ -11,7 +11,7 @@ IMAGES, LABELS = torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1,
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (IMAGES[:, 0], LABELS, r"images must be .* got shape \(3, 2, 2\)"),
+        (IMAGES[:, 0], LABELS, r"images: got shape \(3, 2, 2\), expected"),
         (IMAGES, LABELS[:2], r"labels: got shape \(2,\), expected \(3,\)"),
         (IMAGES, LABELS + 1, r"labels: got 1..3, expected 0..2"),
         (IMAGES, LABELS - 1, r"labels: got -1..1, expected 0..2"),
