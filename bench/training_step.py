@@ -25,18 +25,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from yopo_ext import capture_costate
-from yopo_ext.adversaries import JointGenerator
-from yopo_ext.benchmark.machine import describe_machine
-from yopo_ext.models import build_model
-from yopo_ext.stopwatch import Stopwatch
-from yopo_ext.training import Processes, TrainConfig
 from yopo_ext.training.compiled import CompiledTail
 from yopo_ext.training.cuda_graph import GraphedAdversary
 from yopo_ext.training.memory import keep_freed_memory
 from yopo_ext.training.methods import build_adversary
 from yopo_ext.training.mini_batch import MiniBatch
+
+from yopo_ext import capture_costate
+from yopo_ext.benchmark.machine import describe_machine
+from yopo_ext.joint_generator import JointGenerator
+from yopo_ext.models import build_model
+from yopo_ext.stopwatch import Stopwatch
+from yopo_ext.training import Processes, TrainConfig
 from yopo_ext.training.optimizers import make_optimizer
 
 SETTINGS = {

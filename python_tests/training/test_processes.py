@@ -15,7 +15,7 @@ from yopo_ext.training.prepare_data import prepare_data
 from yopo_ext.training.sync_batch_norm import with_joint_statistics
 from yopo_ext.training.validation import measure
 
-from yopo_ext.adversaries import JointGenerator
+from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.training import (
     CheckpointError,
     Processes,
