@@ -1,0 +1,1 @@
+from .adversaries.joint_generator import JointGenerator
