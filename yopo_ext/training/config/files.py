@@ -51,6 +51,8 @@ def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
         if name == "name" and section in KINDS:
+            if not isinstance(value, str):
+                raise ValueError(f"{section}.name: got {value!r}, expected one of {', '.join(KINDS[section].names)}")
             found[section] = value
             continue
         known = homes().get(name, ())
@@ -70,7 +72,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return flat_settings(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text))
+        found = flat_settings(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text))
+        for one in (homes()[name][0].option for name in found if name in homes()):
+            if not one.takes_type_of(found[one.name]):
+                raise ValueError(f"{one.name}: got {found[one.name]!r}, expected {one.expected}")
+        return found
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, ValueError) as error:
