@@ -16,7 +16,7 @@ from code_blocks import DOCS, ROOT, blocks, languages
 import yopo_ext
 from yopo_ext.catalogue import KINDS, catalogue
 from yopo_ext.cli import build_parser
-from yopo_ext.training import PRESETS, make_config
+from yopo_ext.training import PRESETS, Run, make_config
 from yopo_ext.training.config.files import tomllib
 
 PAGES = sorted(path for path in DOCS.glob("*.md") if not path.name.startswith("_"))
@@ -97,6 +97,22 @@ def test_python_in_sh_blocks_is_not_missed():
     assert len(COMMANDS) >= 10
     assert len(TOML) >= 2
     assert sum(len(blocks(page, "python")) for page in PAGES) >= 15
+
+
+def test_the_table_of_an_epoch_s_metrics_has_what_a_run_logs(tmp_path, capsys):
+    config = make_config(
+        method="yopo-1-1", epochs=2, delay=1, staleness_every=1, profile=True, limit_train=32, limit_eval=8,
+        curve_images=8, curve_steps=1,
+    )  # fmt: skip
+    run = Run(config, tmp_path)
+    run.fit()
+    logged = {name for record in run.trainer.log for name in record}
+    table = (DOCS / "training.md").read_text(encoding="utf-8").split("| name | what it is |")[1].split("\n\n")[0]
+    described = {
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", cell)
+    }
+    assert described == logged | {"warning"}
+    assert "spans" in logged
 
 
 def test_links_to_files_of_the_repository_lead_somewhere():
