@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -80,6 +81,37 @@ def test_toml_is_a_configuration_or_declares_entry_points(page, code, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(code, encoding="utf-8")
     assert make_config(file=file) != make_config()
+
+
+def test_each_part_of_the_page_on_extending_is_a_file_of_another_package(tmp_path):
+    """The blocks as they stand, found by the entry points as they stand, from the command line."""
+    page = DOCS / "extending.md"
+    (declared,) = [tomllib.loads(code) for code in blocks(page, "toml")]
+    package, info = tmp_path / "my_package", tmp_path / "my_package-1.dist-info"
+    package.mkdir()
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
+    lines = []
+    for group, points in declared["project"]["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        for value in points.values():
+            module, _, name = value.partition(":")
+            (code,) = [code for code in blocks(page, "python") if re.search(rf"^{name} = ", code, re.MULTILINE)]
+            (package / f"{module.removeprefix('my_package.')}.py").write_text(code, encoding="utf-8")
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    assert len(list(package.glob("*.py"))) >= 6
+    installed = Path(yopo_ext.__file__).parents[1]
+    command = "train --preset squares-yopo --optimizer rmsprop --csv-log --curve-steps 1 --eval-steps 1 --out run"
+    found = subprocess.run(
+        [sys.executable, "-m", "yopo_ext", *command.split()],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(installed)])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [written[kind]["name"] for kind in ("method", "schedule", "optimizer")] == ["yopo", "polynomial", "rmsprop"]
+    assert (written["data"]["dataset"], written["model"]["model"]) == ("squares", "two-layers")
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 1
 
 
 def test_the_map_of_rooms_is_the_folders():
