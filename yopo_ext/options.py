@@ -94,25 +94,17 @@ class Option:
         Raises:
             TypeError, ValueError: naming the option, what was given and what is expected.
         """
-        if not self.takes_type_of(value):
-            raise TypeError(f"{self.name}: got {value!r}, expected {self.expected}")
         if (value is None and self.optional) or (isinstance(value, str) and value in self.words):
             return
-        items = value if isinstance(value, tuple) else (value,)
-        if not all(self._is_of_kind(item) and self._is_in_range(item) for item in items):
-            raise ValueError(f"{self.name}: got {value!r}, expected {self.expected}")
-
-    def takes_type_of(self, value: Any) -> bool:
-        """Whether values of this type may be right."""
-        if (value is None and self.optional) or (isinstance(value, str) and self.words):
-            return True
-        if not self.several:
-            return self._is_of_kind(value)
-        return isinstance(value, tuple) and all(map(self._is_of_kind, value))
-
-    def _is_of_kind(self, item: Any) -> bool:
+        items = value if self.several and isinstance(value, tuple) else (value,)
         kinds = (int, float) if self.kind is float else self.kind
-        return isinstance(item, kinds) and isinstance(item, bool) == (self.kind is bool)
+        right_type = (not self.several or isinstance(value, tuple)) and all(
+            isinstance(item, kinds) and isinstance(item, bool) == (self.kind is bool) for item in items
+        )
+        if not right_type and not (isinstance(value, str) and self.words):
+            raise TypeError(f"{self.name}: got {value!r}, expected {self.expected}")
+        if not right_type or not all(map(self._is_in_range, items)):
+            raise ValueError(f"{self.name}: got {value!r}, expected {self.expected}")
 
     def _is_in_range(self, item: Any) -> bool:
         if self.kind is str:

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from yopo_ext.ball import Ball
 
 from yopo_ext.adversaries import PGD, YOPO, Natural
+from yopo_ext.ball import Ball
 from yopo_ext.training import Run, TrainingError, change_config, load_checkpoint
 from yopo_ext.training.runs.optimizer import make_optimizer
 

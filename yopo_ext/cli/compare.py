@@ -88,7 +88,7 @@ def config_of(text: str, common: Mapping[str, Any]) -> Config:
     own = dict(_own_setting(change, text) for change in changes)
     named = parse_method(method)
     bare = make_config(**{**_choices(common), **_choices(own), "method": method})
-    read = {name: value for name, value in common.items() if name in bare.settings() and name not in named}
+    read = {name: value for name, value in common.items() if bare.reads(name) and name not in named}
     return make_config(**{**read, **own, "method": method})
 
 
@@ -119,7 +119,7 @@ def _own_setting(change: str, text: str) -> tuple[str, Any]:
 def require_read_by_one(common: Mapping[str, Any], configs: Sequence[Config]) -> None:
     """Raises ``ValueError`` for a common setting that no row reads, or for which every row has its own value."""
     for name, value in common.items():
-        readers = [config for config in configs if name in config.settings()]
+        readers = [config for config in configs if config.reads(name)]
         if not readers:
             raise ValueError(
                 f"{name}: got {value!r}, but none of these methods reads it: see {flag_of(name)} in --help"
