@@ -158,7 +158,7 @@ def test_normalisation_is_inside_and_adds_no_keys(kind):
 def test_normalisation_is_checked_and_moves_with_the_model():
     with pytest.raises(ValueError, match="one value per channel each, got 2 and 1"):
         Normalize([0.1, 0.2], [1.0])
-    with pytest.raises(ValueError, match="std: got .*, expected values above 0"):
+    with pytest.raises(ValueError, match=r"std: got .*, expected values above 0"):
         Normalize([0.1], [0.0])
     with pytest.raises(ValueError, match="mean and std go together"):
         SmallCNN(mean=[0.1])

@@ -3,20 +3,20 @@
 import json
 
 import pytest
-from yopo_ext.training.breakdown import breakdown_table
-from yopo_ext.training.comparison import SHARED, check_rows, row_labels
-from yopo_ext.training.method_settings import READ_BY
 
+from yopo_ext.adversaries.method import METHODS
 from yopo_ext.cli import main
 from yopo_ext.cli.compare import config_of, require_read_by_one
-from yopo_ext.cli.settings import OVERRIDES
-from yopo_ext.training import Interrupted, run_comparison
+from yopo_ext.training import Interrupted, Run, change_config, run_comparison
+from yopo_ext.training.config.layout import KINDS, homes
+from yopo_ext.training.events.breakdown import breakdown_table
+from yopo_ext.training.runs.comparison import SHARED, check_rows, row_labels
 
 
 @pytest.fixture
 def configs(runs):
     base = change_config(runs.config, epochs=2, alpha=0.03)
-    return [replace(base, method=method, pgd_steps=2) for method in ("natural", "fast", "free", "yopo")]
+    return [change_config(base, method=method) for method in ("natural", "fast", "free-2", "yopo-2-2")]
 
 
 def test_a_folder_for_each_method_and_one_figure(tmp_path, configs, capsys):
@@ -40,7 +40,7 @@ def test_methods_that_would_share_a_folder(tmp_path, configs):
 
 def test_an_interrupted_comparison_goes_on(tmp_path, configs, runs, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("yopo_ext.training.interrupt.StopRequest", lambda: runs.stop_after(13))
+        patch.setattr("yopo_ext.training.host.interrupt.StopRequest", lambda: runs.stop_after(13))
         with pytest.raises(Interrupted):
             run_comparison(configs, tmp_path / "c", resume=False, show=False)
     assert (tmp_path / "c" / "fast" / "last.pt").exists()
@@ -55,40 +55,49 @@ def test_an_interrupted_comparison_goes_on(tmp_path, configs, runs, monkeypatch)
 
 def test_settings_for_one_method_only():
     config = config_of("free-5:epochs=4:lr=0.05", {"epochs": 9, "batch_size": 32})
-    assert (config.method, config.m, config.epochs, config.lr, config.batch_size) == ("free", 5, 4, 0.05, 32)
+    assert (config.method_name, config["epochs"], config["lr"], config["batch_size"]) == ("free-5", 4, 0.05, 32)
     for text, message in (
         ("pgd-10:speed=3", "'speed=3' in 'pgd-10:speed=3' is not SETTING=VALUE"),
         ("pgd-10:epochs", "'epochs' in 'pgd-10:epochs' is not SETTING=VALUE"),
         ("pgd-10:epochs=many", "'epochs=many' in"),
         ("pgd-10:lr=8/0", "not a number"),
         ("natural:limit-train=16", "got limit_train for one method, expected it for all"),
-        ("mart", "unknown method 'mart'"),
+        ("mart", "method: got 'mart', expected one of"),
     ):
         with pytest.raises(ValueError, match=message):
             config_of(text, {})
 
 
-# Of the settings that take words; 7 is for the others.
+# Of the settings that take words or have a range of their own; 7 is for the others.
 WORDS = {
-    "dataset": "mnist", "model": "smallcnn", "activation": "tanh", "norm": "l2", "bn-mode": "eval", "reduction": "sum",
-    "first-layer-grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
-    "memory-format": "contiguous", "momentum": "0.5", "label-smoothing": "0.5", "ewa-decay": "0.5", "alpha": "0.5",
+    "dataset": "mnist", "model": "smallcnn", "activation": "tanh", "norm": "l2", "bn_mode": "eval", "reduction": "sum",
+    "first_layer_grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
+    "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
+    "objective": "trades",
 }  # fmt: skip
+#: An event's settings that not every method goes with.
+NEEDS = {"steps_warmup_epochs": "pgd"}
 
 
-@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind, _ in OVERRIDES])
-def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name, kind):
-    field, value, common = name.replace("-", "_"), WORDS.get(name, "7"), {"held_out": 20, "epochs": 12}
-    method = next(one for one in ("yopo", "pgd", "trades") if one in READ_BY.get(field, ("yopo",)))
-    if field in SHARED or field == "method" or kind is bool or isinstance(kind, tuple):
-        with pytest.raises(ValueError, match=f"--methods: '{name}={value}' in"):
-            config_of(f"{method}:{name}={value}", common)
+@pytest.mark.parametrize("name", [*KINDS, *homes()])
+def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
+    value, common = WORDS.get(name, "7"), {"held_out": 20, "epochs": 12}
+    found = homes().get(name, ())
+    owners = [home.owner for home in found if home.section == "method"]
+    usual = "yopo" if not owners or "yopo" in owners else next(one for one in owners if METHODS[one].numbers)
+    method, flag = NEEDS.get(name, usual), name.replace("_", "-")
+    one = found[0].option if found else None
+    objective = {"objective": found[0].owner} if name == "beta" else {}
+    if name in (*SHARED, "method") or (one is not None and (one.kind is bool or one.several)):
+        with pytest.raises(ValueError, match=f"--methods: '{flag}={value}' in"):
+            config_of(f"{method}:{flag}={value}", common)
         return
-    other = "yopo-9-9" if method == "yopo" else f"{method}-9"
-    rows = [config_of(text, common) for text in (f"{method}:{name}={value}", other)]
-    assert getattr(rows[0], field) == kind(value) != getattr(rows[1], field)
+    numbers = "".join("-9" for _ in METHODS[method].numbers)
+    rows = [config_of(text, common | objective) for text in (f"{method}:{flag}={value}", f"{method}{numbers}")]
+    expected = value if one is None else one.kind(value) if value not in one.words else value
+    assert rows[0][name] == expected != rows[1].get(name)
     check_rows(rows)
-    tells = f"-{value}" if field in ("m", "n", "pgd_steps") else f", {field} {value}"
+    tells = f"-{value}" if name in METHODS[method].numbers else f", {name} {value}"
     assert tells in row_labels(rows)[0]
 
 
@@ -99,20 +108,24 @@ def test_rows_share_their_images_and_how_they_are_measured(configs):
     assert set(others) == set(SHARED)
     for name, value in others.items():
         with pytest.raises(ValueError, match=f"{name}: got .* in one comparison, expected one value"):
-            check_rows([*configs[:3], replace(configs[3], **{name: value})])
+            check_rows([*configs[:3], change_config(configs[3], **{name: value})])
 
 
 def test_a_common_setting_goes_to_the_rows_that_read_it():
     common = {"m": 4, "eps_warmup_epochs": 2.0, "momentum": 0.7}
     rows = [config_of(text, common) for text in ("natural", "free", "yopo-3-3", "pgd:optimizer=adam:lr=0.01")]
-    assert [row.m for row in rows[1:3]] == [4, 3]
-    assert [row.eps_warmup_epochs for row in rows] == [0, 2, 2, 2]
-    assert [row.momentum for row in rows[:3]] == [0.7] * 3
+    assert [row["m"] for row in rows[1:3]] == [4, 3]
+    assert [row["eps_warmup_epochs"] for row in rows] == [0, 2, 2, 2]
+    assert [row["momentum"] for row in rows[:3]] == [0.7] * 3
     require_read_by_one(common, rows)
     assert row_labels(rows)[3] == "PGD-10, optimizer adam, lr 0.01"
     assert row_labels(rows)[0] == "natural, optimizer sgd, lr 0.05"
     for unused, texts, message in (
-        ({"pgd_steps": 3}, ["natural", "free"], "pgd_steps: got 3, but method natural does not read it"),
+        (
+            {"pgd_steps": 3},
+            ["natural", "free"],
+            "pgd_steps: got 3, but none of these methods reads it: see --pgd-steps in --help",
+        ),
         ({"m": 4}, ["yopo-3-3", "free-5"], "m: got 4, but every method has its own"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -122,14 +135,14 @@ def test_a_common_setting_goes_to_the_rows_that_read_it():
 def test_own_settings_stand_in_table_and_figure(tmp_path, configs, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        "yopo_ext.training.runs.plot_accuracy_time", lambda curves, file, title: seen.append([*curves, title])
+        "yopo_ext.training.runs.outcome.plot_accuracy_time", lambda curves, file, title: seen.append([*curves, title])
     )
-    rows = [replace(configs[0], lr=0.03), configs[3]]
+    rows = [change_config(configs[0], lr=0.03), configs[3]]
     run_comparison(rows, tmp_path / "c", resume=False)
     assert seen[0][:2] == ["natural, lr 0.03", "YOPO-2-2, lr 0.05"]
     printed = capsys.readouterr().out
     assert "natural, lr 0.03 " in printed
-    run_comparison([replace(configs[0], activation="tanh"), configs[3]], tmp_path / "d", resume=False, show=False)
+    run_comparison([change_config(configs[0], activation="tanh"), configs[3]], tmp_path / "d", resume=False, show=False)
     assert seen[1][0] == "natural, activation tanh"
 
 
@@ -153,9 +166,10 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_where_the_time_of_a_step_goes(runs, capsys):
-    trainer = runs.trainer(profile=True, epochs=1)
-    trainer.show = True
-    trainer.fit(runs.stop_after(10**9))
+    config = change_config(runs.config, profile=True, epochs=1)
+    run = Run(config, runs.root / "run", runs.data(config))
+    run.fit()
+    trainer = run.trainer
     spans = trainer.log[0]["spans"]
     assert set(spans) == {"data", "passes", "inner", "optimizer"}
     assert all(seconds > 0 for seconds in spans.values())

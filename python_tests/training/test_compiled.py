@@ -6,6 +6,8 @@ import pytest
 import torch
 from same_runs import everything
 
+from yopo_ext.training import change_config
+
 
 def counted_backend(graphs):
     def backend(graph, inputs):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from passes import batch, relu_net, seeded
-from yopo_ext.training.cuda_graph import WARM_UP, GraphedAdversary
 
 from yopo_ext import Ball
-from yopo_ext.adversaries import YOPO, Free
+from yopo_ext.adversaries import PGD, YOPO, Free
 from yopo_ext.stopwatch import Stopwatch
+from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
 
 
 class Recorder:
@@ -60,16 +60,29 @@ def test_replays_train_as_eager_steps_do(kind):
     assert graphed.stopwatch.totals()["passes"] > 0
 
 
+def test_what_changes_is_recorded_again():
+    inner, recorder = PGD(relu_net(), 2, 0.06, 0.02, generator=seeded()), Recorder()
+    graphed = GraphedAdversary(inner, torch.Generator(), recorder)
+    counts = []
+    for step in range(2 * (WARM_UP + 2)):
+        if step == WARM_UP + 2:
+            inner.steps = 1  # as a warm-up does
+        graphed.accumulate(*batch(6, step))
+        counts.append((recorder.recorded, recorder.replayed))
+    eager = [(0, 0)] * WARM_UP
+    assert counts == [*eager, (1, 1), (1, 2), *[(1, 2)] * WARM_UP, (2, 3), (2, 4)]
+
+
 def test_without_a_gpu_it_is_refused(runs):
     with pytest.raises(ValueError, match="cuda_graph: got 1 processes on cpu, expected one process on a CUDA device"):
         runs.trainer(cuda_graph=True)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("method", ["yopo", "pgd", "fast", "n-fgsm", "free", "trades", "trades-yopo", "natural"])
+@pytest.mark.parametrize("method", ["yopo", "pgd-2", "fast", "n-fgsm", "free", "trades-2", "trades-yopo", "natural"])
 def test_on_a_gpu(runs, method):
     trainers = [
-        runs.trainer(f"{graph}", method=method, pgd_steps=2, cuda_graph=graph, device="cuda", amp="off", epochs=3)
+        runs.trainer(f"{graph}", method=method, cuda_graph=graph, device="cuda", amp="off", epochs=3)
         for graph in (False, True)
     ]
     for trainer in trainers:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from image_files import write_idx_set
-from yopo_ext.training.subjects import short_names
 
 from yopo_ext.data import draw_part, load_dataset
 from yopo_ext.evaluation import (
@@ -24,17 +24,20 @@ from yopo_ext.models import Normalize, WeightsError
 from yopo_ext.training import (
     CheckpointError,
     EvaluationPlan,
-    TrainConfig,
+    change_config,
     load_checkpoint,
+    make_config,
     open_networks,
     open_run,
     open_weights,
     run_evaluation,
     run_job,
 )
+from yopo_ext.training.runs.subjects import short_names
+from yopo_ext.training.runs.trained import measured_weights
 
-CONFIG = TrainConfig(
-    method="natural", epochs=3, batch_size=32, limit_train=900, limit_eval=60, curve_every=9, curve_steps=1,
+CONFIG = make_config(
+    method="natural", eps=0.1, epochs=3, batch_size=32, limit_train=900, limit_eval=60, curve_every=9, curve_steps=1,
     eval_steps=1, lr=0.1, keep_epochs=True,
 )  # fmt: skip
 PGD = Attack(0.1, steps=3)
@@ -65,10 +68,10 @@ def test_a_runs_network_and_images(folder, subject):
 
 
 def test_the_average_is_measured_where_a_run_kept_one(tmp_path):
-    run_job(replace(CONFIG, epochs=1, ewa_decay=0.5), tmp_path, compare_natural=False, resume=False, show=False)
+    run_job(change_config(CONFIG, epochs=1, ewa_decay=0.5), tmp_path, compare_natural=False, resume=False, show=False)
     found, state = open_run(tmp_path).model.state_dict(), load_checkpoint(tmp_path)
     assert not torch.equal(found["features.conv1.weight"], state["model"]["features.conv1.weight"])
-    assert torch.equal(found["features.conv1.weight"], state["average"]["module.features.conv1.weight"])
+    assert torch.equal(found["features.conv1.weight"], measured_weights(state)["features.conv1.weight"])
     (network,) = open_networks([tmp_path], load_dataset("digits").test, "digits").values()
     assert torch.equal(network.state_dict()["features.conv1.weight"], found["features.conv1.weight"])
 
@@ -89,8 +92,8 @@ def test_weights_of_others(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "vgg"}, "model: got 'vgg', expected one of"),
-        ({"dataset": "imagenet"}, "unknown dataset 'imagenet'"),
+        ({"model": "vgg"}, "model: got 'vgg', expected one of digits-cnn, "),
+        ({"dataset": "imagenet"}, "dataset: got 'imagenet', expected one of cifar10, "),
         ({"dataset": "mnist"}, "--data-dir"),
         ({"model": "smallcnn"}, "takes 28x28 images"),
         ({"model": "resnet18"}, "does not fit the network: missing"),
@@ -181,7 +184,7 @@ def test_the_bar_ends_where_the_work_does(folder, subject, monkeypatch, batch_si
         def close(self):
             self.closed = True
 
-    monkeypatch.setattr("yopo_ext.training.evaluation_job.Progress", Bar)
+    monkeypatch.setattr("yopo_ext.training.runs.evaluation_job.Progress", Bar)
     networks = open_networks([folder / "epochs"], subject.images, "digits")
     plans = [
         EvaluationPlan((fgsm(0.1), PGD), {"eps": [0, 0, 0.1], "steps": [1, 2]}, PGD),
@@ -255,7 +258,7 @@ def test_only_weights_of_others_are_doubted(folder):
 def test_files_that_moved(tmp_path):
     write_idx_set(tmp_path / "data", "train", 12)
     write_idx_set(tmp_path / "data", "t10k", 6)
-    config = replace(
+    config = change_config(
         CONFIG, dataset="mnist", data_dir=str(tmp_path / "data"), model="mnist-cnn", batch_size=6, epochs=1
     )
     run_job(config, tmp_path / "run", compare_natural=False, resume=False, show=False)

@@ -6,12 +6,22 @@ import signal
 import pytest
 import torch
 from image_files import write_idx_set
-from yopo_ext.training.interrupt import stop_on_signals
-from yopo_ext.training.prepare_data import prepare_data
 
 from yopo_ext.data import draw_part, load_dataset, split_held_out
-from yopo_ext.training import CheckpointError, Interrupted, StopRequest, TrainConfig, evaluate_run, run_job
-from yopo_ext.training import runs as several
+from yopo_ext.training import (
+    CheckpointError,
+    Interrupted,
+    StopRequest,
+    Trainer,
+    change_config,
+    evaluate_run,
+    make_config,
+    read_run,
+    run_job,
+)
+from yopo_ext.training.host import stop_on_signals
+from yopo_ext.training.runs import run_all
+from yopo_ext.training.runs.prepare_data import prepare_data
 
 FILES = {"config.json", "metrics.jsonl", "last.pt", "summary.json", "accuracy-time.png"}
 ATTACK = {"steps": 2, "restarts": 1, "losses": ["ce"], "eps": None, "alpha": None, "seed": 0}
@@ -44,19 +54,19 @@ def test_a_run_folder(tmp_path, config, natural, capsys):
     assert names(folder) == (FILES | {"natural"} if natural else FILES)
     assert json.loads((folder / "summary.json").read_text()) == summary
     assert list(summary) == [*methods, "eps", "seconds"]
-    assert summary["eps"] == config.eps
+    assert summary["eps"] == config.ball.eps
     assert summary["seconds"] > 0
     for name in methods:
         assert set(summary[name]) == {"clean", "robust", "seconds"}
         assert 0 <= summary[name]["robust"] <= summary[name]["clean"] <= 100
     assert (folder / "accuracy-time.png").read_bytes()[:4] == b"\x89PNG"
-    assert TrainConfig.read(folder / "config.json") == config
+    assert read_run(folder / "config.json") == config
     printed = capsys.readouterr().out
     assert "YOPO-2-2 epoch 2/2" in printed
     assert f"run folder: {folder}" in printed
     if natural:
         assert names(folder / "natural") == {"config.json", "metrics.jsonl", "last.pt"}
-        assert TrainConfig.read(folder / "natural" / "config.json") == change_config(config, method="natural")
+        assert read_run(folder / "natural" / "config.json") == change_config(config, method="natural")
         assert len((folder / "natural" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
@@ -87,13 +97,13 @@ def test_wrong_input_leaves_no_folder(tmp_path, config):
 
 
 def stop_in_the_last_measurement(patch):
-    measure = several.measure_finally
+    measure = run_all.final_accuracies
 
     def stopping(config, model, images, processes, stop):
         stop.signal_number = signal.SIGTERM
         return measure(config, model, images, processes, stop)
 
-    patch.setattr(several, "measure_finally", stopping)
+    patch.setattr(run_all, "final_accuracies", stopping)
 
 
 @pytest.mark.parametrize("checks", [3, 11, None], ids=["in yopo", "in natural", "in the last measurement"])
@@ -104,7 +114,7 @@ def test_an_interrupted_job_resumes_to_the_same_summary(tmp_path, config, runs, 
         if checks is None:
             stop_in_the_last_measurement(patch)
         else:
-            patch.setattr("yopo_ext.training.interrupt.StopRequest", lambda: runs.stop_after(checks))
+            patch.setattr("yopo_ext.training.host.interrupt.StopRequest", lambda: runs.stop_after(checks))
         with pytest.raises(Interrupted):
             run_job(config, tmp_path / "parts", compare_natural=True, resume=False, show=False)
     assert not (tmp_path / "parts" / "summary.json").exists()
@@ -136,9 +146,9 @@ def test_which_images_are_used(config):
 def test_files_from_a_folder(tmp_path):
     write_idx_set(tmp_path / "data", "train", 12)
     write_idx_set(tmp_path / "data", "t10k", 6)
-    config = TrainConfig(
-        dataset="mnist", data_dir=str(tmp_path / "data"), model="smallcnn", m=1, n=1, epochs=1, batch_size=6,
-        curve_steps=1, eval_steps=1,
+    config = make_config(
+        dataset="mnist", data_dir=str(tmp_path / "data"), method="yopo-1-1", epochs=1, batch_size=6, curve_steps=1,
+        eval_steps=1,
     )  # fmt: skip
     run_job(config, tmp_path / "run", compare_natural=False, resume=False, show=False)
     (tmp_path / "data").rename(tmp_path / "moved")
@@ -189,7 +199,7 @@ def test_a_signal_becomes_a_request_and_handlers_come_back(heard, monkeypatch, n
         # Handed on by a launcher, whose group got it too: the same request.
         signal.raise_signal(number)
         assert heard == []
-        monkeypatch.setattr("yopo_ext.training.interrupt.SAME_SIGNAL", 0.0)
+        monkeypatch.setattr("yopo_ext.training.host.interrupt.SAME_SIGNAL", 0.0)
         signal.raise_signal(number)
         assert heard == [number]
         assert [signal.getsignal(one) for one in STOPS] == before
@@ -198,14 +208,14 @@ def test_a_signal_becomes_a_request_and_handlers_come_back(heard, monkeypatch, n
 
 
 def test_the_job_listens_to_signals(tmp_path, config, monkeypatch):
-    fit = several.Trainer.fit
+    fit = Trainer.fit
 
     def interrupted_fit(self, stop):
         assert isinstance(stop, StopRequest)
         signal.raise_signal(signal.SIGTERM)
         fit(self, stop)
 
-    monkeypatch.setattr(several.Trainer, "fit", interrupted_fit)
+    monkeypatch.setattr(Trainer, "fit", interrupted_fit)
     with pytest.raises(Interrupted):
         run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
     assert (tmp_path / "last.pt").exists()

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 
-
 import pytest
 import torch
-from yopo_ext.training.last_batch import check_last_batch
-from yopo_ext.training.networks import make_model
 
 from yopo_ext.data import Dataset, ImageSet
-from yopo_ext.training import Processes, Trainer, make_config
+from yopo_ext.training import Processes, Run, change_config, make_config
+from yopo_ext.training.loop import check_last_batch
+from yopo_ext.training.runs.networks import make_model
 
 CONFIG = make_config(model="preactresnet18", method="natural", batch_size=16, epochs=1, curve_images=4, curve_steps=1)
 
@@ -21,14 +20,17 @@ def images(count, size=8):
 
 def check(config, count, processes=1, size=8):
     data = images(count, size)
-    check_last_batch(config, make_model(config, data), data.train, processes)
+    check_last_batch(
+        make_model(config, data), data.train, batch_size=config["batch_size"], drop_last=config["drop_last"],
+        processes=processes,
+    )  # fmt: skip
 
 
 def test_one_image_left_alone_is_named_before_work_starts(tmp_path):
     torch.manual_seed(2)
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match=r"batch_size: got 16 for 17 images, 17 mod 16 = 1 leaves .* --drop-last"):
-        Trainer(CONFIG, images(17), tmp_path, show=False)
+        Run(CONFIG, tmp_path, images(17), show=False)
     assert torch.equal(torch.get_rng_state(), before)
     assert not list(tmp_path.iterdir())
 
@@ -44,19 +46,19 @@ def test_one_image_left_alone_is_named_before_work_starts(tmp_path):
 )
 def test_every_way_to_be_alone(change, count, processes, message):
     with pytest.raises(ValueError, match=message):
-        check(replace(CONFIG, **change), count, processes)
+        check(change_config(CONFIG, **change), count, processes)
 
 
 def test_what_can_be_trained_is_not_refused():
     check(CONFIG, 18)
     check(CONFIG, 16)
-    check(replace(CONFIG, drop_last=True), 17)
+    check(change_config(CONFIG, drop_last=True), 17)
     check(CONFIG, 17, size=16)  # its last batch norm sees 2x2 values a channel
-    check(replace(CONFIG, model="digits-cnn"), 17)
+    check(change_config(CONFIG, model="digits-cnn"), 17)
 
 
 def test_drop_last_leaves_it_out(tmp_path):
-    config = replace(CONFIG, model="digits-cnn", drop_last=True)
-    trainer = Trainer(config, images(17), tmp_path, processes=Processes(), show=False)
+    config = change_config(CONFIG, model="digits-cnn", drop_last=True)
+    trainer = Run(config, tmp_path, images(17), processes=Processes(), show=False).trainer
     trainer.fit()
-    assert (len(trainer.loader), trainer.loader.drop_last) == (1, True)
+    assert (len(trainer.batches), trainer.batches.drop_last) == (1, True)

@@ -8,7 +8,7 @@ import pytest
 
 PROBE = """
 import torch
-from yopo_ext.training.memory import keep_freed_memory
+from yopo_ext.training.host import keep_freed_memory
 print(keep_freed_memory() if {keep} else False)
 def resident(): return int(open("/proc/self/statm").read().split()[1]) * 4096
 before = resident()

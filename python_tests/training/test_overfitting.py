@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 
 import pytest
-from yopo_ext.training.overfitting import catastrophic_overfitting
+
+from yopo_ext.training import Run, change_config
+from yopo_ext.training.events.overfitting import catastrophic_overfitting
 
 
 @pytest.mark.parametrize(
@@ -25,10 +27,13 @@ def test_when_it_is_reported(robust, fgsm, reported):
 
 
 def test_a_run_reports_it(runs, monkeypatch, capsys):
-    figures = iter([{"clean": 90.0, "fgsm": 50.0, "robust": 40.0}, {"clean": 90.0, "fgsm": 80.0, "robust": 3.0}] * 2)
-    monkeypatch.setattr("yopo_ext.training.trainer.measure", lambda *arguments: next(figures))
-    trainer = runs.trainer(method="fast", alpha=0.125, epochs=2)
-    trainer.show = True
-    trainer.fit(runs.stop_after(10**9))
-    assert ["warning" in line for line in trainer.log] == [False, True]
+    figures = iter([(90.0, 50.0, 40.0), (90.0, 80.0, 3.0)])
+    monkeypatch.setattr(
+        "yopo_ext.training.runs.parts.curve_accuracies",
+        lambda *arguments: dict(zip(("clean", "fgsm", "curve_robust"), next(figures), strict=True)),
+    )
+    config = change_config(runs.config, method="fast", alpha=0.125, epochs=2)
+    run = Run(config, runs.root / "run", runs.data(config))
+    run.fit()
+    assert ["warning" in line for line in run.trainer.log] == [False, True]
     assert "catastrophic overfitting: PGD accuracy fell from 40.0 to 3.0 %" in capsys.readouterr().out

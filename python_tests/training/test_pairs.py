@@ -4,22 +4,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
 from itertools import combinations
 
 import pytest
 import torch
 from pairs import pairwise
 from same_runs import assert_equal, everything
-from yopo_ext.training.method_settings import unread
 
 from yopo_ext.data import Dataset, ImageSet
-from yopo_ext.training import TrainConfig, Trainer
+from yopo_ext.training import Interrupted, Run, change_config, make_config
+from yopo_ext.training.config.layout import KINDS, homes
 
-BASE = TrainConfig(
-    m=2, n=1, pgd_steps=2, eps=0.1, alpha=0.05, epochs=4, batch_size=8, lr=0.02, milestones=(2,), curve_images=8,
+BASE = make_config(
+    method="yopo-2-1", eps=0.1, alpha=0.05, epochs=3, batch_size=8, lr=0.02, milestones=(2,), curve_images=8,
     curve_steps=1, eval_steps=1,
 )  # fmt: skip
+#: Methods with their numbers, small ones.
+WRITTEN = {"yopo": "yopo-2-1", "pgd": "pgd-2", "free": "free-2", "trades": "trades-2", "trades-yopo": "trades-yopo-2-1"}
 #: Images (C, H, W), classes.
 SETS = {"digits": (1, 8, 8, 10), "two classes": (2, 8, 8, 2), "four channels": (4, 8, 8, 5)}
 VALUES = {
@@ -56,23 +57,31 @@ VALUES = {
 }
 
 
+#: They belong to a method, an objective, an optimiser or a schedule, and are refused beside another.
+OF_A_CHOICE = {name for name, found in homes().items() if found[0].section in KINDS}
+
+
 def config_of(row):
-    changes = {name: value for name, value in row.items() if name != "set"}
-    if "mean" in changes and changes["mean"] is not None:
+    """Raises where a value that is not the plain one is not read."""
+    changes = {
+        name: value
+        for name, value in row.items()
+        if name != "set" and (name not in OF_A_CHOICE or value != VALUES[name][0])
+    }
+    if changes.get("mean") is not None:
         channels = SETS[row.get("set", "digits")][0]
         changes |= {"mean": (0.5,) * channels, "std": (0.25,) * channels}
-    return replace(BASE, **changes)
+    method = row.get("method", "yopo")
+    return change_config(BASE, **{**changes, "method": WRITTEN.get(method, method)})
 
 
 def is_allowed(row):
     """Whether the configuration takes it, and every value that is not the plain one is read."""
-    changed = {name for name, value in row.items() if value != VALUES[name][0] and name not in ("set", "method")}
-    plain = {"held_out": 8, **row} if "patience" in row and "held_out" not in row else row
     try:
-        config = config_of(plain)
+        config_of({"held_out": 8, **row} if "patience" in row else row)
     except ValueError:
         return False
-    return not changed & set(unread(config.to_dict()))
+    return True
 
 
 ROWS = pairwise(VALUES, is_allowed)
@@ -100,30 +109,28 @@ def test_every_setting_is_crossed_or_named_here():
     sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std"}
-    elsewhere = {"compile", "cuda_graph", "seed", "device", "sync_bn"}
+    elsewhere = {"objective", "compile", "cuda_graph", "sync_bn", "seed", "device"}
     crossed = set(VALUES) - {"set"}
-    assert crossed | sizes | measuring | images | elsewhere == {field.name for field in fields(TrainConfig)}
+    assert crossed | sizes | measuring | images | elsewhere == {*KINDS, *homes()}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
 def test_a_short_run_of_every_pair(tmp_path, row, runs):
     config, data = config_of(row), data_of(row)
 
-    def trainer(name):
-        (tmp_path / name).mkdir(exist_ok=True)
-        return Trainer(config, data, tmp_path / name, show=False)
+    def run(name, stop=None):
+        return Run(config, tmp_path / name, data, show=row["profile"], stop=stop)
 
-    whole = trainer("whole")
+    whole = run("whole")
     whole.fit()
-    assert all(math.isfinite(line["loss"]) for line in whole.log)
-    stopped = trainer("parts")
-    with pytest.raises(BaseException, match="interrupted"):
-        stopped.fit(runs.stop_after(2))
-    resumed = trainer("parts")
+    assert all(math.isfinite(line["loss"]) for line in whole.trainer.log)
+    with pytest.raises(Interrupted):
+        run("parts", runs.stop_after(2)).fit()
+    resumed = run("parts")
     resumed.resume()
     resumed.fit()
     kept = ("spans",)  # what clocks measured
-    found, expected = everything(resumed), everything(whole)
+    found, expected = everything(resumed.trainer), everything(whole.trainer)
     for one in (found, expected):
         one["log"] = [{name: value for name, value in line.items() if name not in kept} for line in one["log"]]
     assert_equal(found, expected)
@@ -140,7 +147,7 @@ def test_nothing_is_ignored(tmp_path, name, value):
     row["method"] = next(one for one in VALUES["method"] if is_allowed({**row, "method": one, name: value}))
     runs = []
     for changed in ({**row, name: VALUES[name][0]}, {**row, name: value}):
-        trainer = Trainer(config_of(changed), data_of(row), tmp_path, show=False)
+        trainer = Run(config_of(changed), tmp_path, data_of(row), show=name == "profile").trainer
         trainer.fit()
         runs.append({"weights": trainer.measured_model.state_dict(), "log": everything(trainer)["log"]})
         for file in tmp_path.iterdir():
@@ -153,9 +160,9 @@ def test_nothing_is_ignored(tmp_path, name, value):
 def test_batch_norm_everywhere_on_images_that_are_not_square(tmp_path, method):
     pixels = torch.randint(0, 256, (12, 2, 8, 12), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     images = ImageSet(pixels, torch.arange(12) % 2, 2)
-    config = replace(BASE, model="preactresnet18", method=method, epochs=1, batch_size=6, milestones=())
-    trainer = Trainer(config, Dataset("wide", images, images.take(4)), tmp_path, show=False)
+    config = change_config(BASE, model="preactresnet18", method=WRITTEN[method], epochs=1, batch_size=6, milestones=())
+    trainer = Run(config, tmp_path, Dataset("wide", images, images.take(4)), show=False).trainer
     trainer.fit()
     assert math.isfinite(trainer.log[0]["loss"])
     with pytest.raises(ValueError, match="model 'digits-cnn' takes 8x8 images, these are 8x12"):
-        Trainer(change_config(config, model="digits-cnn"), Dataset("wide", images, images), tmp_path, show=False)
+        Run(change_config(config, model="digits-cnn"), tmp_path, Dataset("wide", images, images), show=False)

@@ -10,42 +10,44 @@ from pathlib import Path
 import batch_norm_net
 import pytest
 import torch
-from yopo_ext.training.exchange import Exchange, StopFlags
-from yopo_ext.training.prepare_data import prepare_data
-from yopo_ext.training.sync_batch_norm import with_joint_statistics
-from yopo_ext.training.validation import measure
 
+from yopo_ext.data import Batch
 from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.training import (
     CheckpointError,
     Processes,
+    Run,
     StopRequest,
-    TrainConfig,
-    Trainer,
+    change_config,
     load_checkpoint,
+    make_config,
     started_processes,
 )
+from yopo_ext.training.loop import with_joint_statistics
+from yopo_ext.training.loop.exchange import Exchange, StopFlags
+from yopo_ext.training.runs.measuring import curve_accuracies
+from yopo_ext.training.runs.trained import measured_weights
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
 CPU = torch.device("cpu")
 
 # 57 images: the last mini-batch of an epoch has nine, so the two processes' shares differ.
-CONFIG = TrainConfig(
-    m=2, n=2, epochs=2, batch_size=16, limit_train=57, limit_eval=21, curve_steps=1, eval_steps=2, lr=0.05,
+CONFIG = make_config(
+    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=2, batch_size=16, limit_train=57, limit_eval=21, curve_steps=1, eval_steps=2, lr=0.05,
     milestones=(2,),
 )  # fmt: skip
 EQUAL = {
     "yopo": CONFIG,
     # A process remembers η by its own rows, so they must be the same ones.
-    "free": replace(CONFIG, method="free", m=2, batch_size=19),
-    "trades-yopo": replace(CONFIG, method="trades-yopo"),
-    "pgd, augmented": replace(CONFIG, method="pgd", augment=True),
+    "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
+    "trades-yopo": change_config(CONFIG, method="trades-yopo-2-2"),
+    "pgd, augmented": change_config(CONFIG, method="pgd-10", augment=True),
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
-    "no rows": replace(CONFIG, limit_train=33),
+    "no rows": change_config(CONFIG, limit_train=33),
 }
 # TRADES crafts with the running statistics.
-BATCH_NORM = replace(
-    CONFIG, model=batch_norm_net.NAME, method="trades", pgd_steps=2, ewa_decay=0.5, limit_train=49, beta=1.0
+BATCH_NORM = change_config(
+    CONFIG, model=batch_norm_net.NAME, method="trades-2", ewa_decay=0.5, limit_train=49, beta=1.0
 )
 EPOCH, STEPS = 4, 6
 
@@ -64,7 +66,7 @@ def jobs(root):
         {"folder": "batch norm, in parts", "config": BATCH_NORM},
         {"folder": "no device", "config": CONFIG, "fails": 1},
         {"folder": "a file", "config": CONFIG},
-        {"folder": "sync", "config": replace(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
+        {"folder": "sync", "config": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
     ]
     return [{**job, "folder": str(root / job["folder"]), "config": job["config"].to_dict()} for job in wanted]
 
@@ -116,10 +118,9 @@ def two(tmp_path_factory):
 @pytest.mark.parametrize("name", EQUAL)
 def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
     config = EQUAL[name]
-    trainer = Trainer(config, prepare_data(config), tmp_path / "one", show=False)
-    trainer.fit()
+    Run(config, tmp_path / "one", show=False).fit()
     first, second = two.of(name)
-    replays = config.m if config.method == "free" else 1
+    replays = config["m"] if config.method.name == "free" else 1
     assert first["exchanges"] == first["steps"] * replays  # once a weight step, not once a pass
     assert first["state"] == second["state"]  # the generators' too
     if name == "yopo":
@@ -133,7 +134,7 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
     for ours, theirs in zip(both["progress"]["log"], one["progress"]["log"], strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert ours["clean"] == pytest.approx(theirs["clean"])
-        assert ours["train_accuracy"] == pytest.approx(theirs["train_accuracy"])
+        assert ours["attacked_accuracy"] == pytest.approx(theirs["attacked_accuracy"])
 
 
 @pytest.mark.parametrize(
@@ -146,11 +147,12 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
 )
 def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, how, done):
     whole, parts = two.checkpoint(name), two.checkpoint(f"{name}, {how}")
-    for part in ("model", "average") if name == "batch norm" else ("model",):
-        assert all(torch.equal(value, parts[part][key]) for key, value in whole[part].items())
+    for one, other in ((whole["model"], parts["model"]), (measured_weights(whole), measured_weights(parts))):
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert ("averaging" in whole["events"]) == (name == "batch norm")
     assert len(parts["processes"]) == 2
-    figures = [[line["loss"], line["clean"], line["robust"]] for line in whole["progress"]["log"]]
-    assert figures == [[line["loss"], line["clean"], line["robust"]] for line in parts["progress"]["log"]]
+    figures = [[line["loss"], line["clean"], line["curve_robust"]] for line in whole["progress"]["log"]]
+    assert figures == [[line["loss"], line["clean"], line["curve_robust"]] for line in parts["progress"]["log"]]
     first, second = two.of(f"{name}, {how}")
     assert first["state"] == second["state"] == two.of(name)[0]["state"]
     # Resumed, they made the steps that were missing, and no other.
@@ -158,16 +160,16 @@ def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, ho
 
 
 def test_a_checkpoint_of_two_processes_is_not_for_one(two):
-    trainer = Trainer(CONFIG, prepare_data(CONFIG), two.root / "yopo", show=False)
+    run = Run(CONFIG, two.root / "yopo", show=False)
     with pytest.raises(CheckpointError, match="of a run on 2 processes, this one is on 1"):
-        trainer.resume()
+        run.resume()
 
 
 def test_the_figures_of_a_network_with_batch_norm_are_those_of_the_saved_one(two):
     state = two.checkpoint("batch norm")
-    trainer = Trainer(BATCH_NORM, prepare_data(BATCH_NORM), two.root / "again", show=False)
-    trainer.average.load_state_dict(state["average"])
-    found = measure(BATCH_NORM, trainer.measured_model, trainer.curve_images, Processes(), StopRequest())
+    run = Run(BATCH_NORM, two.root / "again", show=False)
+    run.trainer.measured_model.load_state_dict(measured_weights(state))
+    found = curve_accuracies(BATCH_NORM, run.trainer.measured_model, run.parts.curve_images, Processes(), StopRequest())
     line = state["progress"]["log"][-1]
     assert {name: line[name] for name in found} == found
     assert state["model"]["bn1.running_mean"].abs().sum() > 0
@@ -188,13 +190,11 @@ def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
     refusal = "ValueError: sync_bn: got 2 processes on cpu, expected CUDA devices"
     assert [one["error"] for one in two.of("sync")] == [refusal, refusal]
     model, pair, gpu = batch_norm_net.BatchNormNet(1, 10), Processes(0, 2), torch.device("cuda")
-    wanted = replace(CONFIG, sync_bn=True)
-    assert with_joint_statistics(model, wanted, Processes(), CPU, images=17) is model
-    assert with_joint_statistics(model, CONFIG, pair, CPU, images=17) is model
+    assert with_joint_statistics(model, Processes(), CPU, images=17, batch_size=16) is model
     with pytest.raises(ValueError, match="sync_bn: got a last mini-batch of 1 images for 2 processes"):
-        with_joint_statistics(model, wanted, pair, gpu, images=17)
+        with_joint_statistics(model, pair, gpu, images=17, batch_size=16)
     keys = list(model.state_dict())
-    joint = with_joint_statistics(model, wanted, pair, gpu, images=18)
+    joint = with_joint_statistics(model, pair, gpu, images=18, batch_size=16)
     assert isinstance(joint.bn1, torch.nn.SyncBatchNorm)
     assert list(joint.state_dict()) == keys
 
@@ -205,12 +205,13 @@ def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
     conv.weight.grad = torch.randn_like(conv.weight).contiguous()
     expected = 0.5 * conv.weight.grad
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, *_: None)
-    Exchange(conv, Processes(0, 2), CPU, JointGenerator())(1, 2)
+    batch = Batch(torch.zeros(1, 3, 8, 8), torch.zeros(1), rows=(0, 1, 2))
+    Exchange(conv, Processes(0, 2), CPU, JointGenerator())(batch)
     assert torch.equal(conv.weight.grad, expected)
     conv.weight.grad = None
     exchange = Exchange(conv, Processes(0, 2), CPU, JointGenerator())
     exchange._has_gradient = [True, False]
-    exchange(1, 2)
+    exchange(batch)
     assert conv.weight.grad.stride() == conv.weight.stride() != (27, 9, 3, 1)
 
 

@@ -8,11 +8,15 @@ from same_runs import assert_equal, everything
 def test_initial_weights_and_the_first_noise_are_independent(runs):
     trainer = runs.trainer(eps=0.1)
     weights = trainer.model.features.conv1.weight.detach().flatten()
-    noise = torch.empty(len(weights)).uniform_(-1, 1, generator=trainer.generator)
+    noise = torch.empty(len(weights)).uniform_(-1, 1, generator=trainer.step.generator)
     assert abs(torch.corrcoef(torch.stack((weights, noise)))[0, 1]) < 0.3
-    orders = trainer.loader.state_dict()["order_rng"]
-    states = [orders, trainer.loader.state_dict()["augmentation_rng"], trainer.generator.get_state()]
-    states.append(trainer.noise.state_dict()["cpu"])
+    batches, step = trainer.batches.state_dict(), trainer.step
+    states = [
+        batches["order_rng"],
+        batches["augmentation_rng"],
+        step.generator.get_state(),
+        step.noise.state_dict()["cpu"],
+    ]
     assert len({bytes(state.numpy()) for state in states}) == 4
 
 
@@ -37,5 +41,5 @@ def test_what_is_drawn_around_a_run_changes_nothing(runs):
     torch.rand(3)
     second.fit()
     assert_equal(everything(second), everything(first))
-    fresh = runs.trainer("third", **config).noise.state_dict()
-    assert not torch.equal(fresh["cpu"], second.noise.state_dict()["cpu"])
+    fresh = runs.trainer("third", **config).step.noise.state_dict()
+    assert not torch.equal(fresh["cpu"], second.step.noise.state_dict()["cpu"])

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from yopo_ext.cli import main
-from yopo_ext.training import Trainer, TrainingError, files, load_checkpoint, run_job
-from yopo_ext.training import runs as several
-from yopo_ext.training.files import WriteError, write_atomically
+from yopo_ext.training import Run, TrainingError, load_checkpoint, run_job
+from yopo_ext.training.files import WriteError, atomic, write_atomically
+from yopo_ext.training.runs import run_all
 
 
 def contents(folder):
@@ -18,7 +18,7 @@ def contents(folder):
 
 def test_missing_parents_are_made_before_the_first_epoch(runs):
     folder = runs.root / "a" / "b" / "c"
-    trainer = Trainer(runs.config, runs.data(runs.config), folder, show=False)
+    trainer = Run(runs.config, folder, runs.data(runs.config), show=False).trainer
     assert list(folder.iterdir()) == []
     trainer.fit()
     assert set(contents(folder)) == {"last.pt", "metrics.jsonl"}
@@ -28,7 +28,7 @@ def test_a_folder_that_cannot_be_is_refused_at_once(runs):
     (runs.root / "file").write_text("in the way")
     for folder, reason in (("file", "File exists"), ("file/run", "Not a directory")):
         with pytest.raises(WriteError, match=f"{folder} cannot be written: {reason}"):
-            Trainer(runs.config, runs.data(runs.config), runs.root / folder, show=False)
+            Run(runs.config, runs.root / folder, runs.data(runs.config), show=False)
 
 
 def test_a_used_folder_is_not_overwritten(runs):
@@ -46,7 +46,7 @@ def test_of_two_that_start_at_once_one_has_the_folder(runs, monkeypatch):
     """Both have found it empty."""
     run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
     before = contents(runs.root / "run")
-    monkeypatch.setattr(several, "_require_unused", lambda *_: None)
+    monkeypatch.setattr(run_all, "_require_unused", lambda *_: None)
     with pytest.raises(FileExistsError, match="run holds a run already: resume it"):
         run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
     assert contents(runs.root / "run") == before
@@ -61,7 +61,7 @@ def test_a_trainer_may_go_on_in_its_own(runs):
 def fill(monkeypatch, left):
     """From now on the system takes so many bytes."""
 
-    class Full(files._RawFile):
+    class Full(atomic._RawFile):
         def _system_write(self, data):
             nonlocal left
             left -= len(data)
@@ -69,7 +69,7 @@ def fill(monkeypatch, left):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super()._system_write(data)
 
-    monkeypatch.setattr(files, "_RawFile", Full)
+    monkeypatch.setattr(atomic, "_RawFile", Full)
 
 
 @pytest.mark.parametrize("left", [0, 10_000, 40_000])
@@ -86,7 +86,7 @@ def test_a_full_disk_says_so_and_leaves_no_partial_file(runs, monkeypatch, left)
         f"{path} cannot be written: the disk is full (No space left on device); the last good checkpoint is {path}"
     )
     assert contents(stopped.folder) == before
-    assert load_checkpoint(path)["loader"]["epoch"] == 1
+    assert load_checkpoint(path)["progress"]["epoch"] == 1
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
@@ -103,13 +103,13 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
 def test_the_system_s_own_full_device(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_RawFile", lambda path, mode: RAW("/dev/full", mode))
+        patch.setattr(atomic, "_RawFile", lambda path, mode: RAW("/dev/full", mode))
         with pytest.raises(WriteError, match="file cannot be written: the disk is full"):
             write_atomically(tmp_path / "file", lambda file: torch.save({"a": torch.zeros(100_000)}, file))
     assert list(tmp_path.iterdir()) == []
 
 
-RAW = files._RawFile
+RAW = atomic._RawFile
 
 
 def test_what_is_no_fault_of_the_disk_stays_what_it_is(tmp_path):

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from yopo_ext.training.schedules import cosine, cyclic, one_cycle, piecewise, ramp, warmed_up
+from yopo_ext.training.schedules import ramp, warmed_up
+from yopo_ext.training.schedules.cosine import cosine
+from yopo_ext.training.schedules.cyclic import cyclic
+from yopo_ext.training.schedules.one_cycle import one_cycle
+from yopo_ext.training.schedules.piecewise import piecewise
 
 
 def test_the_rate_drops_when_a_milestone_is_reached():

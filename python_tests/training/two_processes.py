@@ -15,9 +15,9 @@ from pathlib import Path
 import batch_norm_net  # noqa: F401  (its network is known by name)
 import torch
 import torch.distributed as dist
-from yopo_ext.training.prepare_data import prepare_data
 
-from yopo_ext.training import Interrupted, StopRequest, TrainConfig, Trainer, started_processes
+from yopo_ext.training import Interrupted, Run, StopRequest, Trainer, config_from_dict, started_processes
+from yopo_ext.training.events.averaging import Averaging
 
 messages = []
 
@@ -27,10 +27,10 @@ def state_of(trainer: Trainer) -> str:
     digest = hashlib.sha256()
     tensors = [
         *trainer.model.state_dict().values(),
-        trainer.generator.get_state(),
-        *(state for name, state in trainer.loader.state_dict().items() if name.endswith("rng")),
+        *([] if trainer.step.generator is None else [trainer.step.generator.get_state()]),
+        *(value for value in trainer.batches.state_dict().values() if isinstance(value, torch.Tensor)),
+        *(value for event in trainer.events if isinstance(event, Averaging) for value in event.state_dict().values()),
     ]
-    tensors += [] if trainer.average is None else trainer.average.state_dict().values()
     for tensor in tensors:
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -52,25 +52,26 @@ def stop_after(trainer: Trainer, stop: StopRequest, steps: int) -> None:
 
 def carry_out(job: dict, processes, device: str) -> dict:
     messages.clear()
-    config, folder, stop = TrainConfig.from_dict(job["config"]), Path(job["folder"]), StopRequest()
+    config, folder, stop = config_from_dict(job["config"]), Path(job["folder"]), StopRequest()
     device = "warp" if job.get("fails") == processes.rank else device
     try:
-        trainer = Trainer(config, prepare_data(config), folder, processes=processes, device=device, show=False)
+        run = Run(config, folder, processes=processes, device=device, show=False, stop=stop)
     except (ValueError, OSError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
     if processes.from_first((folder / "last.pt").exists()):
-        trainer.resume()
+        run.resume()
+    trainer = run.trainer
     rank, steps = job.get("stop", (None, 0))
     if rank == processes.rank:
         stop_after(trainer, stop, steps)
     found = {}
     try:
-        trainer.fit(stop)
+        run.fit()
     except Interrupted as interrupted:
         found["interrupted"] = str(interrupted)
     statistics = sum(buffer.numel() for name, buffer in trainer.model.named_buffers() if "running" in name)
     weights = sum(parameter.numel() for parameter in trainer.model.parameters())
-    found |= {"steps": len(trainer.loader) * config.epochs, "rows": trainer.loader.rows, "state": state_of(trainer)}
+    found |= {"steps": len(trainer.batches) * trainer.epochs, "rows": trainer.batches.rows, "state": state_of(trainer)}
     # The last number says whether to stop.
     found["exchanges"] = sum(size == weights + statistics + 1 for size in messages)
     return found

@@ -73,6 +73,16 @@ class Config:
         except KeyError:
             return default
 
+    def reads(self, name: str) -> bool:
+        """Whether a setting of that name decides anything in this run: some mean nothing to some methods."""
+        if name == "alpha":
+            return self.declared_method.adversarial
+        for one in self.events:
+            if name in options_of(type(one.options)):
+                reads = EVENTS[one.name].reads
+                return reads is None or reads(name, self.declared_method)
+        return name in self.settings()
+
     def event(self, name: str) -> Any:
         """An event's options."""
         return next(one.options for one in self.events if one.name == name)

@@ -42,7 +42,7 @@ def flat_settings(nested: Mapping[str, Any]) -> dict[str, Any]:
         tables = values.items() if section == EVENT_SECTION else [(None, values)]
         for owner, table in tables:
             found |= _settings_of(section, owner, table)
-    return with_numbers(found) if isinstance(found.get("method"), str) else found
+    return with_numbers(found)
 
 
 def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:
@@ -51,6 +51,8 @@ def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
         if name == "name" and section in KINDS:
+            if not isinstance(value, str):
+                raise ValueError(f"{section}: got {value!r}, expected a name")
             found[section] = value
             continue
         known = homes().get(name, ())
@@ -70,11 +72,26 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return flat_settings(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text))
+        settings = flat_settings(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text))
+        for name, value in settings.items():
+            _check(name, value)
+        return settings
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a configuration ({error})") from error
+
+
+def _check(name: str, value: Any) -> None:
+    """Raises what all of a setting's homes say of the value; one may take what another does not."""
+    failures: list[Exception] = []
+    for home in homes().get(name, ()):
+        try:
+            return home.option.check(value)
+        except (TypeError, ValueError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def read_run(path: Path) -> Config:
@@ -87,5 +104,5 @@ def read_run(path: Path) -> Config:
         raise ValueError(f"{path}: no such file; is its folder the folder of a run?")
     try:
         return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a run's configuration ({error})") from error

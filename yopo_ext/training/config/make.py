@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...adversaries.method import METHODS
 from ...data import DATASETS
 from ..presets.preset import PRESETS
 from .config import Config
@@ -28,7 +29,11 @@ def make_config(preset: str | None = None, *, file: Path | None = None, **overri
     given = {**(read_settings(file) if file is not None else {}), **with_numbers(overrides)}
     layers = [] if preset is None else _of_preset(preset, given)
     dataset = {**(layers[0].values if layers else {}), **given}.get("dataset", "digits")
-    return resolve([Layer(DATASETS[dataset].recipe, strict=False), *layers, Layer({**given, "dataset": dataset})])
+    config = resolve([Layer(DATASETS[dataset].recipe, strict=False), *layers, Layer({**given, "dataset": dataset})])
+    if "alpha" in overrides and not config.reads("alpha"):
+        owners = ", ".join(method.name for method in METHODS if method.adversarial)
+        raise ValueError(f"alpha: method {config.method.name} has no such setting; it belongs to {owners}")
+    return config
 
 
 def change_config(config: Config, **changes: Any) -> Config:

@@ -46,6 +46,7 @@ def resolve(layers: Sequence[Layer]) -> Config:
         for name, value in _applicable(layer, choices["method"]).items():
             home = _home(name, choices, layer.strict)
             if home is not None:
+                value = tuple(value) if isinstance(value, list) else value
                 parts.setdefault((home.section, home.owner), {})[name] = value
                 given |= {name} if layer.strict else set()
     _own_step_size(parts, choices["method"], given)

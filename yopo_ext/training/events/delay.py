@@ -107,4 +107,11 @@ def _check(options: DelayOptions, config: Config) -> None:
         )
 
 
-EVENT = NamedEvent("delay", "natural samples first (Gupta et al. 2020)", _build, DelayOptions, check=_check)
+EVENT = NamedEvent(
+    "delay",
+    "natural samples first (Gupta et al. 2020)",
+    _build,
+    DelayOptions,
+    check=_check,
+    reads=lambda name, method: method.adversarial,
+)

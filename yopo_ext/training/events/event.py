@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...registry import Registry
 
 if TYPE_CHECKING:
+    from ...adversaries.method import Method
     from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
@@ -91,6 +92,7 @@ class NamedEvent:
         build: called as build(options, parts), makes the event of one run; None where its options ask for none.
         options: a frozen dataclass of options.
         check: called as check(options, config), raises ValueError where its options do not go with the others.
+        reads: called as reads(name, method): whether one of its options means anything with the method; None: all do.
     """
 
     name: str
@@ -98,6 +100,7 @@ class NamedEvent:
     build: Callable[[Any, Parts], Event | None]
     options: type[Any]
     check: Callable[[Any, Config], None] | None = None
+    reads: Callable[[str, Method], bool] | None = None
 
 
 def in_order(events: Sequence[Event]) -> tuple[Event, ...]:

@@ -15,6 +15,7 @@ from ...options import check_options, option, options_of
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
+    from ...adversaries.method import Method
     from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
@@ -53,10 +54,14 @@ def _build(options: StalenessOptions, parts: Parts) -> StalenessLog | None:
     return None if options.staleness_every is None else StalenessLog(parts.measure_staleness, options.staleness_every)
 
 
+def _reads(name: str, method: Method) -> bool:
+    return "n" in options_of(method.options)
+
+
 def _check(options: StalenessOptions, config: Config) -> None:
-    if options.staleness_every is not None and "n" not in options_of(type(config.method.options)):
-        with_steps = ", ".join(method.name for method in METHODS if "n" in options_of(method.options))
+    if options.staleness_every is not None and not _reads("staleness_every", config.declared_method):
+        with_steps = ", ".join(method.name for method in METHODS if _reads("staleness_every", method))
         raise ValueError(f"staleness_every: got method {config.method.name}, expected one of {with_steps}")
 
 
-EVENT = NamedEvent("staleness", "the co-state's staleness", _build, StalenessOptions, check=_check)
+EVENT = NamedEvent("staleness", "the co-state's staleness", _build, StalenessOptions, check=_check, reads=_reads)

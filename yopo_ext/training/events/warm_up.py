@@ -14,6 +14,7 @@ from .delay import latest_switch
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
+    from ...adversaries.method import Method
     from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
@@ -72,6 +73,10 @@ def _build(options: WarmUpOptions, parts: Parts) -> WarmUp | None:
     return WarmUp(parts.crafting, options.eps_warmup_epochs, options.steps_warmup_epochs)
 
 
+def _reads(name: str, method: Method) -> bool:
+    return "pgd_steps" in method.numbers if name == "steps_warmup_epochs" else method.adversarial
+
+
 def _check(options: WarmUpOptions, config: Config) -> None:
     """The attack must be whole before the run ends, or the run is not of the method that it is called after."""
     grows = max(options.eps_warmup_epochs, options.steps_warmup_epochs)
@@ -80,8 +85,8 @@ def _check(options: WarmUpOptions, config: Config) -> None:
     method, begins = config.declared_method, latest_switch(config)
     if not method.adversarial:
         raise ValueError(f"eps_warmup_epochs: got method {method.name}, expected an adversarial one")
-    if options.steps_warmup_epochs and STEPS not in method.numbers:
-        with_steps = ", ".join(one.name for one in METHODS if STEPS in one.numbers)
+    if options.steps_warmup_epochs and not _reads("steps_warmup_epochs", method):
+        with_steps = ", ".join(one.name for one in METHODS if _reads("steps_warmup_epochs", one))
         raise ValueError(f"steps_warmup_epochs: got method {method.name}, expected one of {with_steps}")
     if begins + grows >= config.loop.epochs:
         after = f", after a delay of up to {begins}" if begins else ""
@@ -91,4 +96,6 @@ def _check(options: WarmUpOptions, config: Config) -> None:
         )
 
 
-EVENT = NamedEvent("warm_up", "an attack that grows (Pang et al. 2021)", _build, WarmUpOptions, check=_check)
+EVENT = NamedEvent(
+    "warm_up", "an attack that grows (Pang et al. 2021)", _build, WarmUpOptions, check=_check, reads=_reads
+)

@@ -37,24 +37,24 @@ def row_labels(configs: Sequence[Config]) -> list[str]:
     settings = [config.settings(host=False) for config in configs]
     labels = [config.label for config in configs]
     for name in dict.fromkeys(name for one in settings for name in one):
-        # The name tells its method and numbers already, and a method its usual objective.
-        readers = [i for i in range(len(configs)) if name in settings[i] and not _is_in_the_name(configs[i], name)]
+        # The name tells its method and numbers already.
+        readers = [i for i, config in enumerate(configs) if config.reads(name) and not _is_in_the_name(config, name)]
         if name in SHARED or len({settings[i][name] for i in readers}) < 2:
             continue
         for i in readers:
-            if not _is_own_alpha(configs[i], name):
+            if not _is_usual(configs[i], name):
                 labels[i] += f", {name} {_text(settings[i][name])}"
     return labels
 
 
 def _is_in_the_name(config: Config, name: str) -> bool:
-    if name == "alpha" and not config.declared_method.adversarial:
-        return True  # natural training reads none
-    usual = name == "objective" and config.objective.name == config.declared_method.objective
-    return name == "method" or name in config.declared_method.numbers or usual
+    return name == "method" or name in config.declared_method.numbers
 
 
-def _is_own_alpha(config: Config, name: str) -> bool:
+def _is_usual(config: Config, name: str) -> bool:
+    """Whether the method's own objective or step size is meant."""
+    if name == "objective":
+        return config.objective.name == config.declared_method.objective
     if name != "alpha" or config.data.dataset not in DATASETS:
         return False
     usual = make_config(dataset=config.data.dataset, method=config.method_name, eps=config.ball.eps)
