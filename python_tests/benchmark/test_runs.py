@@ -14,7 +14,7 @@ import pytest
 from yopo_ext.cli import build_parser
 from yopo_ext.cli.compare import config_of
 from yopo_ext.cli.settings import given_settings
-from yopo_ext.training import TrainConfig, run_comparison
+from yopo_ext.training import Config, change_config, make_config, run_comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "bench" / "runs"
@@ -38,7 +38,7 @@ def script(tmp_path, monkeypatch):
     return run
 
 
-def configurations(arguments: list[str]) -> list[TrainConfig]:
+def configurations(arguments: list[str]) -> list[Config]:
     """What `yopo compare` would train; it checks them all before the first."""
     options = build_parser().parse_args(arguments)
     return [config_of(text, given_settings(options)) for text in options.methods.split(",")]
@@ -48,19 +48,23 @@ def test_the_mnist_methods_are_trained_with_three_seeds(script):
     calls = script("mnist_methods.sh", "DIR")
     found = [configurations(arguments) for arguments in calls]
     assert [len(configs) for configs in found] == [7, 6, 6]
-    assert [configs[0].seed for configs in found] == [0, 1, 2]
+    assert [configs[0].loop.seed for configs in found] == [0, 1, 2]
     for config in (config for configs in found for config in configs):
-        assert (config.dataset, config.data_dir, config.limit_train // config.batch_size) == ("mnist", "DIR", 120)
+        assert (config["dataset"], config["data_dir"], config["limit_train"] // config["batch_size"]) == (
+            "mnist",
+            "DIR",
+            120,
+        )
 
 
 def test_the_cifar10_methods_and_what_n_does(script):
     methods, relu = map(configurations, script("cifar10_methods.sh", "DIR", "--compile"))
-    assert {config.method for config in methods} == {
+    assert {config.method.name for config in methods} == {
         "natural", "fast", "yopo", "free", "trades-yopo", "pgd", "trades"
     }  # fmt: skip
-    assert all(config.device == "cuda" and config.compile for config in methods + relu)
-    assert [(config.m, config.n) for config in relu] == [(5, 3), (3, 5), (3, 1)]
-    assert {config.model for config in relu} == {"preactresnet18-relu"}
+    assert all(config["device"] == "cuda" and config["compile"] for config in methods + relu)
+    assert [(config["m"], config["n"]) for config in relu] == [(5, 3), (3, 5), (3, 1)]
+    assert {config.model.model for config in relu} == {"preactresnet18-relu"}
     assert len(script("cifar10_methods.sh", "DIR", SEEDS="0 1")) == 4
 
 
@@ -94,9 +98,9 @@ def test_final_networks_are_attacked_once(script, tmp_path):
 
 
 def test_what_is_collected(tmp_path):
-    base = TrainConfig(epochs=1, limit_train=32, limit_eval=8, curve_images=8, curve_steps=1, eval_steps=1)
+    base = make_config(epochs=1, limit_train=32, limit_eval=8, curve_images=8, curve_steps=1, eval_steps=1)
     for seed in (0, 1):
-        configs = [TrainConfig(**{**base.to_dict(), "seed": seed, "method": name}) for name in ("natural", "yopo")]
+        configs = [change_config(base, seed=seed, method=name) for name in ("natural", "yopo")]
         run_comparison(configs, tmp_path / f"seed-{seed}", resume=False, show=False)
     report = {"images": 8, "clean": 50.0, "worst": 25.0}
     (tmp_path / "seed-0" / "yopo-5-3" / "pgd-20.json").write_text(json.dumps(report))
