@@ -161,7 +161,7 @@ def test_output_that_is_cut_off_is_no_error():
         (["train", "--data-dir", "d"], "data_dir: got d, but dataset digits is read from no files"),
         (["train", "--delay", "20", "--epochs", "20"], "delay: got 20, expected an end before the 20 epochs do"),
         (["train", "--epochs", "1.5"], "invalid whole number value: '1.5'"),
-        (["train", "--held-out", "9999"], "cannot hold out 9999 of 1437 images"),
+        (["train", "--held-out", "9999"], "held_out: got 9999 of 1437 images"),
         (["train", "--device", "warp"], "device 'warp' cannot be used"),
         (["train", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         (
