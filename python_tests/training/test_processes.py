@@ -25,7 +25,7 @@ from yopo_ext.training import (
 from yopo_ext.training.exchange import Exchange, StopFlags
 from yopo_ext.training.prepare_data import prepare_data
 from yopo_ext.training.sync_batch_norm import with_joint_statistics
-from yopo_ext.training.validation import measure
+from yopo_ext.training.validation import curve_accuracies
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
 CPU = torch.device("cpu")
@@ -168,7 +168,7 @@ def test_the_figures_of_a_network_with_batch_norm_are_those_of_the_saved_one(two
     state = two.checkpoint("batch norm")
     trainer = Trainer(BATCH_NORM, prepare_data(BATCH_NORM), two.root / "again", show=False)
     trainer.average.load_state_dict(state["average"])
-    found = measure(BATCH_NORM, trainer.measured_model, trainer.curve_images, Processes(), StopRequest())
+    found = curve_accuracies(BATCH_NORM, trainer.measured_model, trainer.curve_images, Processes(), StopRequest())
     line = state["progress"]["log"][-1]
     assert {name: line[name] for name in found} == found
     assert state["model"]["bn1.running_mean"].abs().sum() > 0

@@ -23,7 +23,7 @@ from .prepare_data import prepare_data
 from .processes import Processes
 from .run_folder import require_unused
 from .trainer import Trainer
-from .validation import measure_finally
+from .validation import final_accuracies
 
 CONFIG = "config.json"
 
@@ -113,7 +113,7 @@ def _write_configs(runs: Mapping[str, Run], folder: Path, *, resume: bool) -> No
 
 def _result(trainer: Trainer, stop: StopRequest) -> Result:
     def measured(model: torch.nn.Module) -> dict[str, float]:
-        return measure_finally(trainer.config, model, trainer.data.test, trainer.processes, stop)
+        return final_accuracies(trainer.config, model, trainer.data.test, trainer.processes, stop)
 
     last = measured(trainer.measured_model)
     if trainer.best.epoch is None:

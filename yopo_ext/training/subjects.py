@@ -11,6 +11,7 @@ from torch import nn
 
 from ..data import Dataset, ImageSet, draw_part, load_dataset
 from ..models import build_model, load_weights
+from ..objectives.objective import Objective
 from .checkpoint import LAST, CheckpointError, load_checkpoint, measured_weights
 from .config import TrainConfig
 from .device import open_device
@@ -25,7 +26,9 @@ class Subject:
     """A network in evaluation's hands, its images on the same device, and what it was trained for.
 
     name: for titles; dataset: of the images; eps, norm: the training's, eps None where it is not known; own: whether a
-    run of ours trained it, so that its normalisation is known to be right.
+    run of ours trained it, so that its normalisation is known to be right; steps, alpha: of the PGD that the run
+    measured itself with, None where it is not known, alpha also where it follows from eps and steps; objective: what
+    reads the network's outputs, None: logits.
     """
 
     name: str
@@ -35,6 +38,9 @@ class Subject:
     eps: float | None
     norm: str
     own: bool
+    steps: int | None = None
+    alpha: float | None = None
+    objective: Objective | None = None
 
 
 def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", limit: int | None = None) -> Subject:
@@ -53,7 +59,10 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
     model = make_model(config, data)
     model.load_state_dict(measured_weights(state))
     name = f"{config.model} on {config.dataset}"
-    return Subject(name, config.dataset, model.to(place), data.test.to(place), config.eps, config.norm, own=True)
+    return Subject(
+        name, config.dataset, model.to(place), data.test.to(place), config.eps, config.norm, own=True,
+        steps=config.eval_steps, alpha=config.eval_alpha,
+    )  # fmt: skip
 
 
 def open_weights(

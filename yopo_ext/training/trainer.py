@@ -44,7 +44,7 @@ from .run_state import gather_state, restore_state
 from .staleness import measure_staleness
 from .sync_batch_norm import with_joint_statistics
 from .training_error import TrainingError
-from .validation import measure
+from .validation import curve_accuracies
 from .warm_up import is_whole, set_attack
 
 
@@ -245,7 +245,9 @@ class Trainer:
         self._keep(record, whole)
 
     def _measure(self, stop: StopRequest) -> dict[str, Any]:
-        found: dict[str, Any] = measure(self.config, self.measured_model, self.curve_images, self.processes, stop)
+        found: dict[str, Any] = curve_accuracies(
+            self.config, self.measured_model, self.curve_images, self.processes, stop
+        )
         if warning := overfitting_warning(self.log, found):
             found["warning"] = warning
         return found

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from ..data import ImageSet
-from ..evaluation import attack_survivors, correct_images
+from ..evaluation import Attack, PGDAttack, outcomes
 from .config import TrainConfig
 from .interrupt import Interrupted, StopRequest
 from .processes import Processes
 
 
-def measure(
+def curve_accuracies(
     config: TrainConfig, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
 ) -> dict[str, float]:
     """A point of the accuracy-time curve: clean, FGSM (one step of eps) and PGD-``curve_steps`` accuracy in percent.
@@ -24,36 +24,30 @@ def measure(
     Raises:
         Interrupted: a stop was requested, on all processes whichever was asked; looked for before each forward pass.
     """
-    attacks = {"fgsm": (1, config.eps), "robust": (config.curve_steps, None)}
-    return _accuracies(config, model, images, processes, attacks, stop)
+    # From a random start, as the training's own steps, unlike the FGSM of `yopo evaluate`.
+    one_step = PGDAttack(config.eps, steps=1, alpha=config.eps, norm=config.norm)
+    attacks = {"fgsm": one_step, "robust": PGDAttack(config.eps, steps=config.curve_steps, norm=config.norm)}
+    return _accuracies(model, images, processes, attacks, stop)
 
 
-def measure_finally(
+def final_accuracies(
     config: TrainConfig, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
 ) -> dict[str, float]:
-    """Clean and PGD-``eval_steps`` accuracy in percent; raises as `measure`."""
-    attacks = {"robust": (config.eval_steps, config.eval_alpha)}
-    return _accuracies(config, model, images, processes, attacks, stop)
+    """Clean and PGD-``eval_steps`` accuracy in percent; raises as `curve_accuracies`."""
+    attack = PGDAttack(config.eps, steps=config.eval_steps, alpha=config.eval_alpha, norm=config.norm)
+    return _accuracies(model, images, processes, {"robust": attack}, stop)
 
 
 def _accuracies(
-    config: TrainConfig,
-    model: nn.Module,
-    images: ImageSet,
-    processes: Processes,
-    attacks: Mapping[str, tuple[int, float | None]],
-    stop: StopRequest,
+    model: nn.Module, images: ImageSet, processes: Processes, attacks: Mapping[str, Attack], stop: StopRequest
 ) -> dict[str, float]:
     part = images.shard(processes.rank, processes.count)
     names = ("clean", *attacks)
     found = torch.zeros(len(names) + 1, dtype=torch.int64, device=part.images.device)
     try:
         with _stopping(model, stop):
-            survivors = [correct_images(model, part)]
-            for steps, alpha in attacks.values():
-                survivors.append(attack_survivors(
-                    model, part, eps=config.eps, alpha=alpha, steps=steps, restarts=1, losses=("ce",), norm=config.norm,
-                ))  # fmt: skip
+            measured = outcomes(model, part, list(attacks.values()))
+            survivors = [measured.correct, *(outcome.survived for outcome in measured.attacked)]
             found[:-1] = torch.stack([one.sum() for one in survivors])
     except Interrupted:
         found[-1] = 1  # the others learn of it where all meet
