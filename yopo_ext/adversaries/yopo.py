@@ -42,9 +42,9 @@ class YOPO:
             of modules called one after another, or a `FirstLayer`.
         m: full passes >= 1.
         n: inner steps after each pass >= 0.
-        eps: radius; alpha: step size. One value, or with linf one per channel.
-        loss: loss(logits, y), 0-d.
-        bounds: the box (low, high) of valid images, each one value or one per channel; None: no box.
+        eps: radius; alpha: step size. One value, or with linf one per channel and eps less than the width of `bounds`.
+        loss: loss(outputs, y), 0-d; the outputs are whatever the model returns.
+        bounds: the box (low, high) of valid images, each one value or one per channel; None: no box and no check.
         norm: "linf" or "l2".
         reduction: "mean" averages the gradients of the m passes, so that the learning rate does not depend on
             m; "sum" adds them, as the authors do.
@@ -121,7 +121,7 @@ class YOPO:
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent
             with self.stopwatch.span("passes"):
-                loss, outputs, p = self._pass(x + eta, y, ascends)
+                loss, outputs, p = self._pass(x + eta, y, ascends, index == 0)
             losses.append(loss)
             if ascends:
                 with self.stopwatch.span("inner"):
@@ -143,11 +143,14 @@ class YOPO:
         backends = self.explain(x).backend
         return backends is not None and backends.backend in FUSED_BACKENDS
 
-    def _pass(self, adversarial: Tensor, y: object, ascends: bool) -> tuple[Tensor, object, Tensor | None]:
+    def _pass(
+        self, adversarial: Tensor, y: object, ascends: bool, is_first: bool
+    ) -> tuple[Tensor, object, Tensor | None]:
         """One full pass: the detached loss, the outputs and, if there is a use for it, p."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
-        if self._checked or is_recorded():
+        # After the first pass `.grad` has been touched.
+        if self._checked or not is_first or is_recorded():
             loss, outputs, p = self._run(adversarial, y, self._catch(ascends or fused))
         else:
             with gradients_held_back(self.model, self.loss):

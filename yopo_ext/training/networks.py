@@ -20,13 +20,9 @@ def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
         config.model,
         in_channels=data.train.channels,
         num_classes=data.train.num_classes,
-        image_size=data.train.image_size,
+        image_size=tuple(data.train.images.shape[2:]),
         activation=config.activation,
         mean=config.mean,
         std=config.std,
     )
-    height, width = data.train.images.shape[2:]
-    side = getattr(model, "image_size", None)
-    if height != width and side is not None:
-        raise ValueError(f"model {config.model!r} takes {side}x{side} images, these are {height}x{width}")
     return model.to(memory_format=memory_format(config))
