@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
 from yopo_ext.cli import build_parser, main
 from yopo_ext.cli.argument_order import join_negative_numbers
 from yopo_ext.cli.numbers import number
-from yopo_ext.training import TrainConfig
+from yopo_ext.cli.settings import flag_of, given_settings
+from yopo_ext.training import make_config
+from yopo_ext.training.config.layout import KINDS, homes
 
 COMMAND = [sys.executable, "-m", "yopo_ext"]
 QUICK = [
@@ -45,8 +46,8 @@ def test_options_reach_the_configuration(tmp_path, monkeypatch, capsys):
     arguments += ["--weight-decay", "1e-3", "--memory-format", "contiguous", "--out", str(tmp_path)]
     assert run(capsys, "train", *arguments)[0] == 0
     (config, folder), options = calls[0]
-    assert (config.model, config.data_dir, config.eps, config.m, config.n) == ("preactresnet18", "d", 4 / 255, 2, 6)
-    assert (config.weight_decay, config.memory_format, config.lr) == (1e-3, "contiguous", 0.2 / 5)
+    expected = {"eps": 4 / 255, "m": 2, "n": 6, "weight_decay": 1e-3, "memory_format": "contiguous", "data_dir": "d"}
+    assert config == make_config("cifar10-yopo-5-3", **expected)
     assert folder == tmp_path
     assert options.pop("processes").count == 1
     assert options == {"compare_natural": False, "resume": False, "device": "cpu"}
@@ -63,49 +64,47 @@ def test_when_a_natural_run_is_made(monkeypatch, capsys, arguments, natural):
     assert calls[0][1]["compare_natural"] == natural
     config, folder = calls[0][0]
     assert folder.parts[0] == "runs"
-    assert folder.name.startswith(f"{config.dataset}-yopo-")
+    assert folder.name.startswith(f"{config.data.dataset}-yopo-")
 
 
-def test_every_option_is_a_setting():
-    from yopo_ext.cli.settings import OVERRIDES
-
-    assert {name.replace("-", "_") for name, _, _ in OVERRIDES} == set(TrainConfig().to_dict())
-
-
-# A value for every option: those that take words, then those of several values; 2 is for the others.
+# A word for the options that take words or have a range of their own; 2 is for the others.
 WORDS = {
-    "dataset": "mnist", "data-dir": "d", "model": "smallcnn", "activation": "tanh", "method": "trades", "norm": "l2",
-    "bn-mode": "train", "reduction": "sum", "first-layer-grad": "both", "delay": "auto", "optimizer": "nesterov",
-    "schedule": "cosine", "memory-format": "contiguous", "amp": "off", "device": "cuda", "label-smoothing": "0.25",
-    "ewa-decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval-alpha": "1e-3", "mean": "0.5", "std": "0.5",
-    "momentum": "0.25",
+    "dataset": "mnist", "data_dir": "d", "model": "smallcnn", "activation": "tanh", "method": "trades", "norm": "l2",
+    "bn_mode": "train", "reduction": "sum", "first_layer_grad": "both", "delay": "auto", "optimizer": "nesterov",
+    "schedule": "cosine", "memory_format": "contiguous", "amp": "off", "device": "cuda", "label_smoothing": "0.25",
+    "ewa_decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval_alpha": "1e-3", "mean": "0.5", "std": "0.5",
+    "objective": "trades",
 }  # fmt: skip
+#: What a setting needs beside it.
+BESIDE = {"mean": {"std": (0.5,)}, "std": {"mean": (0.5,)}, "patience": {"held_out": 9}}
+METHOD_OF = {"staleness_every": "yopo", "steps_warmup_epochs": "pgd", "beta": "trades"}
 
 
-def test_every_option_reaches_its_setting():
-    from yopo_ext.cli.settings import OVERRIDES, given_settings
+@pytest.mark.parametrize("name", [*KINDS, *homes()])
+def test_every_setting_is_an_option_that_reaches_it(name):
+    found = homes().get(name, ())
+    one = found[0].option if found else None
+    word = WORDS.get(name, "2")
+    words = [flag_of(name)] if one is not None and one.kind is bool else [flag_of(name), word]
+    given = given_settings(build_parser().parse_args(join_negative_numbers(["train", *words])))
+    assert list(given) == [name]
+    if one is None:
+        expected = word
+    elif one.kind is bool:
+        expected = True
+    else:
+        expected = word if word in one.words else {float: number, int: int, str: str}[one.kind](word)
+    assert given[name] == ((expected,) if one is not None and one.several else expected)
+    owners = {home.section: home.owner for home in found if home.section in KINDS}
+    method = {"method": METHOD_OF[name]} if name in METHOD_OF else {}
+    config = make_config(**{**owners, **method, **BESIDE.get(name, {}), **given})
+    assert config[name] == given[name]
 
-    for name, kind, _ in OVERRIDES:
-        flag = f"-{name}" if len(name) == 1 else f"--{name}"
-        words = [flag] if kind is bool else [flag, WORDS.get(name, "2")]
-        options = build_parser().parse_args(join_negative_numbers(["train", *words]))
-        given = given_settings(options)
-        assert list(given) == [name.replace("-", "_")]
-        (value,) = given.values()
-        one = kind[0] if isinstance(kind, tuple) else kind
-        expected = True if kind is bool else one(words[1])
-        assert value == ((expected,) if isinstance(kind, tuple) else expected)
-        method = "yopo" if name == "staleness-every" else "trades"
-        config = replace(TrainConfig(), **{"held_out": 9, "mean": (0.5,), "std": (0.5,), "method": method} | given)
-        assert getattr(config, name.replace("-", "_")) == value
 
-
-def test_every_option_by_both_names_of_a_boolean():
-    from yopo_ext.cli.settings import OVERRIDES, given_settings
-
-    for name in (name for name, kind, _ in OVERRIDES if kind is bool):
-        given = given_settings(build_parser().parse_args(["train", f"--no-{name}"]))
-        assert given == {name.replace("-", "_"): False}
+def test_every_switch_has_both_names():
+    for name in (name for name, found in homes().items() if found[0].option.kind is bool):
+        no = f"--no-{name.replace('_', '-')}"
+        assert given_settings(build_parser().parse_args(["train", no])) == {name: False}
 
 
 @pytest.mark.parametrize("text", ["-2/255", "-1e-3", "-0.5", "-.5e2", "-2", "8/255"])
@@ -140,34 +139,37 @@ def test_output_that_is_cut_off_is_no_error():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--dataset", "imagenet"], "unknown dataset 'imagenet'; known: digits, mnist"),
-        (["train", "--preset", "best"], "unknown preset 'best'; known: mnist-yopo-5-10"),
-        (["train", "--model", "vgg"], "unknown model 'vgg'; known: digits-cnn"),
+        (["train", "--dataset", "imagenet"], "dataset: got 'imagenet', expected one of "),
+        (["train", "--preset", "best"], "preset: got 'best', expected one of "),
+        (["train", "--model", "vgg"], "model: got 'vgg', expected one of digits-cnn"),
         (["train", "--model", "smallcnn"], "takes 28x28 images, these are 8x8"),
-        (["train", "--method", "fgsm"], "unknown method 'fgsm'; known: natural, fast, n-fgsm, pgd-STEPS"),
+        (["train", "--method", "fgsm"], "method: got 'fgsm', expected one of "),
         (["train", "--dataset", "mnist"], "--data-dir"),
         (["train", "--dataset", "cifar10", "--data-dir", "nowhere"], "nowhere: found no such folder"),
         (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin or data_batch_1, expected"),
         (["train", "--eps", "much"], "argument --eps: 'much' is not a number or a fraction like 8/255"),
         (["train", "--eps", "8/0"], "'8/0' is not a number"),
-        (["train", "--eps", "nan"], "eps must be at least 0 and finite, got nan"),
-        (["train", "--eps", "-1"], "eps must be at least 0"),
-        (["train", "--alpha", "inf"], "alpha must be finite"),
-        (["train", "-m", "0"], "m must be at least 1"),
+        (["train", "--eps", "nan"], "eps: got nan, expected a finite number of at least 0"),
+        (["train", "--eps", "-1"], "eps: got -1.0, expected a finite number of at least 0"),
+        (["train", "--alpha", "inf"], "alpha: got inf, expected a finite number"),
+        (["train", "-m", "0"], "m: got 0, expected a whole number of at least 1"),
         (
             ["train", "--eps", "8"],
-            "eps must be below 1 with norm linf, got 8: images lie in [0, 1], so for grey levels write 8/255",
+            "eps: got 8 with norm linf, expected less than 1: images lie in [0, 1], so for grey levels write 8/255",
         ),
-        (["train", "--method", "pgd-10", "-m", "3"], "m: got 3, but method pgd does not read it"),
-        (["train", "--data-dir", "d"], "data_dir: got 'd', but dataset digits is read from no files"),
-        (["train", "--delay", "20", "--epochs", "20"], "delay must end before the 20 epochs do"),
-        (["train", "--epochs", "1.5"], "invalid int value: '1.5'"),
-        (["train", "--held-out", "9999"], "cannot hold out 9999 of 1437 images"),
+        (["train", "--method", "pgd-10", "-m", "3"], "m: method pgd has no such setting; it belongs to "),
+        (["train", "--data-dir", "d"], "data_dir: got d, but dataset digits is read from no files"),
+        (["train", "--delay", "20", "--epochs", "20"], "delay: got 20, expected an end before the 20 epochs do"),
+        (["train", "--epochs", "1.5"], "invalid whole number value: '1.5'"),
+        (["train", "--held-out", "9999"], "held_out: got 9999 of 1437 images"),
         (["train", "--device", "warp"], "device 'warp' cannot be used"),
         (["train", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
-        (["train", "--seed", "9" * 30], "seed must be at most 9223372036854775807"),
+        (
+            ["train", "--seed", "9" * 30],
+            "999, expected a whole number of at least 0 and at most 9.22337e+18",
+        ),
         (["train", "--resume", "nowhere"], "config.json: no such file"),
-        (["train", "--resume", ".", "--eps", "0.1"], "--resume takes its settings from the run"),
+        (["train", "--resume", ".", "--eps", "0.1"], "config.json: no such file"),
         (["train", "--resume", ".", "--no-compare-natural"], "--resume takes its settings from the run"),
         (["train", "--surprise"], "unrecognized arguments: --surprise"),
         (["evaluate", "nowhere"], "nowhere: no such checkpoint"),
@@ -248,7 +250,7 @@ def test_python_m_is_the_command():
     assert "backend torch: runs on cpu" in done.stdout
     done = subprocess.run([*COMMAND, "train", "-m", "x"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "yopo train: argument -m: invalid int value: 'x'\n"
+    assert done.stderr == "yopo train: argument -m: invalid whole number value: 'x'\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent")

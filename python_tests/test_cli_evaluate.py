@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from yopo_ext.cli import main
-from yopo_ext.training import TrainConfig, load_checkpoint, run_job
+from yopo_ext.training import load_checkpoint, make_config, run_job
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    config = TrainConfig(
+    config = make_config(
         method="natural", epochs=2, batch_size=32, limit_train=900, limit_eval=40, curve_every=9, curve_steps=1,
         eval_steps=1, lr=0.1, keep_epochs=True, eps=0.15,
     )  # fmt: skip

@@ -18,7 +18,7 @@ def in_process(monkeypatch, rank, count):
     monkeypatch.setenv("WORLD_SIZE", str(count))
 
 
-COMPLAINT = "yopo train: argument -m: invalid int value: 'x'\n"
+COMPLAINT = "yopo train: argument -m: invalid whole number value: 'x'\n"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_another_process_lets_the_first_complain(monkeypatch, capsys, waited, ra
 def test_wrong_settings_too(monkeypatch, capsys, waited):
     in_process(monkeypatch, 1, 2)
     assert main(["train", "--eps", "-1"]) == 2
-    assert capsys.readouterr().err.startswith("process 1: yopo: eps must be")
+    assert capsys.readouterr().err.startswith("process 1: yopo: eps: got -1.0, expected")
     assert waited == [speaker.PATIENCE]
 
 

@@ -43,12 +43,12 @@ def pair(name: str, value: Pair, least: int) -> list[int]:
     return list(items)
 
 
-def count(name: str, value: int) -> int:
-    """A whole number >= 0."""
+def count(name: str, value: int, least: int = 0) -> int:
+    """A whole number of at least `least`."""
     if type(value) is not int:
         raise TypeError(f"{name}: got {value!r}, expected an int")
-    if value < 0:
-        raise ValueError(f"{name}: got {value}, expected at least 0")
+    if value < least:
+        raise ValueError(f"{name}: got {value}, expected at least {least}")
     return value
 
 

@@ -94,7 +94,7 @@ def test_augmented_images_move(numbered):
 
 
 def test_what_is_refused(numbered):
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size: got 0, expected at least 1"):
         DeviceLoader(numbered(5), 0)
     with pytest.raises(ValueError, match="batch_size 6 leaves no batch of 5 images"):
         DeviceLoader(numbered(5), 6, drop_last=True)

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from yopo_ext.training.processes import Processes
 
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import (
@@ -29,7 +28,8 @@ from yopo_ext.evaluation import (
     sweep,
     transfer_matrix,
 )
-from yopo_ext.training import make_config, validation
+from yopo_ext.training import Processes, StopRequest, make_config
+from yopo_ext.training.runs.measuring import curve_accuracies
 
 ATTACK = Attack(0.1, steps=2)
 MEASURES = {
@@ -98,7 +98,7 @@ def test_outputs_that_do_not_fit_are_refused_on_the_first_batch(images, name, wr
 def test_a_run_refuses_them_where_it_measures(images, wrong):
     model, kind, message = WRONG[wrong]
     with pytest.raises(kind, match="the network's outputs: " + message):
-        validation.measure(make_config(), model, images, Processes())
+        curve_accuracies(make_config(), model, images, Processes(), StopRequest())
 
 
 @pytest.mark.parametrize("attack", [ATTACK, fgsm(0.1), Attack(0.1, steps=1, targets="next", loss="margin")])

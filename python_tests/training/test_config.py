@@ -43,7 +43,7 @@ from yopo_ext.training.runs.job import natural_twin
             "eps_warmup_epochs, .*: got 9.5, after a delay of up to 11, expected an end",
         ),
         ({"eps_warmup_epochs": 1, "method": "natural"}, "eps_warmup_epochs: got method natural, expected an advers"),
-        ({"patience": 3}, "patience: needs held_out images: the test set must not decide when training ends"),
+        ({"patience": 3}, "patience: got 3 without held-out images, expected held_out above 0: the test set must not decide"),
         ({"bn_mode": "eval"}, "bn_mode: method yopo has no such setting; it belongs to .*pgd"),
         ({"bn_mode": "eval", "method": "free"}, "bn_mode: method free has no such setting"),
         ({"bn_mode": "frozen", "method": "pgd"}, "bn_mode: got 'frozen', expected one of train, eval or none"),
@@ -60,7 +60,7 @@ from yopo_ext.training.runs.job import natural_twin
         ({"model": "vgg"}, "model: got 'vgg', expected one of digits-cnn, "),
         ({"dataset": "svhn"}, "dataset: got 'svhn', expected one of .*digits"),
         ({"seed": 2**63}, "seed: got 9223372036854775808, expected a whole number of at least 0 and at most"),
-        ({"mean": (0.5,)}, "mean and std go together"),
+        ({"mean": (0.5,)}, "mean, std: got one of them, expected both or neither"),
         ({"epsilon": 1}, "unknown settings: epsilon"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_setting_is_read_by_its_name():
     with pytest.raises(KeyError, match="milestones"):
         config["milestones"]
     assert {name: config[name] for name in config.settings()} == config.settings()
-    assert set(config.settings()) - set(config.settings(host=False)) == {"data_dir", "device", "profile"}
+    assert set(config.settings()) - set(config.settings(host=False)) == {"data_dir", "device", "profile", "tensorboard"}
 
 
 def test_settings_that_mean_nothing_to_a_method():

@@ -33,8 +33,8 @@ CPU = torch.device("cpu")
 
 # 57 images: the last mini-batch of an epoch has nine, so the two processes' shares differ.
 CONFIG = make_config(
-    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=2, batch_size=16, limit_train=57, limit_eval=21, curve_steps=1, eval_steps=2, lr=0.05,
-    milestones=(2,),
+    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=2, batch_size=16, limit_train=57, limit_eval=21,
+    curve_steps=1, eval_steps=2, lr=0.05, milestones=(2,),
 )  # fmt: skip
 EQUAL = {
     "yopo": CONFIG,

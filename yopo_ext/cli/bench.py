@@ -21,9 +21,9 @@ def add_command(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from yopo_ext.benchmark.machine import describe_machine
-    from yopo_ext.benchmark.measure import check_device, choose_cases, measure
-    from yopo_ext.benchmark.report import to_document, to_table
+    from ..benchmark.machine import describe_machine
+    from ..benchmark.measure import check_device, choose_cases, measure
+    from ..benchmark.report import to_document, to_table
 
     cases = choose_cases(options.cases, options.quick)
     check_device(options.device)

@@ -13,7 +13,7 @@ from .resumable import finish
 from .settings import add_settings, flag_of, given_settings, parser_of
 
 if TYPE_CHECKING:
-    from yopo_ext.training import Config
+    from ..training import Config
 
 
 def add_command(commands) -> None:
@@ -34,7 +34,7 @@ def add_command(commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains; exit statuses as of ``yopo train``."""
-    from yopo_ext.training import run_comparison, started_processes
+    from ..training import run_comparison, started_processes
 
     configs, folder = _resumed(options) if options.resume is not None else _new(options)
 
@@ -60,7 +60,7 @@ def _new(options: argparse.Namespace) -> tuple[list[Config], Path]:
 
 
 def _resumed(options: argparse.Namespace) -> tuple[list[Config], Path]:
-    from yopo_ext.training import change_config, read_run
+    from ..training import change_config, read_run
 
     given, folder = given_settings(options), options.resume
     if options.methods or options.config or options.out or set(given) - {"data_dir", "device"}:
@@ -82,7 +82,7 @@ def config_of(text: str, common: Mapping[str, Any]) -> Config:
 
     Raises ``ValueError`` that quotes what is wrong.
     """
-    from yopo_ext.training import make_config, parse_method
+    from ..training import make_config, parse_method
 
     method, *changes = text.split(":")
     own = dict(_own_setting(change, text) for change in changes)
@@ -98,8 +98,8 @@ def _choices(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_setting(change: str, text: str) -> tuple[str, Any]:
-    from yopo_ext.training.config.layout import KINDS, homes
-    from yopo_ext.training.runs.comparison import SHARED
+    from ..training.config.layout import KINDS, homes
+    from ..training.runs.comparison import SHARED
 
     name, _, value = change.partition("=")
     name = name.replace("-", "_")

@@ -16,7 +16,7 @@ from .argument_order import free_the_path
 from .numbers import is_number, number
 
 if TYPE_CHECKING:
-    from yopo_ext.training import EvaluationPlan, Subject
+    from ..training import EvaluationPlan, Subject
 
 _ATTACKS = ("clean", "fgsm", "pgd")
 _LISTS = {
@@ -86,7 +86,7 @@ def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from yopo_ext.training import open_networks, run_evaluation
+    from ..training import open_networks, run_evaluation
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _open_subject(options: argparse.Namespace) -> Subject:
-    from yopo_ext.training import checkpoint_files, open_run, open_weights
+    from ..training import checkpoint_files, open_run, open_weights
 
     place = {"data_dir": options.data_dir, "device": options.device, "limit": options.limit}
     given = {name: getattr(options, name) for name in _FOREIGN if getattr(options, name) is not None}
@@ -128,8 +128,8 @@ def _open_subject(options: argparse.Namespace) -> Subject:
 
 
 def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
-    from yopo_ext.evaluation import AutoAttack, fgsm, pgd_attacks
-    from yopo_ext.training import EvaluationPlan
+    from ..evaluation import AutoAttack, fgsm, pgd_attacks
+    from ..training import EvaluationPlan
 
     common = {"norm": options.norm or subject.norm, "seed": options.seed}
     common["eps"] = subject.eps if options.eps is None else options.eps

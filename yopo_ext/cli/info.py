@@ -13,7 +13,7 @@ def add_command(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from yopo_ext.build_info import describe
+    from ..build_info import describe
 
     print(describe())
     return 0

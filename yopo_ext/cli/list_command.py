@@ -16,7 +16,7 @@ def add_command(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from yopo_ext.catalogue import catalogue, written
+    from ..catalogue import catalogue, written
 
     entries = [(written(entry), entry.help) for entry in catalogue(options.kind)]
     width = max(len(name) for name, _ in entries)

@@ -13,7 +13,7 @@ def finish(job: Callable[[], None], go_on: str) -> int:
 
     Several processes end alike, and the first one speaks, with its own ``go_on``.
     """
-    from yopo_ext.training import Interrupted, TrainingError
+    from ..training import Interrupted, TrainingError
 
     try:
         job()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .numbers import number
 
 if TYPE_CHECKING:
-    from yopo_ext.options import Option
-    from yopo_ext.training import Config
-    from yopo_ext.training.config.layout import Home
+    from ..options import Option
+    from ..training import Config
+    from ..training.config.layout import Home
 
 #: choices that are options too, with their help
 _CHOICES = {
@@ -25,7 +25,7 @@ _CHOICES = {
 
 def add_settings(parser: argparse.ArgumentParser, *, without: Sequence[str] = ()) -> None:
     """Adds all settings to a command, in groups, all without a default."""
-    from yopo_ext.training.config.layout import homes
+    from ..training.config.layout import homes
 
     groups: dict[str, Any] = {}
 
@@ -44,7 +44,7 @@ def add_settings(parser: argparse.ArgumentParser, *, without: Sequence[str] = ()
 
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given on the command line, by name."""
-    from yopo_ext.training.config.layout import homes
+    from ..training.config.layout import homes
 
     values = {name: getattr(options, name, None) for name in (*_CHOICES, *homes())}
     return {
@@ -57,8 +57,8 @@ def require_changeable(config: Config, given: Mapping[str, Any]) -> None:
 
     Those of the host may, and the number of epochs, upwards, where the schedule of the learning rate allows it.
     """
-    from yopo_ext.training.config.layout import homes
-    from yopo_ext.training.schedules import SCHEDULES
+    from ..training.config.layout import homes
+    from ..training.schedules import SCHEDULES
 
     allowed = [name for name, found in homes().items() if found[0].option.host]
     for name in given:

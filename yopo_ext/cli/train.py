@@ -12,7 +12,7 @@ from .resumable import finish
 from .settings import add_settings, given_settings, require_changeable
 
 if TYPE_CHECKING:
-    from yopo_ext.training import Config
+    from ..training import Config
 
 
 def add_command(commands) -> None:
@@ -35,7 +35,7 @@ def add_command(commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains; 0, 1 where training cannot go on, 128 + the signal's number where it was interrupted."""
-    from yopo_ext.training import run_job, started_processes
+    from ..training import run_job, started_processes
 
     config, folder, compare = _resumed(options) if options.resume is not None else _new(options)
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _new(options: argparse.Namespace) -> tuple[Config, Path, bool]:
     """The configuration of a new run, its folder, and whether a natural one is trained too."""
-    from yopo_ext.training import make_config
+    from ..training import make_config
 
     config = make_config(options.preset, file=options.config, **given_settings(options))
     name = f"{config.data.dataset}-{config.method.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -63,7 +63,7 @@ def _new(options: argparse.Namespace) -> tuple[Config, Path, bool]:
 
 def _resumed(options: argparse.Namespace) -> tuple[Config, Path, bool]:
     """The same of a run that goes on: in its place, or longer."""
-    from yopo_ext.training import change_config, read_run
+    from ..training import change_config, read_run
 
     given = given_settings(options)
     if any(value is not None for value in (options.preset, options.config, options.out, options.compare_natural)):

@@ -28,7 +28,7 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What a loader may yield instead of (x, y); unpacks as (x, y).
+    """What a loader may yield instead of (x, y); unpacks and is indexed as that pair.
 
     Attributes:
         x: images (B, C, H, W).
@@ -46,6 +46,9 @@ class Batch:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.x, self.y))
+
+    def __getitem__(self, index: int) -> Any:
+        return (self.x, self.y)[index]
 
     def __len__(self) -> int:
         """Images."""

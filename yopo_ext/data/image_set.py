@@ -27,12 +27,12 @@ class ImageSet:
         _require("images", self.images, torch.uint8, ", 0..255: of floats in [0, 1], (255 * x).round().to(torch.uint8)")
         _require("labels", self.labels, torch.int64)
         if self.images.dim() != 4:
-            raise ValueError(f"images must be (N, C, H, W) uint8, got shape {tuple(self.images.shape)}")
+            raise ValueError(f"images: got shape {tuple(self.images.shape)}, expected (N, C, H, W)")
         if self.labels.shape != self.images.shape[:1]:
-            raise ValueError(f"labels must be ({len(self.images)},) int64, got shape {tuple(self.labels.shape)}")
+            raise ValueError(f"labels: got shape {tuple(self.labels.shape)}, expected ({len(self.images)},)")
         if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.num_classes:
             raise ValueError(
-                f"labels must lie in 0..{self.num_classes - 1}, got {int(self.labels.min())}..{int(self.labels.max())}"
+                f"labels: got {int(self.labels.min())}..{int(self.labels.max())}, expected 0..{self.num_classes - 1}"
             )
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class ImageSet:
     def take(self, count: int) -> ImageSet:
         """The first ``count`` images (all of them where there are fewer). Raises ``ValueError`` for ``count < 1``."""
         if count < 1:
-            raise ValueError(f"cannot take {count} images, at least 1 is needed")
+            raise ValueError(f"count: got {count}, expected at least 1")
         return ImageSet(self.images[:count], self.labels[:count], self.num_classes)
 
     def shard(self, rank: int, world_size: int) -> ImageSet:

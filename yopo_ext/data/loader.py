@@ -41,7 +41,7 @@ class DeviceLoader:
         rows: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+            raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
         if len(images) == 0 or (drop_last and len(images) < batch_size):
             raise ValueError(f"batch_size {batch_size} leaves no batch of {len(images)} images")
         self.images = images

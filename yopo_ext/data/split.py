@@ -19,7 +19,7 @@ def split_held_out(images: ImageSet, held_out: int, *, seed: int = SEED) -> tupl
     The same arguments give the same split on every machine. Raises ``ValueError`` unless both parts get an image.
     """
     if not 0 < held_out < len(images):
-        raise ValueError(f"cannot hold out {held_out} of {len(images)} images: both parts need at least one")
+        raise ValueError(f"held_out: got {held_out} of {len(images)} images, expected at least one in both parts")
     order = stratified_order(images.labels, derive_seed(seed, "held-out"))
     return images.select(order[:-held_out]), images.select(order[-held_out:])
 

@@ -29,5 +29,5 @@ def make_activation(name: str, *, inplace: bool = False) -> nn.Module:
     ``ValueError`` for an unknown name.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"activation: got {name!r}, expected one of {', '.join(ACTIVATIONS)}")
     return nn.ReLU(inplace=inplace) if name == "relu" else ACTIVATIONS[name]()

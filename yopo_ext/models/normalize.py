@@ -26,7 +26,7 @@ class Normalize(nn.Module):
         if len(mean) != len(std):
             raise ValueError(f"mean and std must have one value per channel each, got {len(mean)} and {len(std)}")
         if not all(value > 0 for value in std):
-            raise ValueError(f"std must be positive, got {tuple(std)}")
+            raise ValueError(f"std: got {tuple(std)}, expected values above 0")
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
 

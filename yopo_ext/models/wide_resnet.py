@@ -86,7 +86,7 @@ class WideResNet(Layered):
     ) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6 != 0:
-            raise ValueError(f"depth of a wide ResNet must be 6 N + 4 (10, 16, 28, 34, ...), got {depth}")
+            raise ValueError(f"depth: got {depth}, expected 6 N + 4 (10, 16, 28, 34, ...)")
         blocks = (depth - 4) // 6
         widths = (16, 16 * widen_factor, 32 * widen_factor, 64 * widen_factor)
         self.normalize = optional_normalize(mean, std)

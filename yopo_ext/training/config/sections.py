@@ -51,7 +51,7 @@ class ModelOptions(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together: give both or neither")
+            raise ValueError("mean, std: got one of them, expected both or neither")
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,10 @@ def _build(options: BestOptions, parts: Parts) -> Best | None:
 
 def _check(options: BestOptions, config: Config) -> None:
     if options.patience is not None and config.data.held_out == 0:
-        raise ValueError("patience: needs held_out images: the test set must not decide when training ends")
+        raise ValueError(
+            f"patience: got {options.patience} without held-out images, expected held_out above 0: the test set must "
+            "not decide when training ends"
+        )
 
 
 EVENT = NamedEvent("best", "the best checkpoint, and early stopping", _build, BestOptions, check=_check)

@@ -57,7 +57,7 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
     accuracies = ""
     if "clean" in record:
         accuracies = f", clean {record['clean']:.1f} %, robust {record['curve_robust']:.1f} %"
-    inner = f", inner loop {record['inner_share']:.1%} of the time" if "YOPO" in label else ""
+    inner = f", inner loop {record['inner_share']:.1%} of the time" if record["inner_share"] else ""
     lines = [
         f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{accuracies}, "
         f"{record['seconds']:.1f} s{inner}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ...adversaries.method import METHODS
 from ...evaluation.staleness import Staleness
 from ...options import check_options, option, options_of
 from .event import Event, NamedEvent, Record
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 class StalenessOptions:
     """How often."""
 
-    staleness_every: int | None = option(
-        None, "epochs between measurements of how stale the co-state becomes (yopo)", least=1
-    )
+    staleness_every: int | None = option(None, "epochs between measurements of how stale the co-state becomes", least=1)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -61,7 +60,8 @@ def _reads(name: str, method: Method) -> bool:
 
 def _check(options: StalenessOptions, config: Config) -> None:
     if options.staleness_every is not None and not _reads("staleness_every", config.declared_method):
-        raise ValueError(f"staleness_every: got method {config.method.name}, expected one of yopo, trades-yopo")
+        with_steps = ", ".join(method.name for method in METHODS if "n" in options_of(method.options))
+        raise ValueError(f"staleness_every: got method {config.method.name}, expected one of {with_steps}")
 
 
 EVENT = NamedEvent("staleness", "the co-state's staleness", _build, StalenessOptions, check=_check, reads=_reads)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...adversaries import Adversary
+from ...adversaries.method import METHODS
 from ...options import check_options, option
 from ..schedules import ramp
 from .delay import latest_switch
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from ..runs.parts import Parts
 
 
+# The number in the names of the methods whose adversary has `steps`.
+STEPS = "pgd_steps"
+
+
 @dataclass(frozen=True)
 class WarmUpOptions:
     """How long the attack grows."""
 
     eps_warmup_epochs: float = option(0.0, "eps and alpha grow from 0 over so many epochs", least=0)
-    steps_warmup_epochs: float = option(
-        0.0, "the attack's steps grow from 1 over so many epochs (pgd, trades)", least=0
-    )
+    steps_warmup_epochs: float = option(0.0, "the attack's steps grow from 1 over so many epochs", least=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -71,7 +74,7 @@ def _build(options: WarmUpOptions, parts: Parts) -> WarmUp | None:
 
 
 def _reads(name: str, method: Method) -> bool:
-    return "pgd_steps" in method.numbers if name == "steps_warmup_epochs" else method.adversarial
+    return STEPS in method.numbers if name == "steps_warmup_epochs" else method.adversarial
 
 
 def _check(options: WarmUpOptions, config: Config) -> None:
@@ -83,7 +86,8 @@ def _check(options: WarmUpOptions, config: Config) -> None:
     if not method.adversarial:
         raise ValueError(f"eps_warmup_epochs: got method {method.name}, expected an adversarial one")
     if options.steps_warmup_epochs and not _reads("steps_warmup_epochs", method):
-        raise ValueError(f"steps_warmup_epochs: got method {method.name}, expected one of pgd, trades")
+        with_steps = ", ".join(one.name for one in METHODS if STEPS in one.numbers)
+        raise ValueError(f"steps_warmup_epochs: got method {method.name}, expected one of {with_steps}")
     if begins + grows >= config.loop.epochs:
         after = f", after a delay of up to {begins}" if begins else ""
         raise ValueError(

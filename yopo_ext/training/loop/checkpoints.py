@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..files import LAST, RunFolder, TrainingError, load_checkpoint
+from .batches import know_where_they_stand
 from .finite import what_is_not_finite
 from .state import gather_state, restore_state
 
@@ -32,12 +33,17 @@ class Checkpoints:
         Raises:
             TrainingError: it cannot be written.
         """
-        can_go_on_here = self.trainer.position == 0 or hasattr(self.trainer.batches, "state_dict")
+        can_go_on_here = self.trainer.position == 0 or know_where_they_stand(self.trainer.batches)
         if self.folder is not None and can_go_on_here:
             self.folder.write([*others, LAST], gather_state(self.trainer), self.trainer.log)
 
     def resume(self) -> None:
-        """Goes on from the last one. Raises as `Trainer.resume`."""
+        """Goes on from the last one.
+
+        Raises:
+            CheckpointError: it is missing or corrupt, or of another number of processes.
+            ValueError: it is of a run on another number of images; there is no folder.
+        """
         if self.folder is None:
             raise ValueError("folder: got None, expected the one that holds the run to go on with")
         path = self.folder.path / LAST

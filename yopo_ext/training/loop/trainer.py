@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from ... import arguments
 from ...adversaries import Adversary
-from ...data import Batch, as_batch
 from ...stopwatch import Stopwatch
 from ..events import Event, Phase, in_order
 from ..files import RunFolder
 from ..host import Interrupted, Processes, StopRequest
 from ..schedules import LearningRate
+from .batches import know_where_they_stand, require_batches, timed
 from .checkpoints import Checkpoints
 from .epoch_sums import EpochSums
 from .step import Step
@@ -81,8 +82,8 @@ class Trainer:
         about: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.adversary, self.optimizer = model, adversary, optimizer
-        self.batches = _require_batches(batches)
-        self.epochs, self.events, self.about = epochs, in_order(events), about
+        self.batches = require_batches(batches)
+        self.epochs, self.events, self.about = arguments.count("epochs", epochs, least=1), in_order(events), about
         self.processes = Processes() if processes is None else processes
         self.device = next(model.parameters()).device
         self.in_use, self.phase = adversary, Phase()
@@ -148,12 +149,15 @@ class Trainer:
         self.tell(lambda event: event.on_end(self))
 
     def _run_epoch(self) -> None:
+        if not know_where_they_stand(self.batches):
+            self.position, self.sums = 0, EpochSums(self.device)
         self.model.train()
         stopwatch = self.in_use.stopwatch = Stopwatch(self.device)
         started = perf_counter()
         self.tell(lambda event: event.on_batches_start(self))
         try:
-            for batch in self._batches(stopwatch):
+            for batch in timed(self.batches, stopwatch):
+                self.position += 1
                 metrics = self.step(batch)
                 self.tell(lambda event: event.on_step(self, metrics))  # noqa: B023  called at once
                 if self.position < self.steps_per_epoch:  # the end of an epoch is no place to stop at
@@ -161,18 +165,10 @@ class Trainer:
         finally:
             self.tell(lambda event: event.on_batches_end(self))
             spans = stopwatch.totals()  # waits for the device: what it still has to do belongs to the epoch's seconds
-            self._account(perf_counter() - started, spans)
+            seconds = perf_counter() - started
+            self.seconds += seconds
+            self.sums.add_time(seconds, spans)
         self.epoch, self.position = self.epoch + 1, 0
-
-    def _batches(self, stopwatch: Stopwatch) -> Iterator[Batch]:
-        batches = iter(self.batches)
-        while True:
-            with stopwatch.span("data"):
-                item = next(batches, None)
-            if item is None:
-                return
-            self.position += 1
-            yield as_batch(item)
 
     def _finish_epoch(self) -> None:
         """Lets the events look, then counts the epoch as done: interrupted in between, it is taken up here."""
@@ -194,31 +190,10 @@ class Trainer:
         self._stopped_early = True
 
     def resume(self) -> None:
-        """Goes on from the folder's last checkpoint.
-
-        Raises:
-            CheckpointError: it is missing or corrupt, or of another number of processes.
-            ValueError: it is of a run on another number of images.
-        """
+        """Goes on from the folder's last checkpoint. Raises as `Checkpoints.resume`."""
         self.checkpoints.resume()
 
     def tell(self, moment: Callable[[Event], None]) -> None:
         """Tells every event, in order."""
         for event in self.events:
             moment(event)
-
-    def _account(self, seconds: float, spans: dict[str, float]) -> None:
-        self.seconds += seconds
-        self.sums.add_time(seconds, spans)
-
-
-def _require_batches(batches: Any) -> Any:
-    """What can be iterated every epoch."""
-    if not hasattr(batches, "__len__") or not hasattr(batches, "__iter__"):
-        raise TypeError(
-            f"batches: got a {type(batches).__name__}, expected what has a length and can be iterated every epoch, "
-            "as a DataLoader or a list"
-        )
-    if len(batches) == 0:
-        raise ValueError(f"batches: got an empty {type(batches).__name__}, expected at least one mini-batch")
-    return batches
