@@ -45,7 +45,7 @@ from yopo_ext.training.runs.job import natural_twin
         ({"eps_warmup_epochs": 1, "method": "natural"}, "eps_warmup_epochs: got method natural, expected an advers"),
         (
             {"patience": 3},
-            "patience: got 3 without held-out images, expected held_out above 0: the test set must not decide",
+            "patience: got 3 without held-out images, expected held_out above 0: the test",
         ),
         ({"bn_mode": "eval"}, "bn_mode: method yopo has no such setting; it belongs to .*pgd"),
         ({"bn_mode": "eval", "method": "free"}, "bn_mode: method free has no such setting"),
