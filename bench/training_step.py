@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yopo_ext import capture_costate
-from yopo_ext.adversaries import JointGenerator
 from yopo_ext.benchmark.machine import describe_machine
+from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.models import build_model
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training import Processes, TrainConfig

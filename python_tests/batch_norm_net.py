@@ -2,7 +2,6 @@
 """A small network with batch norm for the digits, known by name once this is imported."""
 
 from torch import nn
-
 from yopo_ext.models.registry import MODELS
 
 NAME = "batch-norm-net"

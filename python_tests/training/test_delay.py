@@ -78,7 +78,7 @@ def test_warm_ups_begin_with_the_adversary(runs):
     run_on = trainer.train_on
 
     def spy(adversary, *batch):
-        seen.append(0.0 if isinstance(adversary, Natural) else adversary.eps)
+        seen.append(0.0 if isinstance(adversary, Natural) else adversary.ball.eps)
         return run_on(adversary, *batch)
 
     trainer.train_on = spy

@@ -7,7 +7,9 @@ import pytest
 import torch
 from same_runs import assert_equal, everything
 
+from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free
+from yopo_ext.objectives import Trades
 from yopo_ext.training import StopRequest, make_config
 
 # method -> (forward, backward) passes a mini-batch with m=2, n=2, pgd_steps=3; what crafts counts too.
@@ -85,16 +87,16 @@ def test_the_bag_of_tricks_resumes_bit_for_bit(runs, extras):
 def test_settings_reach_the_adversaries(runs):
     fast = runs.trainer(method="fast", alpha=0.125, bn_mode="eval", norm="l2").adversary
     assert isinstance(fast, FGSM)
-    assert (fast.steps, fast.eps, fast.alpha, fast.bn_mode, fast.norm) == (1, 0.1, 0.125, "eval", "l2")
+    assert (fast.steps, fast.ball, fast.bn_mode) == (1, Ball(0.1, 0.125, norm="l2"), "eval")
     noisy = runs.trainer(method="n-fgsm", alpha=0.1).adversary
     assert isinstance(noisy, NFGSM)
-    assert (noisy.alpha, noisy.noise, noisy.bn_mode) == (0.1, 2.0, "train")
+    assert (noisy.ball.alpha, noisy.noise, noisy.bn_mode) == (0.1, 2.0, "train")
     free = runs.trainer(method="free", m=4, alpha=0.1).adversary
     assert isinstance(free, Free)
-    assert (free.replays, free.alpha) == (4, 0.1)
+    assert (free.replays, free.ball.alpha) == (4, 0.1)
     both = runs.trainer(method="trades", beta=3.0, label_smoothing=0.2, pgd_steps=7).adversary
     assert isinstance(both, TRADES)
-    assert (both.steps, both.bn_mode, both.objective.keywords) == (7, "eval", {"beta": 3.0, "label_smoothing": 0.2})
+    assert (both.steps, both.bn_mode, both.objective) == (7, "eval", Trades(3.0, 0.2))
     crafted = runs.trainer(method="trades-yopo", m=3, n=4, bn_mode="train").adversary
     assert isinstance(crafted, TRADESYOPO)
     assert (crafted.m, crafted.n, crafted.bn_mode) == (3, 4, "train")
@@ -107,7 +109,7 @@ def test_the_attack_grows(runs):
     run_on = trainer.train_on
 
     def spy(adversary, *batch):
-        seen.append((adversary.eps, adversary.alpha, adversary.steps))
+        seen.append((adversary.ball.eps, adversary.ball.alpha, adversary.steps))
         return run_on(adversary, *batch)
 
     trainer.train_on = spy

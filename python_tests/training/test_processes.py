@@ -12,7 +12,7 @@ import batch_norm_net
 import pytest
 import torch
 
-from yopo_ext.adversaries import JointGenerator
+from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.training import (
     CheckpointError,
     Processes,

@@ -108,11 +108,11 @@ def test_every_parameter_is_in_one_group(runs):
 def test_methods_get_their_settings(runs):
     yopo = runs.trainer(m=3, n=4, eps=0.2, alpha=0.07, reduction="sum", first_layer_grad="both", norm="l2").adversary
     assert isinstance(yopo, YOPO)
-    assert (yopo.m, yopo.n, yopo.eps, yopo.alpha, yopo.norm) == (3, 4, 0.2, 0.07, "l2")
+    assert (yopo.m, yopo.n, yopo.ball.eps, yopo.ball.alpha, yopo.ball.norm) == (3, 4, 0.2, 0.07, "l2")
     assert (yopo.reduction, yopo.first_layer_grad) == ("sum", "both")
     pgd = runs.trainer(method="pgd", pgd_steps=7, eps=0.2, alpha=0.07, norm="l2").adversary
     assert isinstance(pgd, PGD)
-    assert (pgd.steps, pgd.eps, pgd.alpha, pgd.norm) == (7, 0.2, 0.07, "l2")
+    assert (pgd.steps, pgd.ball.eps, pgd.ball.alpha, pgd.ball.norm) == (7, 0.2, 0.07, "l2")
     assert isinstance(runs.trainer(method="natural").adversary, Natural)
 
 

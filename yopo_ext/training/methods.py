@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from dataclasses import fields
 
 import torch
 from torch import nn
 
-from ..adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Adversary, Free, Natural
-from ..objectives import cross_entropy, trades
+from ..adversaries import Adversary, Natural
+from ..adversaries.method import METHODS, Ingredients
+from ..ball import Ball
+from ..objectives.objective import OBJECTIVES, Objective
 from .config import TrainConfig
 
 
@@ -18,40 +19,18 @@ def build_adversary(
     config: TrainConfig, model: nn.Module, first_layer: nn.Module | tuple[nn.Module, ...], generator: torch.Generator
 ) -> Adversary:
     """The adversary of ``config.method`` for ``model``, drawing its random starts from ``generator``."""
-    loss = _loss(config)
-    objective = partial(trades, beta=config.beta, label_smoothing=config.label_smoothing)
-    ball: dict[str, Any] = {"eps": config.eps, "alpha": config.alpha, "norm": config.norm}
-    crafting: dict[str, Any] = {"generator": generator}
-    if config.bn_mode is not None and config.method not in ("natural", "free", "yopo"):
-        crafting["bn_mode"] = config.bn_mode
-    match config.method:
-        case "natural":
-            return build_natural(config, model)
-        case "fast":
-            return FGSM(model, loss=loss, **ball, **crafting)
-        case "n-fgsm":
-            return NFGSM(model, config.eps, config.alpha, loss=loss, **crafting)
-        case "pgd":
-            return PGD(model, config.pgd_steps, loss=loss, **ball, **crafting)
-        case "free":
-            return Free(model, config.m, loss=loss, **ball)
-        case "trades":
-            return TRADES(model, objective, config.pgd_steps, **ball, **crafting)
-        case "trades-yopo":
-            return TRADESYOPO(model, first_layer, objective, config.m, config.n, **ball, **crafting)
-        case "yopo":
-            return YOPO(
-                model, first_layer, config.m, config.n, loss=loss, reduction=config.reduction,
-                first_layer_grad=config.first_layer_grad, **ball, **crafting,
-            )  # fmt: skip
-        case _:
-            raise ValueError(f"method: got {config.method!r}, which has no adversary")
+    method = METHODS[config.method]
+    options = method.options(**{field.name: getattr(config, field.name) for field in fields(method.options)})
+    objective = _objective(config, method.objective)
+    ball = Ball(config.eps, config.alpha, norm=config.norm)
+    return method.build(Ingredients(model, first_layer, ball, objective, options, generator))
 
 
 def build_natural(config: TrainConfig, model: nn.Module) -> Natural:
     """Natural samples with the configured loss: the method, and the phase before a delayed one."""
-    return Natural(model, loss=_loss(config))
+    return Natural(model, loss=_objective(config, "cross-entropy"))
 
 
-def _loss(config: TrainConfig) -> partial:
-    return partial(cross_entropy, label_smoothing=config.label_smoothing)
+def _objective(config: TrainConfig, name: str) -> Objective:
+    named = OBJECTIVES[name]
+    return named.build(named.options(**{field.name: getattr(config, field.name) for field in fields(named.options)}))

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..adversaries import Adversary, JointGenerator
+from ..adversaries import Adversary
 from ..data import Dataset, DeviceLoader, ImageSet, draw_part
 from ..evaluation import CurvePoint
+from ..joint_generator import JointGenerator
 from ..random_streams import derive_seed, drawing_from
 from ..stopwatch import Stopwatch
 from .averaging import averaged

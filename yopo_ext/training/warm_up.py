@@ -28,8 +28,10 @@ def set_attack(config: TrainConfig, adversary: Adversary, adversarial_epochs: fl
     eps and alpha grow together, so that the steps cross the ball as they will later; the steps grow from 1.
     """
     if config.eps_warmup_epochs:
-        share = ramp(adversarial_epochs, config.eps_warmup_epochs)
-        adversary.eps, adversary.alpha = share * config.eps, share * config.alpha
+        from ..ball import Ball  # torch is loaded when a run begins
+
+        whole = Ball(config.eps, config.alpha, norm=config.norm)
+        adversary.ball = whole.scaled(ramp(adversarial_epochs, config.eps_warmup_epochs))
     if config.steps_warmup_epochs:
         share = ramp(adversarial_epochs, config.steps_warmup_epochs)
         adversary.steps = 1 + round(share * (config.pgd_steps - 1))
