@@ -33,7 +33,7 @@ def test_the_page_s_python_runs(page, monkeypatch, tmp_path):
     torch.set_num_threads(1)
     try:
         for code in blocks(page, "python"):
-            exec(compile(code, str(page), "exec"), names)
+            exec(compile(code, str(page), "exec", dont_inherit=True), names)
     finally:
         torch.set_num_threads(before)
 
