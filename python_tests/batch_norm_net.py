@@ -2,15 +2,14 @@
 """A small network with batch norm for the digits, known by name once this is imported."""
 
 from torch import nn
-from yopo_ext.models.registry import MODELS
+
+from yopo_ext.models import MODELS, Network
 
 NAME = "batch-norm-net"
 
 
 class BatchNormNet(nn.Module):
     """conv + ReLU (the first layer), then batch norm, conv, batch norm, a linear layer."""
-
-    image_size = 8
 
     def __init__(self, in_channels, num_classes, *, activation="relu", mean=None, std=None):
         super().__init__()
@@ -29,4 +28,4 @@ class BatchNormNet(nn.Module):
         return self.linear(self.bn2(self.conv2(self.bn1(x))).relu().flatten(1))
 
 
-MODELS[NAME] = BatchNormNet
+MODELS.add(Network(NAME, BatchNormNet, "two batch norms, for tests", image_size=8))

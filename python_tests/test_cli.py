@@ -142,7 +142,7 @@ def test_output_that_is_cut_off_is_no_error():
     [
         (["train", "--dataset", "imagenet"], "unknown dataset 'imagenet'; known: digits, mnist"),
         (["train", "--preset", "best"], "unknown preset 'best'; known: mnist-yopo-5-10"),
-        (["train", "--model", "vgg"], "unknown model 'vgg'; known: digits-cnn"),
+        (["train", "--model", "vgg"], "model: got 'vgg', expected one of digits-cnn"),
         (["train", "--model", "smallcnn"], "takes 28x28 images, these are 8x8"),
         (["train", "--method", "fgsm"], "unknown method 'fgsm'; known: natural, fast, n-fgsm, pgd-STEPS"),
         (["train", "--dataset", "mnist"], "--data-dir"),

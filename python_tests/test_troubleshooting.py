@@ -32,6 +32,7 @@ from yopo_ext.training import (
     run_job,
 )
 from yopo_ext.training.checkpoint import check_same_run
+from yopo_ext.training.comparison import check_rows
 from yopo_ext.training.device import open_device
 from yopo_ext.training.sync_batch_norm import with_joint_statistics
 
@@ -256,7 +257,7 @@ def full_disk() -> None:
 
 
 def joint_batch_norm_on_cpus() -> None:
-    with_joint_statistics(net(), Processes(0, 2), torch.device("cpu"), images=4, batch_size=4)
+    with_joint_statistics(net(), make_config(sync_bn=True), Processes(0, 2), torch.device("cpu"), images=4)
 
 
 def another_process_fails() -> None:
@@ -277,6 +278,16 @@ def not_finite() -> None:
 
 def other_settings() -> None:
     check_same_run(Path("runs/NAME/last.pt"), make_config(lr=0.1), {"config": make_config(lr=0.05)})
+
+
+def one_image_alone() -> None:
+    images = ImageSet(torch.zeros(17, 1, 8, 8, dtype=torch.uint8), torch.zeros(17, dtype=torch.int64), 10)
+    config = make_config(model="preactresnet18", batch_size=16)
+    Trainer(config, Dataset("digits", images, images), Path("runs"), show=False)
+
+
+def other_images() -> None:
+    check_rows([make_config(method="natural"), make_config(method="pgd-2", limit_train=16)])
 
 
 RAISED = {
@@ -316,9 +327,14 @@ RAISED = {
     "another process": (ProcessError, another_process_fails),
     "not finite": (TrainingError, not_finite),
     "other settings": (CheckpointError, other_settings),
+    "one image alone": (ValueError, one_image_alone),
+    "natural to the end": (ValueError, lambda: make_config(delay=4, epochs=4)),
+    "rows of other images": (ValueError, other_images),
 }
 PRINTED = {
     "data": ["train", "--dataset", "mnist"],
+    "grey levels": ["train", "--eps", "8"],
+    "not read": ["train", "--method", "pgd-10", "-m", "7"],
     "resume": ["train", "--resume", "runs/NAME", "--lr", "0.1"],
 }
 

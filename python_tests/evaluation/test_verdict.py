@@ -28,7 +28,7 @@ from yopo_ext.evaluation import (
     sweep,
     transfer_matrix,
 )
-from yopo_ext.training import make_config, validation
+from yopo_ext.training import StopRequest, make_config, validation
 from yopo_ext.training.processes import Processes
 
 ATTACK = Attack(0.1, steps=2)
@@ -98,7 +98,7 @@ def test_outputs_that_do_not_fit_are_refused_on_the_first_batch(images, name, wr
 def test_a_run_refuses_them_where_it_measures(images, wrong):
     model, kind, message = WRONG[wrong]
     with pytest.raises(kind, match="the network's outputs: " + message):
-        validation.measure(make_config(), model, images, Processes())
+        validation.measure(make_config(), model, images, Processes(), StopRequest())
 
 
 @pytest.mark.parametrize("attack", [ATTACK, fgsm(0.1), Attack(0.1, steps=1, targets="next", loss="margin")])

@@ -90,7 +90,7 @@ def test_weights_of_others(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "vgg"}, "unknown model 'vgg'"),
+        ({"model": "vgg"}, "model: got 'vgg', expected one of"),
         ({"dataset": "imagenet"}, "unknown dataset 'imagenet'"),
         ({"dataset": "mnist"}, "--data-dir"),
         ({"model": "smallcnn"}, "takes 28x28 images"),

@@ -10,7 +10,8 @@ from same_runs import assert_equal, everything
 from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free
 from yopo_ext.objectives import Trades
-from yopo_ext.training import StopRequest, make_config
+from yopo_ext.training import StopRequest, Trainer, make_config
+from yopo_ext.training.prepare_data import prepare_data
 
 # method -> (forward, backward) passes a mini-batch with m=2, n=2, pgd_steps=3; what crafts counts too.
 PASSES = {
@@ -143,6 +144,16 @@ def test_what_is_measured_is_the_average(runs):
     assert not torch.equal(found, before["classifier.fc2.bias"])
 
 
-def test_a_digits_run_with_every_default(runs):
-    for method in PASSES:
-        assert make_config(method=method).method == method
+@pytest.mark.parametrize("method", PASSES)
+def test_a_digits_run_with_every_default(tmp_path, method):
+    """Nothing is set but sizes: the defaults train, and each method's own step is taken."""
+    config = make_config(method=method, epochs=12, limit_train=64, limit_eval=16, curve_every=12, curve_steps=1)
+    trainer = Trainer(config, prepare_data(config), tmp_path, show=False)
+    trainer.fit(StopRequest())
+    assert len(trainer.log) == 12
+    assert trainer.log[-1]["loss"] < trainer.log[0]["loss"]
+    assert type(trainer.adversary).__name__.lower() == {"fast": "fgsm"}.get(method, method.replace("-", ""))
+    if method != "natural":
+        assert trainer.adversary.ball.eps == 0.15
+        expected = {"fast": 1.25 * 0.15, "n-fgsm": 0.15, "free": 0.15}.get(method, 0.03)
+        assert trainer.adversary.ball.alpha == pytest.approx(expected)

@@ -100,7 +100,7 @@ def test_every_setting_is_crossed_or_named_here():
     sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std"}
-    elsewhere = {"compile", "cuda_graph", "seed", "device"}
+    elsewhere = {"compile", "cuda_graph", "seed", "device", "sync_bn"}
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | elsewhere == {field.name for field in fields(TrainConfig)}
 
@@ -127,3 +127,35 @@ def test_a_short_run_of_every_pair(tmp_path, row, runs):
     for one in (found, expected):
         one["log"] = [{name: value for name, value in line.items() if name not in kept} for line in one["log"]]
     assert_equal(found, expected)
+
+
+#: They change how fast a run is, not what it computes; or what this network has none of, or what others test.
+WITHOUT_EFFECT = {"set", "method", "memory_format", "bn_mode", "held_out", "patience"}
+CHANGES = [(name, value) for name, plain in VALUES.items() if name not in WITHOUT_EFFECT for value in plain[1:]]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES, ids=lambda part: str(part))
+def test_nothing_is_ignored(tmp_path, name, value):
+    row = {"set": "digits", "held_out": 0}
+    row["method"] = next(one for one in VALUES["method"] if is_allowed({**row, "method": one, name: value}))
+    runs = []
+    for changed in ({**row, name: VALUES[name][0]}, {**row, name: value}):
+        trainer = Trainer(config_of(changed), data_of(row), tmp_path, show=False)
+        trainer.fit(StopRequest())
+        runs.append({"weights": trainer.measured_model.state_dict(), "log": everything(trainer)["log"]})
+        for file in tmp_path.iterdir():
+            file.unlink()
+    with pytest.raises(AssertionError):
+        assert_equal(*runs)
+
+
+@pytest.mark.parametrize("method", ["yopo", "pgd", "trades-yopo"])
+def test_batch_norm_everywhere_on_images_that_are_not_square(tmp_path, method):
+    pixels = torch.randint(0, 256, (12, 2, 8, 12), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    images = ImageSet(pixels, torch.arange(12) % 2, 2)
+    config = replace(BASE, model="preactresnet18", method=method, epochs=1, batch_size=6, milestones=())
+    trainer = Trainer(config, Dataset("wide", images, images.take(4)), tmp_path, show=False)
+    trainer.fit(StopRequest())
+    assert math.isfinite(trainer.log[0]["loss"])
+    with pytest.raises(ValueError, match="model 'digits-cnn' takes 8x8 images, these are 8x12"):
+        Trainer(replace(config, model="digits-cnn"), Dataset("wide", images, images), tmp_path, show=False)

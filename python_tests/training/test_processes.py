@@ -48,7 +48,7 @@ EQUAL = {
 BATCH_NORM = replace(
     CONFIG, model=batch_norm_net.NAME, method="trades", pgd_steps=2, ewa_decay=0.5, limit_train=49, beta=1.0
 )
-STEPS = 6
+EPOCH, STEPS = 4, 6
 
 
 def jobs(root):
@@ -58,6 +58,8 @@ def jobs(root):
     wanted += [
         {"folder": "yopo, in parts", "config": CONFIG, "stop": [1, STEPS]},
         {"folder": "yopo, in parts", "config": CONFIG},
+        {"folder": "yopo, measured later", "config": CONFIG, "stop": [1, EPOCH]},
+        {"folder": "yopo, measured later", "config": CONFIG},
         {"folder": "batch norm", "config": BATCH_NORM},
         {"folder": "batch norm, in parts", "config": BATCH_NORM, "stop": [0, STEPS]},
         {"folder": "batch norm, in parts", "config": BATCH_NORM},
@@ -135,18 +137,25 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
         assert ours["train_accuracy"] == pytest.approx(theirs["train_accuracy"])
 
 
-@pytest.mark.parametrize("name", ["yopo", "batch norm"])
-def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name):
-    whole, parts = two.checkpoint(name), two.checkpoint(f"{name}, in parts")
+@pytest.mark.parametrize(
+    ("name", "how", "done"),
+    [
+        ("yopo", "in parts", STEPS + 1),  # the next exchange tells it
+        ("yopo", "measured later", EPOCH),  # asked after the epoch's last step: the measurement's sums tell it
+        ("batch norm", "in parts", STEPS + 1),
+    ],
+)
+def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, how, done):
+    whole, parts = two.checkpoint(name), two.checkpoint(f"{name}, {how}")
     for part in ("model", "average") if name == "batch norm" else ("model",):
         assert all(torch.equal(value, parts[part][key]) for key, value in whole[part].items())
     assert len(parts["processes"]) == 2
     figures = [[line["loss"], line["clean"], line["robust"]] for line in whole["progress"]["log"]]
     assert figures == [[line["loss"], line["clean"], line["robust"]] for line in parts["progress"]["log"]]
-    first, second = two.of(f"{name}, in parts")
+    first, second = two.of(f"{name}, {how}")
     assert first["state"] == second["state"] == two.of(name)[0]["state"]
-    # The next exchange told it: resumed, they made the steps that were missing.
-    assert first["exchanges"] == second["exchanges"] == first["steps"] - (STEPS + 1)
+    # Resumed, they made the steps that were missing, and no other.
+    assert first["exchanges"] == second["exchanges"] == first["steps"] - done
 
 
 def test_a_checkpoint_of_two_processes_is_not_for_one(two):
@@ -180,11 +189,13 @@ def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
     refusal = "ValueError: sync_bn: got 2 processes on cpu, expected CUDA devices"
     assert [one["error"] for one in two.of("sync")] == [refusal, refusal]
     model, pair, gpu = batch_norm_net.BatchNormNet(1, 10), Processes(0, 2), torch.device("cuda")
-    assert with_joint_statistics(model, Processes(), CPU, images=17, batch_size=16) is model
+    wanted = replace(CONFIG, sync_bn=True)
+    assert with_joint_statistics(model, wanted, Processes(), CPU, images=17) is model
+    assert with_joint_statistics(model, CONFIG, pair, CPU, images=17) is model
     with pytest.raises(ValueError, match="sync_bn: got a last mini-batch of 1 images for 2 processes"):
-        with_joint_statistics(model, pair, gpu, images=17, batch_size=16)
+        with_joint_statistics(model, wanted, pair, gpu, images=17)
     keys = list(model.state_dict())
-    joint = with_joint_statistics(model, pair, gpu, images=18, batch_size=16)
+    joint = with_joint_statistics(model, wanted, pair, gpu, images=18)
     assert isinstance(joint.bn1, torch.nn.SyncBatchNorm)
     assert list(joint.state_dict()) == keys
 

@@ -28,7 +28,7 @@ def state_of(trainer: Trainer) -> str:
     tensors = [
         *trainer.model.state_dict().values(),
         trainer.generator.get_state(),
-        trainer.loader.generator.get_state(),
+        *(state for name, state in trainer.loader.state_dict().items() if name.endswith("rng")),
     ]
     tensors += [] if trainer.average is None else trainer.average.state_dict().values()
     for tensor in tensors:

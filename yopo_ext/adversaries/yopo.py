@@ -133,7 +133,7 @@ class YOPO:
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent
             with self.stopwatch.span("passes"):
-                loss, outputs, p = self._pass(x + eta, y, ascends)
+                loss, outputs, p = self._pass(x + eta, y, ascends, index == 0)
             losses.append(loss)
             if ascends:
                 with self.stopwatch.span("inner"):
@@ -166,11 +166,12 @@ class YOPO:
             found is not None and backends.get(found.backend).fuses_gradient
         )
 
-    def _pass(self, adversarial: Tensor, y: Any, ascends: bool) -> tuple[Tensor, Any, Tensor | None]:
+    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Tensor | None]:
         """One full pass: the detached loss, the outputs and, if there is a use for it, p."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
-        if self._checked or is_recorded():
+        # After the first pass `.grad` has been touched.
+        if self._checked or not is_first or is_recorded():
             loss, outputs, p = self._run(adversarial, y, self._catch(ascends or fused))
         else:
             with gradients_held_back(self.model, self.objective):

@@ -52,18 +52,20 @@ def build_model(
     *,
     in_channels: int,
     num_classes: int,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     activation: str = "relu",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> nn.Module:
     """A freshly initialised network, with a ``first_layer`` property: the modules YOPO takes as f₀.
 
-    ``image_size`` (pixels a side), if given, is checked against what the network takes; ``activation`` is a name of
-    `ACTIVATIONS`, used throughout the network. Raises ``ValueError`` for an unknown name or a size that does not fit.
+    ``image_size`` (pixels a side, or height and width), if given, is checked against what the network takes;
+    ``activation`` is a name of `ACTIVATIONS`, used throughout the network. Raises ``ValueError`` for an unknown name or
+    a size that does not fit.
     """
     network = MODELS[name]
-    wanted = network.image_size
-    if image_size is not None and wanted is not None and image_size != wanted:
-        raise ValueError(f"model {name!r} takes {wanted}x{wanted} images, these are {image_size}x{image_size}")
+    side = network.image_size
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size or (side, side)
+    if side is not None and (height, width) != (side, side):
+        raise ValueError(f"model {name!r} takes {side}x{side} images, these are {height}x{width}")
     return network.build(in_channels, num_classes, activation=activation, mean=mean, std=std)

@@ -54,7 +54,7 @@ class RunFolder:
                 for name in checkpoints:
                     save_checkpoint(self.path / name, state)
                 self.write_log(log)
-            except WriteError as error:
+            except OSError as error:
                 raise TrainingError(f"{error}; {self.what_is_left()}") from error
 
     def write_log(self, log: list[dict[str, Any]]) -> None:

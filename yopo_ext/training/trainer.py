@@ -85,7 +85,10 @@ class Trainer:
             self.device = open_device(device or config.device)
             self.data = data.to(self.device)
             with drawing_from(derive_seed(config.seed, "weights")):
-                self.model = self._new_model()
+                model = make_model(config, data)
+            check_last_batch(config, model, data.train, self.processes.count)
+            model.to(self.device)
+            self.model = with_joint_statistics(model, config, self.processes, self.device, images=len(data.train))
         self.processes.copy_from_first(self.model.state_dict().values())
         # Dropout differs between the processes.
         self.noise = LayerNoise(derive_seed(config.seed, f"layers of process {self.processes.rank}"), self.device)
@@ -107,15 +110,6 @@ class Trainer:
         self.seconds = 0.0
         self.sums = EpochSums(self.device)
         self.run_folder = RunFolder(folder, self.processes)
-
-    def _new_model(self) -> nn.Module:
-        model = make_model(self.config, self.data)
-        check_last_batch(self.config, model, self.data.train, self.processes.count)
-        model.to(self.device)
-        if not self.config.sync_bn:
-            return model
-        images, batch_size = len(self.data.train), self.config.batch_size
-        return with_joint_statistics(model, self.processes, self.device, images=images, batch_size=batch_size)
 
     @property
     def measured_model(self) -> nn.Module:
