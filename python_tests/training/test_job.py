@@ -88,13 +88,13 @@ def test_wrong_input_leaves_no_folder(tmp_path, config):
 
 
 def stop_in_the_last_measurement(patch):
-    measure = several.measure_finally
+    measure = several.final_accuracies
 
     def stopping(config, model, images, processes, stop):
         stop.signal_number = signal.SIGTERM
         return measure(config, model, images, processes, stop)
 
-    patch.setattr(several, "measure_finally", stopping)
+    patch.setattr(several, "final_accuracies", stopping)
 
 
 @pytest.mark.parametrize("checks", [3, 11, None], ids=["in yopo", "in natural", "in the last measurement"])
