@@ -36,7 +36,7 @@ def followed(runs, monkeypatch):
             assert len(images) == 16
             return {"clean": 90.0, "fgsm": 0.0, "robust": next(figures)}
 
-        monkeypatch.setattr("yopo_ext.training.trainer.measure", measure)
+        monkeypatch.setattr("yopo_ext.training.trainer.curve_accuracies", measure)
         data = runs.data(config)
         folder = runs.root / "run"
         folder.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ def test_when_it_is_reported(robust, fgsm, reported):
 
 def test_a_run_reports_it(runs, monkeypatch, capsys):
     figures = iter([{"clean": 90.0, "fgsm": 50.0, "robust": 40.0}, {"clean": 90.0, "fgsm": 80.0, "robust": 3.0}] * 2)
-    monkeypatch.setattr("yopo_ext.training.trainer.measure", lambda *arguments: next(figures))
+    monkeypatch.setattr("yopo_ext.training.trainer.curve_accuracies", lambda *arguments: next(figures))
     trainer = runs.trainer(method="fast", alpha=0.125, epochs=2)
     trainer.show = True
     trainer.fit(runs.stop_after(10**9))
