@@ -15,7 +15,6 @@ import yopo_ext
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, Natural, pgd
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import PGDAttack, accuracy, adversarial_examples, measure, staleness, sweep, transfer_matrix
-from yopo_ext.evaluation import Attack, accuracy, adversarial_examples, measure, staleness, sweep, transfer_matrix
 
 BUDGET = {"eps": 0.1, "alpha": 0.05}
 BALL = yopo_ext.Ball(**BUDGET)
