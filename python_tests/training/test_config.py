@@ -43,7 +43,10 @@ from yopo_ext.training.runs.job import natural_twin
             "eps_warmup_epochs, .*: got 9.5, after a delay of up to 11, expected an end",
         ),
         ({"eps_warmup_epochs": 1, "method": "natural"}, "eps_warmup_epochs: got method natural, expected an advers"),
-        ({"patience": 3}, "patience: got 3 without held-out images, expected held_out above 0: the test set must not decide"),
+        (
+            {"patience": 3},
+            "patience: got 3 without held-out images, expected held_out above 0: the test set must not decide",
+        ),
         ({"bn_mode": "eval"}, "bn_mode: method yopo has no such setting; it belongs to .*pgd"),
         ({"bn_mode": "eval", "method": "free"}, "bn_mode: method free has no such setting"),
         ({"bn_mode": "frozen", "method": "pgd"}, "bn_mode: got 'frozen', expected one of train, eval or none"),
