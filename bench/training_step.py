@@ -21,23 +21,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from yopo_ext import capture_costate
-from yopo_ext.adversaries import JointGenerator
 from yopo_ext.benchmark.machine import describe_machine
+from yopo_ext.data import Batch, Dataset, ImageSet, to_float
 from yopo_ext.models import build_model
 from yopo_ext.stopwatch import Stopwatch
-from yopo_ext.training import Processes, TrainConfig
-from yopo_ext.training.compiled import CompiledTail
-from yopo_ext.training.cuda_graph import GraphedAdversary
-from yopo_ext.training.memory import keep_freed_memory
-from yopo_ext.training.methods import build_adversary
-from yopo_ext.training.mini_batch import MiniBatch
-from yopo_ext.training.optimizers import make_optimizer
+from yopo_ext.training import Config, Run, make_config
+from yopo_ext.training.host import keep_freed_memory
 
 SETTINGS = {
     "smallcnn": {"m": 5, "n": 10, "eps": 0.3, "alpha": 0.01, "batch_size": 256, "lr": 0.01 / 5},
@@ -46,10 +42,11 @@ SETTINGS = {
 IMAGES = {"smallcnn": (1, 28), "preactresnet18": (3, 32)}
 
 
-def published(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor], None]:
+def published(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]:
     """The authors' algorithm: autograd through clamp and first layer in each inner step, NCHW, all in eager mode."""
-    head = model.first_layer
-    optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=0.9, weight_decay=5e-4)
+    model = build_model(config["model"], in_channels=data.train.channels, num_classes=10).train().to(config["device"])
+    head, (eps, alpha, m, n) = model.first_layer, (config[name] for name in ("eps", "alpha", "m", "n"))
+    optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9, weight_decay=5e-4)
 
     def first(u: Tensor) -> Tensor:
         for module in head:
@@ -57,18 +54,18 @@ def published(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor
         return u
 
     def step(x: Tensor, y: Tensor) -> None:
-        eta = torch.empty_like(x).uniform_(-config.eps, config.eps)
+        eta = torch.empty_like(x).uniform_(-eps, eps)
         eta = torch.clamp(x + eta, 0, 1) - x
         optimizer.zero_grad()
-        for _ in range(config.m):
+        for _ in range(m):
             with capture_costate(head) as costate:
                 F.cross_entropy(model(x + eta), y).backward()
             p = costate.value
-            for _ in range(config.n):
+            for _ in range(n):
                 eta = eta.detach().requires_grad_()
                 (g,) = torch.autograd.grad((p * first(torch.clamp(x + eta, 0, 1))).sum(), eta)
                 with torch.no_grad():
-                    eta = torch.clamp(eta + config.alpha * g.sign(), -config.eps, config.eps)
+                    eta = torch.clamp(eta + alpha * g.sign(), -eps, eps)
                     eta = torch.clamp(x + eta, 0, 1) - x
             (p * first(x + eta.detach())).sum().backward()
         optimizer.step()
@@ -76,39 +73,37 @@ def published(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor
     return step
 
 
-def ours(config: TrainConfig, model: nn.Module) -> Callable[[Tensor, Tensor], None]:
+def ours(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]:
     """What `Trainer` does with a mini-batch."""
-    model = model.to(memory_format=torch.channels_last)
-    device = torch.device(config.device)
-    generator = JointGenerator(device).manual_seed(0)
-    adversary = build_adversary(config, model, model.first_layer, generator)
-    adversary.stopwatch = stopwatch = Stopwatch(device)
-    if config.compile:
-        tail = CompiledTail(model).in_use()
-        tail.__enter__()  # for the rest of the process
-    if config.cuda_graph:
-        adversary = GraphedAdversary(adversary, generator)
-        adversary.stopwatch = stopwatch
-    run = MiniBatch(config, model, make_optimizer(config, model), None, Processes(), device)
+    with TemporaryDirectory() as folder:  # which is looked at, and never written to
+        trainer = Run(config, Path(folder), data, show=False).trainer
+    trainer.in_use.stopwatch = stopwatch = Stopwatch(trainer.device)
+    trainer.position = 1
+    trainer.tell(lambda event: event.on_batches_start(trainer))  # from here on the tail is compiled, if asked for
 
     def step(x: Tensor, y: Tensor) -> None:
-        run(adversary, x, y, len(x))
+        trainer.step(Batch(x, y))
 
     step.spans = stopwatch
     return step
 
 
-def run(config: TrainConfig, who: str, repetitions: int) -> dict:
+def random_images(config: Config) -> Dataset:
+    """One mini-batch."""
+    channels, size = IMAGES[config["model"]]
+    torch.manual_seed(0)
+    images = torch.randint(256, (config["batch_size"], channels, size, size), dtype=torch.uint8)
+    batch = ImageSet(images, torch.randint(10, (len(images),)), 10)
+    return Dataset("random", batch, batch)
+
+
+def run(config: Config, who: str, repetitions: int) -> dict:
     """Seconds of each step of one contender, in this process."""
     if who != "published":
         keep_freed_memory()  # as `yopo train` does
-    device = torch.device(config.device)
-    channels, size = IMAGES[config.model]
-    torch.manual_seed(0)
-    model = build_model(config.model, in_channels=channels, num_classes=10).train().to(device)
-    x = torch.rand(config.batch_size, channels, size, size).to(device)
-    y = torch.randint(10, (config.batch_size,)).to(device)
-    step = CONTENDERS[who](config, model)
+    device, data = torch.device(config["device"]), random_images(config)
+    x, y = to_float(data.train.images).to(device), data.train.labels.to(device)
+    step = CONTENDERS[who](config, data)
     for _ in range(WARM_UP[device.type]):
         step(x, y)
     spans = getattr(step, "spans", Stopwatch())
@@ -123,7 +118,7 @@ def run(config: TrainConfig, who: str, repetitions: int) -> dict:
     return {"seconds": seconds, "spans": {part: spent / repetitions for part, spent in spans.totals().items()}}
 
 
-def measure(config: TrainConfig, arguments: list[str], rounds: int) -> dict:
+def measure(config: Config, arguments: list[str], rounds: int) -> dict:
     """All contenders in turn, each time in a process of its own, as users run them."""
     seconds: dict[str, list[float]] = {who: [] for who in CONTENDERS}
     spans = {}
@@ -136,9 +131,9 @@ def measure(config: TrainConfig, arguments: list[str], rounds: int) -> dict:
             spans[who] = found["spans"]
     medians = {who: statistics.median(times) for who, times in seconds.items()}
     return {
-        "case": f"{config.model} YOPO-{config.m}-{config.n}, batch {config.batch_size}",
-        "options": [name for name in ("compile", "cuda_graph") if getattr(config, name)],
-        "machine": describe_machine(config.device),
+        "case": f"{config['model']} {config.label}, batch {config['batch_size']}",
+        "options": [name for name in ("compile", "cuda_graph") if config[name]],
+        "machine": describe_machine(config["device"]),
         "seconds": seconds,
         "median": medians,
         "ratio": {who: median / medians["ours"] for who, median in medians.items()},
@@ -175,7 +170,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     settings = SETTINGS[options.model] | ({"batch_size": options.batch_size} if options.batch_size else {})
-    config = TrainConfig(
+    config = make_config(
         model=options.model, reduction="sum", first_layer_grad="both", device=options.device, compile=options.compile,
         cuda_graph=options.cuda_graph, **settings,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import torch
 
-from yopo_ext import ops
+from yopo_ext import reading
 from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall
 from yopo_ext.backends.triton_kernels import configurations, plan
 from yopo_ext.backends.triton_kernels.configurations import Configuration
@@ -37,9 +37,9 @@ def candidates(precision: str, processors: int) -> Iterator[Configuration]:
 
 def read(case: Case, precision: str, device: str) -> InnerAscentCall:
     t = case.tensors(device)
-    return ops._read_inner_ascent(
-        t["x"], t["eta"], t["p"], t["weight"], t["bias"], case.eps, case.alpha, case.steps, case.stride,
-        case.padding, 1, case.activation, None, None, (0.0, 1.0), "linf", "sign", precision,
+    return reading.inner_ascent(
+        t["x"], t["eta"], t["p"], t["weight"], t["bias"], eps=case.eps, alpha=case.alpha, steps=case.steps,
+        stride=case.stride, padding=case.padding, activation=case.activation, precision=precision,
     )  # fmt: skip
 
 

@@ -8,21 +8,21 @@ import torch
 from differential import gradient_error_bound, reference_gradient
 
 import yopo_ext
-from yopo_ext.backends import cuda_backend
-from yopo_ext.ops import _read_inner_ascent
+from yopo_ext import reading
+from yopo_ext.backends import cuda_backend, native_arguments
 
 
 def plan_of(problem, precision: str = "high") -> tuple[int, str]:
     """The workspace's bytes and the kernels that the host library chooses for a problem."""
     layer = {"stride": 1, "padding": 0, "dilation": 1, **problem.layer}
-    call = _read_inner_ascent(
-        problem.x, problem.eta, problem.p, problem.weight, problem.bias, 0.1, 0.1, 1, layer["stride"],
-        layer["padding"], layer["dilation"], layer["activation"], None, None, None, "linf", "sign", precision,
+    call = reading.inner_ascent(
+        problem.x, problem.eta, problem.p, problem.weight, problem.bias, **layer, eps=0.1, alpha=0.1, steps=1,
+        bounds=None, precision=precision,
     )  # fmt: skip
     return cuda_on_host.host_module().inner_ascent_cuda_plan(
-        cuda_backend._costate(call.p),
-        cuda_backend._shape(call.x, call.layer),
-        cuda_backend._activation(call.layer),
+        native_arguments.costate(call.p),
+        native_arguments.shape(call.x, call.layer),
+        native_arguments.activation(call.layer),
         0,
         0,
         (0, 0, cuda_backend._PRECISIONS[precision]),

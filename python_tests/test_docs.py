@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from code_blocks import DOCS, ROOT, blocks, languages
 
+import yopo_ext
+from yopo_ext.catalogue import KINDS, catalogue
 from yopo_ext.cli import build_parser
-from yopo_ext.training import PRESETS
+from yopo_ext.training import PRESETS, Run, make_config
+from yopo_ext.training.config.files import tomllib
 
 PAGES = sorted(path for path in DOCS.glob("*.md") if not path.name.startswith("_"))
 COMMANDS = [
@@ -23,6 +28,7 @@ COMMANDS = [
     for line in re.findall(r"^(.*?)(?:\s+#.*)?$", code, re.MULTILINE)
     if line
 ]
+TOML = [(path.name, code) for path in PAGES for code in blocks(path, "toml")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -33,7 +39,7 @@ def test_the_page_s_python_runs(page, monkeypatch, tmp_path):
     torch.set_num_threads(1)
     try:
         for code in blocks(page, "python"):
-            exec(compile(code, str(page), "exec"), names)
+            exec(compile(code, str(page), "exec", dont_inherit=True), names)
     finally:
         torch.set_num_threads(before)
 
@@ -41,7 +47,7 @@ def test_the_page_s_python_runs(page, monkeypatch, tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_is_of_a_language_that_is_checked(page):
     directives = {"{toctree}", "{eval-rst}", "{include}"}
-    assert languages(page) <= {"python", "sh", "text"} | directives
+    assert languages(page) <= {"python", "sh", "text", "toml"} | directives
     if page.stem != "troubleshooting":  # whose texts test_troubleshooting.py raises
         assert "text" not in languages(page)
 
@@ -64,11 +70,81 @@ def test_commands_exist(page, line):
         assert program in ("pip", "sphinx-build")
 
 
+@pytest.mark.parametrize(("page", "code"), TOML, ids=lambda value: value[:20])
+def test_toml_is_a_configuration_or_declares_entry_points(page, code, tmp_path):
+    found = tomllib.loads(code)
+    if "project" in found:
+        groups = {f"yopo_ext.{kind}" for kind in KINDS}
+        assert set(found["project"]["entry-points"]) <= groups
+        assert all(catalogue(kind).group == f"yopo_ext.{kind}" for kind in KINDS if kind != "attacks")
+        return
+    file = tmp_path / "mine.toml"
+    file.write_text(code, encoding="utf-8")
+    assert make_config(file=file) != make_config()
+
+
+def test_each_part_of_the_page_on_extending_is_a_file_of_another_package(tmp_path):
+    """The blocks as they stand, found by the entry points as they stand, from the command line."""
+    page = DOCS / "extending.md"
+    (declared,) = [tomllib.loads(code) for code in blocks(page, "toml")]
+    package, info = tmp_path / "my_package", tmp_path / "my_package-1.dist-info"
+    package.mkdir()
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
+    lines = []
+    for group, points in declared["project"]["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        for value in points.values():
+            module, _, name = value.partition(":")
+            (code,) = [code for code in blocks(page, "python") if re.search(rf"^{name} = ", code, re.MULTILINE)]
+            (package / f"{module.removeprefix('my_package.')}.py").write_text(code, encoding="utf-8")
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    assert len(list(package.glob("*.py"))) >= 6
+    installed = Path(yopo_ext.__file__).parents[1]
+    command = "train --preset squares-yopo --optimizer rmsprop --csv-log --curve-steps 1 --eval-steps 1 --out run"
+    found = subprocess.run(
+        [sys.executable, "-m", "yopo_ext", *command.split()],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(installed)])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [written[kind]["name"] for kind in ("method", "schedule", "optimizer")] == ["yopo", "polynomial", "rmsprop"]
+    assert (written["data"]["dataset"], written["model"]["model"]) == ("squares", "two-layers")
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 1
+
+
+def test_the_map_of_rooms_is_the_folders():
+    package = Path(yopo_ext.__file__).parent
+    rooms = {path.parent.relative_to(package.parent).as_posix() + "/" for path in package.rglob("__init__.py")}
+    text = (DOCS / "extending.md").read_text(encoding="utf-8")
+    described = re.findall(r"^\| `(yopo_ext/[\w/]*/)` \| \S", text, re.MULTILINE)
+    assert len(described) == len(set(described))
+    assert set(described) == rooms - {"yopo_ext/"}
+
+
 def test_python_in_sh_blocks_is_not_missed():
     """The parametrisations above are empty where a page or a fence is not found."""
     assert len(PAGES) >= 10
     assert len(COMMANDS) >= 10
+    assert len(TOML) >= 2
     assert sum(len(blocks(page, "python")) for page in PAGES) >= 15
+
+
+def test_the_table_of_an_epoch_s_metrics_has_what_a_run_logs(tmp_path, capsys):
+    config = make_config(
+        method="yopo-1-1", epochs=2, delay=1, staleness_every=1, profile=True, limit_train=32, limit_eval=8,
+        curve_images=8, curve_steps=1,
+    )  # fmt: skip
+    run = Run(config, tmp_path)
+    run.fit()
+    logged = {name for record in run.trainer.log for name in record}
+    table = (DOCS / "training.md").read_text(encoding="utf-8").split("| name | what it is |")[1].split("\n\n")[0]
+    described = {
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", cell)
+    }
+    assert described == logged | {"warning"}
+    assert "spans" in logged
 
 
 def test_links_to_files_of_the_repository_lead_somewhere():
@@ -85,7 +161,12 @@ def made_by(script: str, call: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "script", "call"),
-    [("_roofline.md", "roofline_table", "table()"), ("_mnist-methods.md", "methods_table", "tables()")],
+    [
+        ("_roofline.md", "roofline_table", "table()"),
+        ("_mnist-methods.md", "methods_table", "tables()"),
+        ("_catalogue.md", "catalogue_tables", "catalogue_page([kind for kind in script.KINDS if kind != 'attacks'])"),
+        ("_settings.md", "catalogue_tables", "settings_page()"),
+    ],
 )
 def test_a_table_is_its_script_s(name, script, call):
     assert made_by(script, call) == (DOCS / name).read_text(encoding="utf-8").strip()

@@ -88,18 +88,18 @@ class Recorder:
     passes: list[tuple[Tensor, list[Tensor]]] = field(default_factory=list)
 
     def watch(self, yopo: YOPO) -> None:
-        ascend = yopo.first_layer.inner_ascent
+        ascend = yopo.first_layer.ascend
 
-        def recorded(x, eta, p, *, steps, **options):
+        def recorded(ball, feasible, eta, p, *, steps, **options):
             etas = [eta]
             for _ in range(steps):
-                etas.append(ascend(x, etas[-1], p, steps=1, **options))
-            after = ascend(x, eta, p, steps=steps, **options)
+                etas.append(ascend(ball, feasible, etas[-1], p, steps=1, **options))
+            after = ascend(ball, feasible, eta, p, steps=steps, **options)
             assert torch.equal(after, etas[-1]), "n steps in one call are n calls of one step, bit for bit"
             self.passes.append((p.clone(), etas))
             return after
 
-        yopo.first_layer.inner_ascent = recorded
+        yopo.first_layer.ascend = recorded
 
 
 @dataclass
@@ -222,14 +222,14 @@ def test_another_algorithm_is_noticed(deviation, seen_in):
 
 
 def gradient_at_the_old_eta(yopo: YOPO) -> None:
-    add, ascend, old = yopo.first_layer.accumulate_hamiltonian, yopo.first_layer.inner_ascent, []
+    add, ascend, old = yopo.first_layer.accumulate_hamiltonian, yopo.first_layer.ascend, []
 
-    def remembering(x, eta, p, **options):
-        old.append(x + eta)
-        return ascend(x, eta, p, **options)
+    def remembering(ball, feasible, eta, p, **options):
+        old.append(feasible.x + eta)
+        return ascend(ball, feasible, eta, p, **options)
 
-    yopo.first_layer.inner_ascent = remembering
-    yopo.first_layer.accumulate_hamiltonian = lambda u, p: add(old[-1], p)
+    yopo.first_layer.ascend = remembering
+    yopo.first_layer.accumulate_hamiltonian = lambda u, p, **where: add(old[-1], p)
 
 
 def stale_costate(yopo: YOPO) -> None:

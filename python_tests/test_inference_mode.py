@@ -15,9 +15,9 @@ import yopo_ext
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, Natural, pgd
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import Attack, accuracy, adversarial_examples, measure, staleness, sweep, transfer_matrix
-from yopo_ext.objectives import trades
 
 BUDGET = {"eps": 0.1, "alpha": 0.05}
+BALL = yopo_ext.Ball(**BUDGET)
 
 
 def inside_and_outside(action):
@@ -115,14 +115,12 @@ ACTIONS = {
     "adversarial_examples": shown,
     "YOPO": trained(lambda model: yopo_ext.YOPO(model, (model[0], model[1]), m=2, n=2, generator=seeded(), **BUDGET)),
     "Natural": trained(Natural),
-    "PGD": trained(lambda model: PGD(model, 2, generator=seeded(), **BUDGET)),
-    "FGSM": trained(lambda model: FGSM(model, generator=seeded(), **BUDGET)),
-    "NFGSM": trained(lambda model: NFGSM(model, generator=seeded(), **BUDGET)),
-    "Free": trained(lambda model: Free(model, 2, 0.1)),
-    "TRADES": trained(lambda model: TRADES(model, trades, 2, generator=seeded(), **BUDGET)),
-    "TRADESYOPO": trained(
-        lambda model: TRADESYOPO(model, (model[0], model[1]), trades, m=2, n=2, generator=seeded(), **BUDGET)
-    ),
+    "PGD": trained(lambda model: PGD(model, BALL, 2, generator=seeded())),
+    "FGSM": trained(lambda model: FGSM(model, BALL, generator=seeded())),
+    "NFGSM": trained(lambda model: NFGSM(model, BALL, generator=seeded())),
+    "Free": trained(lambda model: Free(model, BALL, 2)),
+    "TRADES": trained(lambda model: TRADES(model, BALL, 2, generator=seeded())),
+    "TRADESYOPO": trained(lambda model: TRADESYOPO(model, (model[0], model[1]), BALL, m=2, n=2, generator=seeded())),
 }
 
 

@@ -14,10 +14,6 @@ import torch
 from code_blocks import DOCS, ROOT, blocks
 from torch import nn
 from torch.nn.functional import cross_entropy
-from yopo_ext.training.checkpoint import check_same_run
-from yopo_ext.training.comparison import check_rows
-from yopo_ext.training.device import open_device
-from yopo_ext.training.sync_batch_norm import with_joint_statistics
 
 import yopo_ext
 from yopo_ext.adversaries import pgd
@@ -29,12 +25,15 @@ from yopo_ext.training import (
     CheckpointError,
     ProcessError,
     Processes,
-    StopRequest,
+    Run,
     Trainer,
     TrainingError,
     make_config,
     run_job,
 )
+from yopo_ext.training.host import open_device
+from yopo_ext.training.loop import with_joint_statistics
+from yopo_ext.training.runs.comparison import check_rows
 
 QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
 X, Y = torch.linspace(0, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8), torch.tensor([1, 2])
@@ -237,27 +236,39 @@ def a_run_is_there() -> None:
     run_job(make_config(), folder, compare_natural=False, resume=False, show=False)
 
 
-def small_run() -> Trainer:
+def small_run(**settings: object) -> Run:
     images = ImageSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 10)
-    return Trainer(make_config(m=1, n=1, epochs=1), Dataset("digits", images, images), Path("runs/NAME"), show=False)
+    config = make_config(m=1, n=1, epochs=1, **settings)
+    return Run(config, Path("runs/NAME"), Dataset("digits", images, images), show=False)
 
 
 def a_used_folder() -> None:
-    trainer = small_run()
+    trainer = small_run().trainer
     (trainer.folder / "last.pt").touch()
-    trainer.fit(StopRequest())
+    trainer.fit()
 
 
 def full_disk() -> None:
-    trainer = small_run()
+    trainer = small_run().trainer
     (trainer.folder / "last.pt").touch()
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with mock.patch("yopo_ext.training.files._RawFile._system_write", side_effect=full):
-        trainer.save()
+    with mock.patch("yopo_ext.training.files.atomic._RawFile._system_write", side_effect=full):
+        trainer.checkpoints.save()
 
 
 def joint_batch_norm_on_cpus() -> None:
-    with_joint_statistics(net(), make_config(sync_bn=True), Processes(0, 2), torch.device("cpu"), images=4)
+    with_joint_statistics(net(), Processes(0, 2), torch.device("cpu"), images=4, batch_size=4)
+
+
+def what_cannot_be_iterated() -> None:
+    model = net()
+    Trainer(model, yopo_ext.YOPO(model, model[0]), iter([(X, Y)]), torch.optim.SGD(model.parameters()), epochs=1)
+
+
+def batches_of_three() -> None:
+    model = net()
+    adversary = yopo_ext.YOPO(model, model[0])
+    Trainer(model, adversary, [(X, Y, Y)], torch.optim.SGD(model.parameters()), epochs=1).fit()
 
 
 def another_process_fails() -> None:
@@ -270,20 +281,26 @@ def another_process_fails() -> None:
 
 
 def not_finite() -> None:
-    trainer = small_run()
+    trainer = small_run().trainer
     with torch.no_grad():
         next(trainer.model.parameters()).fill_(float("nan"))
-    trainer.fit(StopRequest())
+    trainer.fit()
 
 
 def other_settings() -> None:
-    check_same_run(Path("runs/NAME/last.pt"), make_config(lr=0.1), {"config": make_config(lr=0.05)})
+    small_run(lr=0.05).trainer.checkpoints.save()
+    small_run(lr=0.1).resume()
+
+
+def a_file_s_wrong_section() -> None:
+    Path("mine.toml").write_text("[loop]\nlr = 0.1\n")
+    make_config(file=Path("mine.toml"))
 
 
 def one_image_alone() -> None:
     images = ImageSet(torch.zeros(17, 1, 8, 8, dtype=torch.uint8), torch.zeros(17, dtype=torch.int64), 10)
     config = make_config(model="preactresnet18", batch_size=16)
-    Trainer(config, Dataset("digits", images, images), Path("runs"), show=False)
+    Run(config, Path("runs"), Dataset("digits", images, images), show=False)
 
 
 def other_images() -> None:
@@ -324,6 +341,9 @@ RAISED = {
     "a used folder": (FileExistsError, a_used_folder),
     "full disk": (TrainingError, full_disk),
     "sync_bn on cpus": (ValueError, joint_batch_norm_on_cpus),
+    "no batches": (TypeError, what_cannot_be_iterated),
+    "batches of three": (TypeError, batches_of_three),
+    "a wrong section": (ValueError, a_file_s_wrong_section),
     "another process": (ProcessError, another_process_fails),
     "not finite": (TrainingError, not_finite),
     "other settings": (CheckpointError, other_settings),
@@ -334,8 +354,9 @@ RAISED = {
 PRINTED = {
     "data": ["train", "--dataset", "mnist"],
     "grey levels": ["train", "--eps", "8"],
-    "not read": ["train", "--method", "pgd-10", "-m", "7"],
+    "not read": ["train", "--method", "pgd-10", "--reduction", "sum"],
     "resume": ["train", "--resume", "runs/NAME", "--lr", "0.1"],
+    "longer": ["train", "--resume", "runs/NAME", "--epochs", "60"],
 }
 
 
@@ -351,7 +372,11 @@ def test_an_error_reads_as_quoted(name, request, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_a_command_complains_as_quoted(name, capsys):
+def test_a_command_complains_as_quoted(name, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/NAME")
+    folder.mkdir(parents=True)
+    make_config(epochs=40, schedule="cosine").write(folder / "config.json")
     assert main(PRINTED[name]) == 2
     assert " ".join(capsys.readouterr().err.split()) in QUOTED
 

@@ -9,20 +9,33 @@ in a training loop; the `yopo` command trains and evaluates.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from yopo_ext.ops import explain, hamiltonian, inner_ascent
+from .ops import explain, hamiltonian, inner_ascent
 
 if TYPE_CHECKING:
-    from yopo_ext.adversaries.yopo import YOPO
-    from yopo_ext.costate import capture_costate
-    from yopo_ext.first_layer import FirstLayer
+    from .adversaries.yopo import YOPO
+    from .ball import Ball
+    from .costate import capture_costate
+    from .first_layer import FirstLayer
+    from .perturb_output import perturb_output
 
 __version__ = "0.1.0"
-__all__ = ["YOPO", "FirstLayer", "capture_costate", "explain", "hamiltonian", "inner_ascent"]
+__all__ = [
+    "YOPO",
+    "Ball",
+    "FirstLayer",
+    "capture_costate",
+    "explain",
+    "hamiltonian",
+    "inner_ascent",
+    "perturb_output",
+]
 
 _LAZY = {
     "YOPO": "yopo_ext.adversaries.yopo",
+    "Ball": "yopo_ext.ball",
     "FirstLayer": "yopo_ext.first_layer",
     "capture_costate": "yopo_ext.costate",
+    "perturb_output": "yopo_ext.perturb_output",
 }
 
 

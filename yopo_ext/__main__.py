@@ -3,6 +3,6 @@
 
 import sys
 
-from yopo_ext.cli import main
+from .cli import main
 
 sys.exit(main())

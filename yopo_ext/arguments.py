@@ -16,6 +16,8 @@ NORMS = ("linf", "l2")
 DIRECTIONS = ("sign", "gradient")
 
 PerChannel = float | Sequence[float] | Tensor
+#: The box (low, high) of valid images; None: no box.
+Bounds = tuple[PerChannel, PerChannel] | None
 Pair = int | Sequence[int]
 
 
@@ -109,24 +111,20 @@ def filled(values: Sequence[float], device: torch.device) -> Tensor:
     return torch.cat([torch.full((1,), value, dtype=torch.float32, device=device) for value in values])
 
 
-def budget(
-    eps: PerChannel,
-    alpha: PerChannel,
-    bounds: tuple[PerChannel, PerChannel] | None,
-    norm: str,
-    channels: int,
-    device: torch.device,
-) -> ChannelValues:
+def budget_rows(
+    eps: PerChannel, alpha: PerChannel, bounds: Bounds, norm: str, channels: int
+) -> list[list[float] | Tensor]:
     """Rows eps, alpha[, low, high]."""
+    one_of("norm", norm, NORMS)
     rows = [channel_row("eps", eps, channels), channel_row("alpha", alpha, channels)]
     require_finite("eps", rows[0], least=0.0)
     require_finite("alpha", rows[1])
     if norm == "l2":
         for name, value in (("eps", eps), ("alpha", alpha)):
-            if (value.numel() if isinstance(value, Tensor) else 1 if isinstance(value, Real) else len(value)) != 1:
+            if values_given(value) != 1:
                 raise ValueError(f"{name}: got one value per channel, expected a single one with norm='l2'")
     if bounds is None:
-        return pack(rows, device)
+        return rows
     if not isinstance(bounds, Sequence) or len(bounds) != 2:
         raise TypeError(f"bounds: got {bounds!r}, expected a pair (low, high) or None")
     low, high = channel_row("bounds[0]", bounds[0], channels), channel_row("bounds[1]", bounds[1], channels)
@@ -134,7 +132,14 @@ def budget(
         ordered = all(below < above for below, above in zip(low, high, strict=True))
         if not ordered:
             raise ValueError(f"bounds: got {bounds!r}, expected low < high")
-    return pack([*rows, low, high], device)
+    return [*rows, low, high]
+
+
+def values_given(value: object) -> int:
+    """How many values a per-channel argument holds."""
+    if isinstance(value, Tensor):
+        return value.numel()
+    return len(value) if isinstance(value, Sequence) and not isinstance(value, str) else 1
 
 
 def normalization(

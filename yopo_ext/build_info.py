@@ -8,9 +8,10 @@ import platform
 import torch
 
 import yopo_ext
-from yopo_ext import backends
-from yopo_ext.backends.triton_backend import why_not_triton
-from yopo_ext.native import native, why_not_native
+
+from . import backends
+from .backends.triton_backend import why_not_triton
+from .native import native, why_not_native
 
 
 def _devices() -> list[str]:

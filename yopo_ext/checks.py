@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall, Layer
+from .backends.call import HamiltonianCall, InnerAscentCall, Layer
 
 IMAGE_DTYPES = (torch.float32, torch.float64)
 COSTATE_DTYPES = {

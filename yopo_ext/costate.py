@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from yopo_ext.autocast_cache import autocast_cache
-from yopo_ext.first_layer import FirstLayer, Modules, first_layer_modules
-from yopo_ext.inference_mode import out_of_inference_mode
+from .autocast_cache import autocast_cache
+from .first_layer import FirstLayer, Modules, first_layer_modules
+from .inference_mode import out_of_inference_mode
 
 
 class Costate:
@@ -61,7 +61,7 @@ class _OutputHook:
         self.costate = costate
 
     def __call__(self, module: nn.Module, args: tuple[object, ...], output: object) -> Tensor | None:
-        _refuse_compilation()
+        refuse_compilation()
         self.costate._calls += 1
         name = type(module).__name__
         if self.costate._calls > 1:
@@ -175,7 +175,7 @@ class _Switch:
         self._calls_left = Counter(modules)
 
     def _require_first_call(self, module: nn.Module) -> None:
-        _refuse_compilation()
+        refuse_compilation()
         # Here already: a ReLU shared with a deeper layer would otherwise be blamed for its input.
         if self._calls_left[module] == 0:
             raise RuntimeError(_called_again(type(module).__name__))
@@ -259,9 +259,14 @@ class _GradSwitch(_Switch):
     off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
 
 
-def _refuse_compilation() -> None:
+def refuse_compilation(
+    whose: str = "the first layer", why: str = "its co-state cannot be caught", it: str = "the first layer"
+) -> None:
+    """
+    Raises:
+        RuntimeError: this is compiled.
+    """
     if torch.compiler.is_compiling():
         raise RuntimeError(
-            "the first layer runs inside a compiled region, where its co-state cannot be caught: "
-            "compile the first layer and the rest of the model separately"
+            f"{whose} runs inside a compiled region, where {why}: compile {it} and the rest of the model separately"
         )

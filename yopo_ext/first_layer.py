@@ -4,43 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from yopo_ext import arguments, layer_modules, ops
-from yopo_ext.arguments import PerChannel
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.layer_modules import ConvolutionLayer, NotAConvolutionLayer
-from yopo_ext.projection import feasible_set, per_channel
+from . import arguments, layer_modules, operators, ops, reading
+from .arguments import Bounds, PerChannel
+from .ball import Ball
+from .inference_mode import outside_inference_mode
+from .layer_explanation import LayerExplanation
+from .layer_modules import ConvolutionLayer, NotAConvolutionLayer
+from .projection import FeasibleSet, feasible_set, per_channel
 
 Modules = nn.Module | Sequence[nn.Module]
-
-
-@dataclass(frozen=True)
-class LayerExplanation:
-    """How a `FirstLayer` runs.
-
-    Attributes:
-        path: "operator", one fused call; or "autograd", n forward and backward evaluations of the modules.
-        reason: why the path is "autograd"; empty for "operator".
-        backend: the operator's backends (`yopo_ext.explain`); None for "autograd", or where no images were
-            given.
-        input_gradient_error: what the check of YOPO's first batch found (`input_gradient_error`); None before it.
-    """
-
-    path: str
-    reason: str
-    backend: ops.Explanation | None
-    input_gradient_error: float | None = None
-
-    def __str__(self) -> str:
-        found = self.input_gradient_error
-        compared = "" if found is None else f"\nagainst the network's input gradient: relative error {found:.2g}"
-        if self.path == "autograd":
-            return f"runs through autograd, slower: {self.reason}{compared}"
-        return (str(self.backend) if self.backend else "runs through the operators") + compared
 
 
 class FirstLayer:
@@ -98,7 +74,7 @@ class FirstLayer:
         eps: PerChannel,
         alpha: PerChannel,
         steps: int,
-        bounds: tuple[PerChannel, PerChannel] | None = (0.0, 1.0),
+        bounds: Bounds = (0.0, 1.0),
         norm: str = "linf",
         direction: str = "sign",
         precision: str | None = None,
@@ -120,6 +96,30 @@ class FirstLayer:
                 precision=precision, backend=backend,
             )  # fmt: skip
         return self._inner_ascent_by_autograd(x, eta, p, **options)
+
+    @torch.no_grad()
+    def ascend(
+        self,
+        ball: Ball,
+        feasible: FeasibleSet,
+        eta: Tensor,
+        p: Tensor,
+        *,
+        steps: int,
+        direction: str = "sign",
+        precision: str | None = None,
+        backend: str | None = None,
+    ) -> Tensor:
+        """`inner_ascent` in a ball that has been checked before; `feasible` is its set around the images."""
+        layer, x = self._read(backend), feasible.x
+        if layer is None:
+            return self._climb_by_autograd(feasible, ball.step_size(x), eta, p, steps=steps, direction=direction)
+        read = reading.read_layer(x, layer.weight, layer.bias, **layer.options)
+        budget = ball.channel_values(x.shape[1], x.device)
+        call = reading.ascent_call(
+            x, eta, p, read, budget, steps=steps, norm=ball.norm, direction=direction, precision=precision
+        )
+        return operators.run_inner_ascent(call, backend)
 
     def hamiltonian(self, u: Tensor, p: Tensor, *, precision: str | None = None, backend: str | None = None) -> Tensor:
         """H(u, p) = Σ p ⊙ f0(u), 0-d, differentiable in u and in the layer's parameters; p is a constant.
@@ -188,7 +188,7 @@ class FirstLayer:
         eps: PerChannel = 0.0,
         alpha: PerChannel = 0.0,
         steps: int = 1,
-        bounds: tuple[PerChannel, PerChannel] | None = (0.0, 1.0),
+        bounds: Bounds = (0.0, 1.0),
         norm: str = "linf",
         direction: str = "sign",
         precision: str | None = None,
@@ -203,6 +203,8 @@ class FirstLayer:
         try:
             layer = layer_modules.read_layer(self.modules)
         except NotAConvolutionLayer as reason:
+            if backend is not None:
+                raise _no_backend(backend, reason) from None
             return LayerExplanation("autograd", str(reason), None, self.input_gradient_error)
         if x is None:
             return LayerExplanation("operator", "", None, self.input_gradient_error)
@@ -220,9 +222,7 @@ class FirstLayer:
         except NotAConvolutionLayer as reason:
             if backend is None:
                 return None
-            raise RuntimeError(
-                f"backend: got {backend!r}, expected None: the first layer runs through autograd: {reason}"
-            ) from None
+            raise _no_backend(backend, reason) from None
 
     def _evaluate(self, u: Tensor) -> Tensor:
         """f0(u) by the modules themselves; what they write to their buffers is dropped."""
@@ -235,15 +235,18 @@ class FirstLayer:
     def _inner_ascent_by_autograd(
         self, x: Tensor, eta: Tensor, p: Tensor, *, eps, alpha, steps, bounds, norm, direction
     ) -> Tensor:  # fmt: skip
-        arguments.one_of("norm", norm, arguments.NORMS)
+        arguments.budget_rows(eps, alpha, bounds, norm, x.shape[1])
+        feasible = feasible_set(x.detach(), eps, bounds, norm)
+        return self._climb_by_autograd(feasible, per_channel(alpha, x), eta, p, steps=steps, direction=direction)
+
+    def _climb_by_autograd(
+        self, feasible: FeasibleSet, step_size: Tensor, eta: Tensor, p: Tensor, *, steps: int, direction: str
+    ) -> Tensor:
         arguments.one_of("direction", direction, arguments.DIRECTIONS)
         arguments.count("steps", steps)
-        arguments.budget(eps, alpha, bounds, norm, x.shape[1], x.device)
+        x = feasible.x
         _require_shape("eta", eta, tuple(x.shape), "x")
-        x, eta = x.detach(), eta.detach()
-        feasible = feasible_set(x, eps, bounds, norm)
-        step_size = per_channel(alpha, x)
-        eta = feasible.project(eta)
+        eta = feasible.project(eta.detach())
         for _ in range(steps):
             with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
                 leaf = eta.requires_grad_()
@@ -268,6 +271,10 @@ def first_layer_modules(first_layer: Modules | FirstLayer) -> tuple[nn.Module, .
     if not first_layer:
         raise ValueError("first_layer: got an empty sequence, expected at least one module")
     return tuple(first_layer)
+
+
+def _no_backend(backend: str, reason: NotAConvolutionLayer) -> RuntimeError:
+    return RuntimeError(f"backend: got {backend!r}, expected None: the first layer runs through autograd: {reason}")
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...], whose: str) -> None:

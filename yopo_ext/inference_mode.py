@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from yopo_ext.autocast_cache import autocast_cache
+from .autocast_cache import autocast_cache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from yopo_ext.autocast_cache import autocast_cache
-from yopo_ext.first_layer import FirstLayer
+from .autocast_cache import autocast_cache
+from .first_layer import FirstLayer
 
 #: Relative errors that rounding explains: in float32, TF32 included; in half precision.
 TOLERANCE, HALF_TOLERANCE = 0.02, 0.2

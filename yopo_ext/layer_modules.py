@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from yopo_ext.activation import parse_activation
-from yopo_ext.backends.call import Layer
+from .activation import parse_activation
+from .backends.call import Layer
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 

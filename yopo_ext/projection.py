@@ -13,25 +13,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from yopo_ext.arguments import filled
+from .arguments import filled
 
 
 def per_channel(value: float | Tensor | Sequence[float], like: Tensor) -> Tensor:
-    """A float or one value per channel, rounded to float32, as a tensor that broadcasts over (B, C, H, W)."""
+    """A float or one value per channel, rounded to float32, as a tensor that broadcasts over `like`, (B, C, ...)."""
     if isinstance(value, Tensor):
         rounded = value.to(device=like.device, dtype=torch.float32)
     else:
         rounded = filled(value if isinstance(value, Sequence) else [value], like.device)
-    return rounded.to(like.dtype).reshape(1, -1, 1, 1)
+    return rounded.to(like.dtype).reshape(1, -1, *_ones(like)[1:])
 
 
 @dataclass(frozen=True, slots=True)
 class FeasibleSet:
     """What a perturbation of x may be: an l-infinity or l2 ball of radius eps, cut down to the box.
 
+    x has any number of dimensions: images (B, C, H, W), or what a hidden layer gives, (B, C, ...).
+
     Attributes:
-        x: the clean images (B, C, H, W); with bounds they belong inside [low, high].
-        eps: radius, (1, C, 1, 1) or (1, 1, 1, 1).
+        x: what is perturbed; with bounds it belongs inside [low, high].
+        eps: radius, (1, C, 1, ...) or (1, 1, 1, ...).
         low, high: the box, shaped like eps, or None.
         norm: "linf" or "l2".
         lower, upper: the interval of each element (linf), broadcastable to x.
@@ -77,7 +79,10 @@ class FeasibleSet:
 
 
 def feasible_set(x: Tensor, eps: object, bounds: tuple[object, object] | None, norm: str = "linf") -> FeasibleSet:
-    """The feasible set around x (B, C, H, W); eps and the two bounds are a float or one value per channel."""
+    """The feasible set around x (B, C, ...); eps and the two bounds are a float or one value per channel, dimension 1.
+
+    Nothing is checked: see `yopo_ext.ball.Ball.feasible_set`.
+    """
     radius = per_channel(eps, x)  # type: ignore[arg-type]
     if bounds is None:
         return FeasibleSet(x, radius, None, None, norm, -radius, radius)
@@ -88,8 +93,8 @@ def feasible_set(x: Tensor, eps: object, bounds: tuple[object, object] | None, n
 
 
 def _largest(g: Tensor) -> Tensor:
-    """max |g| of each sample, (B, 1, 1, 1); NaN where g has one."""
-    return g.abs().amax(dim=(1, 2, 3), keepdim=True) if g.numel() else g.new_zeros(len(g), 1, 1, 1)
+    """max |g| of each sample, (B, 1, ...); NaN where g has one."""
+    return g.abs().amax(dim=_of_a_sample(g), keepdim=True) if g.numel() else g.new_zeros(len(g), *_ones(g))
 
 
 def _unit(g: Tensor) -> Tensor:
@@ -100,5 +105,13 @@ def _unit(g: Tensor) -> Tensor:
 
 
 def _norm(t: Tensor) -> Tensor:
-    """The l2 norm of each sample, (B, 1, 1, 1), summed in float64 so that it overflows only if g itself does."""
-    return t.double().square().sum(dim=(1, 2, 3), keepdim=True).sqrt().to(t.dtype)
+    """The l2 norm of each sample, (B, 1, ...), summed in float64 so that it overflows only if g itself does."""
+    return t.double().square().sum(dim=_of_a_sample(t), keepdim=True).sqrt().to(t.dtype)
+
+
+def _of_a_sample(t: Tensor) -> tuple[int, ...]:
+    return tuple(range(1, t.dim()))
+
+
+def _ones(t: Tensor) -> tuple[int, ...]:
+    return (1,) * (t.dim() - 1)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yopo_ext.activation import Activation, parse_activation
-from yopo_ext.projection import feasible_set, per_channel
+from .activation import Activation, parse_activation
+from .projection import feasible_set, per_channel
 
 
 def first_layer(

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from yopo_ext.benchmark.machine import describe_machine
-from yopo_ext.training import TrainConfig
-from yopo_ext.training.config import HOST_FIELDS
+from yopo_ext.training import Config, make_config, read_run
 from yopo_ext.training.files import write_text_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-POINT = ("epoch", "seconds", "clean", "fgsm", "robust")
+POINT = ("epoch", "seconds", "clean", "fgsm", "curve_robust")
 ATTACKS = ("pgd-20", "pgd-50-10", "autoattack")
 
 
@@ -40,25 +39,28 @@ def collect(folder: Path) -> dict[str, Any]:
             raise ValueError(f"{seed}: no summary.json; is it the folder of a finished yopo compare?")
         finals = json.loads(summary.read_text())
         for path in sorted(seed.glob("*/config.json"), key=lambda one: one.stat().st_mtime_ns):
-            name, config = path.parent.name, TrainConfig.read(path)
+            name, config = path.parent.name, read_run(path)
             method = methods.setdefault(name, {"settings": settings(config), "seeds": {}})
             if method["settings"] != settings(config):
                 raise ValueError(f"{path}: other settings than those of the seeds before")
-            method["seeds"][str(config.seed)] = finals[name] | curve_and_attacks(path.parent)
-    return {"machine": describe_machine(TrainConfig.read(path).device), "methods": methods}
+            method["seeds"][str(config["seed"])] = finals[name] | curve_and_attacks(path.parent)
+    return {"machine": describe_machine(config["device"]), "methods": methods}
 
 
-def settings(config: TrainConfig) -> dict[str, Any]:
-    """What makes the run another than the default one, but for its seed and where it ran."""
-    defaults = TrainConfig().to_dict()
-    left_out = {"seed", *HOST_FIELDS}
-    return {name: value for name, value in config.to_dict().items() if value != defaults[name] and name not in left_out}
+def settings(config: Config) -> dict[str, Any]:
+    """What makes the run another than `yopo train` without options, but for its seed and where it ran."""
+    usual, found = make_config().settings(host=False), config.settings(host=False)
+    return {
+        name: value for name, value in found.items() if name != "seed" and (name not in usual or value != usual[name])
+    }
 
 
 def curve_and_attacks(run: Path) -> dict[str, Any]:
     """The points of the accuracy-time curve, and the final network's accuracy under each attack that was made."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    found: dict[str, Any] = {"curve": [{name: line[name] for name in POINT} for line in lines if "robust" in line]}
+    found: dict[str, Any] = {
+        "curve": [{name: line[name] for name in POINT} for line in lines if "curve_robust" in line]
+    }
     reports = {name: run / f"{name}.json" for name in ATTACKS}
     attacks = {name: json.loads(path.read_text()) for name, path in reports.items() if path.is_file()}
     if attacks:

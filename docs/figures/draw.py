@@ -21,8 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from yopo_ext.benchmark.cases import CASES
-from yopo_ext.training import TrainConfig
-from yopo_ext.training.method_names import method_label, parse_method
+from yopo_ext.training import make_config
 
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent.parent / "bench"
@@ -118,7 +117,7 @@ def seconds_per_epoch(method: dict) -> float:
 
 def printed(name: str) -> str:
     """A method as in text: "fast" becomes "FastAT"."""
-    return method_label(TrainConfig(**parse_method(name)))
+    return make_config(method=name).label
 
 
 def provenance(result: dict) -> str:
@@ -180,7 +179,7 @@ def draw_trainings() -> None:
     for index, (name, method) in enumerate(result["methods"].items()):
         points = list(zip(*(seed["curve"] for seed in method["seeds"].values()), strict=True))
         seconds = [same[0]["epoch"] * seconds_per_epoch(method) for same in points]
-        robust = [[one["robust"] for one in same] for same in points]
+        robust = [[one["curve_robust"] for one in same] for same in points]
         axes.plot(seconds, [statistics.mean(values) for values in robust], marker=".", color=f"C{index}",
                   label=printed(name))  # fmt: skip
         axes.fill_between(seconds, [min(values) for values in robust], [max(values) for values in robust],

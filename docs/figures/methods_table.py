@@ -22,7 +22,7 @@ def mean_and_deviation(values: Sequence[float], digits: int = 1) -> str:
 
 def epochs_to(mark: float, curve: Sequence[dict[str, float]]) -> float:
     """The first epoch of a curve that ends at least ``mark`` percent robust; infinite: none does."""
-    return next((point["epoch"] for point in curve if point["robust"] >= mark), math.inf)
+    return next((point["epoch"] for point in curve if point["curve_robust"] >= mark), math.inf)
 
 
 def time_to(mark: float, method: dict[str, Any]) -> str:

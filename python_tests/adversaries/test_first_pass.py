@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from yopo_ext import YOPO, FirstLayer
+from yopo_ext import YOPO, Ball, FirstLayer
 from yopo_ext.adversaries import TRADESYOPO
 from yopo_ext.adversaries.first_pass import gradients_held_back
 from yopo_ext.input_gradient import input_gradient_error
 from yopo_ext.models import Normalize
-from yopo_ext.objectives import trades
 
 X = torch.rand(6, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(6) % 3
@@ -24,12 +23,14 @@ def plain(model, first_layer, first_layer_grad="hamiltonian", **options):
     return YOPO(model, first_layer, 2, 2, 0.05, 0.02, first_layer_grad=first_layer_grad, **options)
 
 
+def crafted(model, first_layer, bn_mode="eval", norm="linf", **options):
+    return TRADESYOPO(model, first_layer, Ball(0.05, 0.02, norm=norm), 2, 2, bn_mode=bn_mode, **options)
+
+
 METHODS = {
     **{name: partial(plain, first_layer_grad=name) for name in ("hamiltonian", "backprop", "both")},
-    "trades-yopo": lambda model, layer, **options: TRADESYOPO(model, layer, trades, 2, 2, 0.05, 0.02, **options),
-    "trades-yopo, train": lambda model, layer, **options: TRADESYOPO(
-        model, layer, trades, 2, 2, 0.05, 0.02, bn_mode="train", **options
-    ),
+    "trades-yopo": crafted,
+    "trades-yopo, train": partial(crafted, bn_mode="train"),
 }
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
@@ -236,7 +237,7 @@ def test_the_check_changes_no_gradient(stem, method, monkeypatch):
             parameter.grad = torch.full_like(parameter, 0.1)
         places = [parameter.grad.data_ptr() for parameter in model.parameters()]
         yopo = METHODS[method](model, model.first_layer, generator=torch.Generator().manual_seed(3))
-        yopo._cuts, yopo._checked = method == "hamiltonian" or yopo._has_fused_gradient(X), not checked
+        yopo._cuts, yopo._checked = yopo._prepare(X), not checked
         torch.manual_seed(5)
         yopo.accumulate(X, Y)
         assert [parameter.grad.data_ptr() for parameter in model.parameters()] == places

@@ -7,9 +7,12 @@ import torch
 from passes import batch, counted, relu_net
 from torch.nn.functional import cross_entropy
 
+from yopo_ext import Ball
 from yopo_ext.adversaries import Adversary, Free
+from yopo_ext.adversaries.method import METHODS
 
 EPS, ALPHA, M = 0.06, 0.025, 3
+BALL = Ball(EPS, ALPHA)
 
 
 def train(free, batches, lr=0.1):
@@ -40,7 +43,7 @@ def test_it_is_the_literal_algorithm_over_several_mini_batches():
     batches = [batch(seed=seed) for seed in (1, 2)]
     model = relu_net()
     other = copy.deepcopy(model)
-    free = Free(model, M, EPS, ALPHA)
+    free = Free(model, BALL, M)
     train(free, batches)
     eta = literal_free(other, batches)
     torch.testing.assert_close(free.eta, eta, rtol=0, atol=1e-9)
@@ -50,7 +53,7 @@ def test_it_is_the_literal_algorithm_over_several_mini_batches():
 
 def test_m_passes_and_m_weight_steps_a_mini_batch():
     model = relu_net()
-    free = Free(model, M, EPS)
+    free = Free(model, BALL, M)
     assert isinstance(free, Adversary)
     before = [parameter.clone() for parameter in model.parameters()]
     with counted(model) as passes:
@@ -60,7 +63,7 @@ def test_m_passes_and_m_weight_steps_a_mini_batch():
 
 
 def test_eta_is_kept_between_mini_batches():
-    free = Free(relu_net(), 1, EPS, ALPHA)
+    free = Free(relu_net(), BALL, 1)
     free.accumulate(*batch(6))
     kept = free.eta.clone()
     assert kept.abs().max() > 0
@@ -75,7 +78,7 @@ def test_eta_is_kept_between_mini_batches():
 
 
 def test_the_memory_survives_a_checkpoint():
-    free, other = Free(relu_net(), 1, EPS), Free(relu_net(), 1, EPS)
+    free, other = Free(relu_net(), BALL, 1), Free(relu_net(), BALL, 1)
     free.accumulate(*batch())
     other.load_state_dict(free.state_dict())
     other.model.load_state_dict(free.model.state_dict())
@@ -85,13 +88,13 @@ def test_the_memory_survives_a_checkpoint():
 
 
 def test_the_published_step_is_eps():
-    free = Free(relu_net(), 1, EPS)
+    free = Free(relu_net(), Ball(EPS, METHODS["free"].step_size(EPS, None)), 1)
     free.accumulate(*batch())
-    assert free.alpha == EPS
-    assert free.eta.abs().max() <= EPS
+    assert free.ball.alpha == EPS
+    assert free.eta.abs().max() == torch.tensor(EPS)
 
 
 @pytest.mark.parametrize(("m", "error"), [(0, "m: got 0"), (-1, "m: got -1")])
 def test_no_passes(m, error):
     with pytest.raises(ValueError, match=error):
-        Free(relu_net(), m)
+        Free(relu_net(), BALL, m)

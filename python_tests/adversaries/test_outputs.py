@@ -9,30 +9,50 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Free, Natural
 from yopo_ext.adversaries.metrics import batch_metrics
-from yopo_ext.objectives import trades
+from yopo_ext.objectives import as_objective, largest_logit, trades
 
 X = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(8) % 3
 
+BALL = Ball(0.1, 0.05)
 ONE_LOSS = {
     "natural": lambda model, **options: Natural(model, **options),
-    "fgsm": lambda model, **options: FGSM(model, 0.1, **options),
-    "n-fgsm": lambda model, **options: NFGSM(model, 0.1, **options),
-    "pgd": lambda model, **options: PGD(model, 2, 0.1, 0.05, **options),
-    "free": lambda model, **options: Free(model, 2, 0.1, **options),
+    "fgsm": lambda model, **options: FGSM(model, BALL, **options),
+    "n-fgsm": lambda model, **options: NFGSM(model, BALL, **options),
+    "pgd": lambda model, **options: PGD(model, BALL, 2, **options),
+    "free": lambda model, **options: Free(model, BALL, 2, **options),
     "yopo": lambda model, **options: YOPO(model, model.first_layer, 2, 2, 0.1, 0.05, **options),
     "yopo, backprop": lambda model, **options: YOPO(
         model, model.first_layer, 2, 2, 0.1, 0.05, first_layer_grad="backprop", **options
     ),
 }
 TWO_SIDED = {
-    "trades": lambda model, **options: TRADES(model, trades, 2, 0.1, 0.05, **options),
-    "trades-yopo": lambda model, **options: TRADESYOPO(model, model.first_layer, trades, 2, 2, 0.1, 0.05, **options),
+    "trades": lambda model, **options: TRADES(model, BALL, 2, **options),
+    "trades-yopo": lambda model, **options: TRADESYOPO(model, model.first_layer, BALL, 2, 2, **options),
 }
 EVERY_LOSS = pytest.mark.parametrize("method", ONE_LOSS)
 EVERY_METHOD = pytest.mark.parametrize("method", [*ONE_LOSS, *TWO_SIDED])
+
+
+class TwoSided:
+    """An objective made of a function of (clean, adversarial, y)."""
+
+    needs_clean = True
+
+    def __init__(self, function):
+        self.function = function
+
+    def attack(self, outputs, y):
+        raise NotImplementedError
+
+    def train(self, outputs, y, clean=None):
+        return self.function(clean, outputs, y)
+
+    def predict(self, outputs):
+        return largest_logit(outputs)
 
 
 class Net(nn.Module):
@@ -112,8 +132,8 @@ def test_classes_are_counted(targets, method):
     }[targets]
     model = Net()
     if method in TWO_SIDED:
-        adversary = TWO_SIDED[method](model)
-        adversary.objective = lambda clean, adversarial, y: trades(clean, adversarial, taken_by_torch(y))
+        loss = TwoSided(lambda clean, adversarial, y: trades(clean, adversarial, taken_by_torch(y)))
+        adversary = TWO_SIDED[method](model, loss=loss)
     else:
         adversary = ONE_LOSS[method](model, loss=lambda logits, y: cross_entropy(logits, taken_by_torch(y)))
     with torch.no_grad():
@@ -170,8 +190,8 @@ def test_an_error_comes_before_anything_is_added(case, method):
     model = Net()
     untouched(model)
     if method in TWO_SIDED:
-        adversary = TWO_SIDED[method](model)
-        adversary.objective = lambda clean, adversarial, y: BROKEN[case](adversarial, y)
+        loss = TwoSided(lambda clean, adversarial, y: BROKEN[case](adversarial, y))
+        adversary = TWO_SIDED[method](model, loss=loss)
     else:
         adversary = ONE_LOSS[method](model, loss=BROKEN[case])
     with pytest.raises((TypeError, ValueError, AttributeError, IndexError, RuntimeError)):
@@ -180,15 +200,44 @@ def test_an_error_comes_before_anything_is_added(case, method):
 
 
 def test_a_column_too_many_or_too_few_is_not_counted():
-    loss, logits = torch.zeros(()), torch.randn(8, 3)
-    assert "correct" in batch_metrics(loss, logits, Y)
-    assert "correct" not in batch_metrics(loss, logits, Y + 1)
-    assert "correct" not in batch_metrics(loss, logits, Y - 1)
-    assert "correct" not in batch_metrics(loss, logits, Y.float())
-    assert "correct" not in batch_metrics(loss, logits, Y > 0)
-    assert "correct" not in batch_metrics(loss, logits, Y[:, None])
-    assert "correct" not in batch_metrics(loss, logits, torch.ones(8, 3, dtype=torch.int64))
-    assert "correct" not in batch_metrics(loss, logits, torch.full((8, 4), 0.25))
-    assert "correct" not in batch_metrics(loss, torch.randn(10, 3, 8), Y, 8)
-    assert "correct" not in batch_metrics(loss, logits[:4], Y[:4], 8)
-    assert "correct" not in batch_metrics(loss, logits, torch.tensor([[1.5, -0.5, 0.0]]).expand(8, 3))
+    logits = torch.randn(8, 3)
+
+    def counted(logits, y):
+        return "correct" in batch_metrics(as_objective(cross_entropy), torch.zeros(()), logits, y, 8)
+
+    assert counted(logits, Y)
+    assert not counted(logits, Y - 1)
+    assert not counted(logits, Y.float())
+    assert not counted(logits, Y > 0)
+    assert not counted(logits, Y[:, None])
+    assert not counted(logits, torch.ones(8, 3, dtype=torch.int64))
+    assert not counted(torch.randn(10, 3, 8), Y)
+    assert not counted(logits[:4], Y[:4])
+    assert not counted(logits, torch.tensor([[1.5, -0.5, 0.0]]).expand(8, 3))
+    assert not counted(logits, torch.ones(8, 1))
+
+
+def test_a_class_that_no_output_stands_for_is_never_right():
+    metrics = batch_metrics(as_objective(cross_entropy), torch.zeros(()), torch.eye(3)[Y], Y + 1, 8)
+    assert metrics["correct"] == 0
+
+
+@EVERY_METHOD
+def test_a_prediction_that_is_no_class_is_refused_before_anything_is_added(method):
+    class Scores(TwoSided):
+        needs_clean = method in TWO_SIDED
+
+        def attack(self, outputs, y):
+            return cross_entropy(outputs, y)
+
+        def train(self, outputs, y, clean=None):
+            return cross_entropy(outputs, y)
+
+        def predict(self, outputs):
+            return outputs.amax(1)
+
+    model = Net()
+    untouched(model)
+    with pytest.raises(TypeError, match=r"objective: predict returned torch[.]float32, expected"):
+        {**ONE_LOSS, **TWO_SIDED}[method](model, loss=Scores(None)).accumulate(X, Y)
+    require_untouched(model)

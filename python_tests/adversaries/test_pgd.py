@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from yopo_ext import Ball
 from yopo_ext.adversaries import PGD, Adversary, pgd, random_start
 from yopo_ext.stopwatch import Stopwatch
 
@@ -135,7 +136,7 @@ def test_training_takes_the_gradient_at_the_perturbed_images():
     model = net().double()
     x, y = batch()
     crafting = copy.deepcopy(model)
-    adversary = PGD(model, 3, EPS, ALPHA, generator=seeded())
+    adversary = PGD(model, Ball(EPS, ALPHA), 3, generator=seeded())
     assert isinstance(adversary, Adversary)
     adversary.stopwatch = Stopwatch()
     model[0].weight.grad = torch.ones_like(model[0].weight)
@@ -157,7 +158,7 @@ def test_training_takes_the_gradient_at_the_perturbed_images():
 def test_batch_norm_while_crafting(bn_mode, updates):
     model = net()
     model[1].running_mean.fill_(3.0)
-    adversary = PGD(model, 3, EPS, ALPHA, bn_mode=bn_mode)
+    adversary = PGD(model, Ball(EPS, ALPHA), 3, bn_mode=bn_mode)
     adversary.accumulate(*batch(torch.float32))
     assert model[1].num_batches_tracked == updates
     assert model[1].training
@@ -168,11 +169,11 @@ def test_batch_norm_while_crafting(bn_mode, updates):
 def test_batch_norm_comes_back_after_an_error():
     model = net()
     with pytest.raises(RuntimeError):
-        PGD(model, 3, bn_mode="eval").accumulate(torch.rand(2, 5, 6, 6), torch.zeros(2).long())
+        PGD(model, Ball(EPS, ALPHA), 3, bn_mode="eval").accumulate(torch.rand(2, 5, 6, 6), torch.zeros(2).long())
     assert model[1].training
 
 
-@pytest.mark.parametrize(("name", "value"), [("bn_mode", "freeze"), ("norm", "l1"), ("steps", -1)])
+@pytest.mark.parametrize(("name", "value"), [("bn_mode", "freeze"), ("steps", -1)])
 def test_the_adversarys_own_arguments_are_checked_at_once(name, value):
     with pytest.raises(ValueError, match=name):
-        PGD(net(), **{name: value})
+        PGD(net(), Ball(EPS, ALPHA), **{name: value})

@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: MIT
 
 import copy
-from functools import partial
 
 import pytest
 import torch
 from passes import batch, counted, gradients, relu_net, seeded
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
+from yopo_ext import Ball
 from yopo_ext.adversaries import TRADES, TRADESYOPO, Adversary
-from yopo_ext.objectives import trades
+from yopo_ext.objectives import Trades
 
 EPS, ALPHA, STEPS, M, N, BETA = 0.06, 0.025, 3, 2, 3, 5.0
+BALL = Ball(EPS, ALPHA)
 
 
 def pgd_trades(model, **options):
-    return TRADES(model, partial(trades, beta=BETA), STEPS, EPS, ALPHA, generator=seeded(), **options)
+    return TRADES(model, BALL, STEPS, loss=Trades(BETA), generator=seeded(), **options)
 
 
 def yopo_trades(model, **options):
-    return TRADESYOPO(
-        model, (model[0], model[1]), partial(trades, beta=BETA), M, N, EPS, ALPHA, generator=seeded(), **options
-    )
+    return TRADESYOPO(model, (model[0], model[1]), BALL, M, N, loss=Trades(BETA), generator=seeded(), **options)
 
 
 BOTH = pytest.mark.parametrize("build", [pgd_trades, yopo_trades])
@@ -135,9 +134,9 @@ def test_images_out_of_bounds_and_wrong_counts():
     with pytest.raises(ValueError, match="bounds"):
         yopo_trades(relu_net()).accumulate(x * 3, y)
     with pytest.raises(ValueError, match="m: got 0"):
-        TRADESYOPO(relu_net(), relu_net()[0], trades, 0)
+        TRADESYOPO(relu_net(), relu_net()[0], BALL, 0)
     with pytest.raises(ValueError, match="bn_mode"):
-        TRADES(relu_net(), trades, bn_mode="frozen")
+        TRADES(relu_net(), BALL, bn_mode="frozen")
 
 
 @BOTH

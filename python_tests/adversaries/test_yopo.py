@@ -137,8 +137,8 @@ def test_full_passes_are_counted(first_layer_grad):
     model[-1].register_full_backward_hook(count("backward"))
     inner = []
     yopo = YOPO(model, tuple(model[:2]), M, N, EPS, ALPHA, first_layer_grad=first_layer_grad)
-    ascend = yopo.first_layer.inner_ascent
-    yopo.first_layer.inner_ascent = lambda *args, **options: inner.append(1) or ascend(*args, **options)
+    ascend = yopo.first_layer.ascend
+    yopo.first_layer.ascend = lambda *args, **options: inner.append(1) or ascend(*args, **options)
     yopo.accumulate(*batch(torch.float32))
     assert counts == {"forward": M, "backward": M}
     assert len(inner) == (M - 1 if first_layer_grad == "backprop" else M)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from passes import batch, relu_net, seeded
 
+from yopo_ext import Ball
 from yopo_ext.adversaries import PGD, YOPO, Free
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
@@ -29,7 +30,7 @@ class Recorder:
 
 def adversary_of(kind, model):
     if kind is Free:
-        return Free(model, 2, 0.06)
+        return Free(model, Ball(0.06, 0.06), 2)
     return YOPO(model, (model[0], model[1]), 2, 2, 0.06, 0.02, generator=seeded())
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import yopo_ext
+from yopo_ext import reading
 from yopo_ext.backends import triton_backend
 from yopo_ext.backends.call import Layer
 from yopo_ext.backends.triton_kernels import configurations, geometry
-from yopo_ext.ops import _read_inner_ascent
 
 
 def refusal(*shape: int, kernel=(3, 3), stride=1, padding=1, dilation=1) -> str | None:
@@ -47,9 +47,9 @@ def test_what_does_not_fit_is_declined_with_the_reason():
 
 def call(dtype=torch.float32):
     x = torch.empty(2, 3, 8, 8, dtype=dtype)
-    return _read_inner_ascent(
-        x, x, torch.empty(2, 4, 8, 8, dtype=dtype), torch.empty(4, 3, 3, 3, dtype=dtype), None, 0.1, 0.1, 1, 1, 1, 1,
-        nn.ReLU(), None, None, (0.0, 1.0), "linf", "sign", None,
+    return reading.inner_ascent(
+        x, x, torch.empty(2, 4, 8, 8, dtype=dtype), torch.empty(4, 3, 3, 3, dtype=dtype), eps=0.1, alpha=0.1, steps=1,
+        padding=1, activation=nn.ReLU(),
     )  # fmt: skip
 
 

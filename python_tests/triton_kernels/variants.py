@@ -12,7 +12,7 @@ import sys
 import torch
 from triton_machine_code import machine_code
 
-from yopo_ext import ops
+from yopo_ext import reading
 from yopo_ext.arguments import ChannelValues
 from yopo_ext.backends.call import HamiltonianCall, InnerAscentCall
 from yopo_ext.backends.triton_kernels import plan
@@ -30,9 +30,9 @@ def call(
     p = torch.empty(batch, out_channels, size + 2 * padding - 2, size + 2 * padding - 2, dtype=dtype)
     if last:
         p = p.contiguous(memory_format=torch.channels_last)
-    ascent = ops._read_inner_ascent(
-        x, x, p, weight, b, 8 / 255, 2 / 255, steps, 1, padding, 1, activation, mean, std, bounds, norm, direction,
-        precision,
+    ascent = reading.inner_ascent(
+        x, x, p, weight, b, eps=8 / 255, alpha=2 / 255, steps=steps, padding=padding, activation=activation, mean=mean,
+        std=std, bounds=bounds, norm=norm, direction=direction, precision=precision,
     )  # fmt: skip
     return ascent._replace(budget=ChannelValues([], torch.empty(4, channels))) if table else ascent
 

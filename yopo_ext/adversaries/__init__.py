@@ -11,29 +11,15 @@ optimiser are the caller's business, and so is the model's mode:
 These three lines are repeated `adversary.replays` times a mini-batch, which is 1 for all but `Free`.
 """
 
-from yopo_ext.adversaries.adversary import Adversary, Loss
-from yopo_ext.adversaries.fgsm import FGSM, NFGSM
-from yopo_ext.adversaries.free import Free
-from yopo_ext.adversaries.joint_generator import JointGenerator
-from yopo_ext.adversaries.natural import Natural
-from yopo_ext.adversaries.pgd import PGD, pgd
-from yopo_ext.adversaries.random_start import random_start
-from yopo_ext.adversaries.trades import TRADES
-from yopo_ext.adversaries.trades_yopo import TRADESYOPO
-from yopo_ext.adversaries.yopo import YOPO
-
-__all__ = [
-    "FGSM",
-    "NFGSM",
-    "PGD",
-    "TRADES",
-    "TRADESYOPO",
-    "YOPO",
-    "Adversary",
-    "Free",
-    "JointGenerator",
-    "Loss",
-    "Natural",
-    "pgd",
-    "random_start",
-]
+from ..objectives.objective import Loss as Loss
+from .adversary import Adversary as Adversary
+from .fgsm import FGSM as FGSM
+from .free import Free as Free
+from .n_fgsm import NFGSM as NFGSM
+from .natural import Natural as Natural
+from .pgd import PGD as PGD
+from .pgd import pgd as pgd
+from .random_start import random_start as random_start
+from .trades import TRADES as TRADES
+from .trades_yopo import TRADESYOPO as TRADESYOPO
+from .yopo import YOPO as YOPO

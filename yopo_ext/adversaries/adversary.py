@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
-
-#: loss(outputs, y) -> 0-d tensor, the mean over the batch; outputs are whatever the model returns, y whatever the
-#: caller's targets are: only the loss looks into them.
-Loss = Callable[[Any, Any], Tensor]
+from ..stopwatch import NoStopwatch, Stopwatch
 
 
 @runtime_checkable
@@ -21,13 +16,18 @@ class Adversary(Protocol):
     """Accumulates the gradients of one mini-batch.
 
     `stopwatch` measures the spans "passes" (full forward and backward passes) and "inner" (what finds η).
+
+    An adversary that remembers something from one mini-batch to another has `state_dict()` and `load_state_dict(state)`
+    as well, by which it gets into checkpoints. It may have `see(batch)`, which a trainer calls with the
+    `yopo_ext.data.Batch` before `accumulate(batch.x, batch.y)`: it says which images these are (`batch.index`) and
+    where augmentation put them (`batch.placement`), each None where the loader does not know.
     """
 
     #: How often a mini-batch is given to `accumulate`, with a step of the optimiser after each; 1 for all but Free.
     replays: int
     stopwatch: Stopwatch | NoStopwatch
 
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
         """Add the gradients of images x (B, C, H, W) with targets y to `.grad`; return `batch_metrics`."""
         ...
 

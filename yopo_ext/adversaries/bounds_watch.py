@@ -6,9 +6,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from yopo_ext.adversaries.first_pass import is_recorded
-from yopo_ext.adversaries.random_start import Bounds
-from yopo_ext.projection import per_channel
+from ..arguments import Bounds
+from ..projection import FeasibleSet
+from .first_pass import is_recorded
 
 
 class BoundsWatch:
@@ -25,19 +25,19 @@ class BoundsWatch:
     def __deepcopy__(self, memo: dict[int, object]) -> BoundsWatch:
         return BoundsWatch()  # pinned memory would not stay pinned
 
-    def __call__(self, x: Tensor, bounds: Bounds) -> None:
-        """Look at images x (B, C, H, W).
+    def __call__(self, feasible: FeasibleSet, bounds: Bounds) -> None:
+        """Look at the images that the set is around.
 
         Raises:
             ValueError: these, or those of an earlier mini-batch, are not inside `bounds`; says what to pass for
                 normalised images.
         """
-        if bounds is None or x.numel() == 0 or is_recorded():
+        x, low, high = feasible.x, feasible.low, feasible.high
+        if low is None or high is None or x.numel() == 0 or is_recorded():
             return
         if self._arrived is not None and self._arrived:
             self._outside = self._arrived = None
             raise ValueError(_message("images of an earlier mini-batch outside of the bounds", bounds))
-        low, high = (per_channel(bound, x) for bound in bounds)
         slack = 1e-5 * (high - low)
         outside = ((x < low - slack) | (x > high + slack)).any()
         if self._outside is None or _may_be_read(outside):

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from yopo_ext.costate import Costate, capture_costate, cut_at_first_layer
-from yopo_ext.first_layer import FirstLayer
-from yopo_ext.input_gradient import require_input_gradient
+from ..costate import Costate, capture_costate, cut_at_first_layer
+from ..first_layer import FirstLayer
+from ..input_gradient import require_input_gradient
 
 
 class InputProbe:
@@ -76,7 +76,7 @@ def is_recorded() -> bool:
 def gradients_held_back(*owners: object) -> Iterator[None]:
     """`.grad` of the parameters of `owners` gets what the block accumulates when it ends, nothing if it raises.
 
-    Owners that are no modules are passed over.
+    Owners are modules, and objectives made of one (`as_objective`); others are passed over.
     """
     parameters = {parameter: parameter.grad for parameter in _parameters(owners)}
     for parameter in parameters:
@@ -97,5 +97,6 @@ def gradients_held_back(*owners: object) -> Iterator[None]:
 
 def _parameters(owners: Iterable[object]) -> Iterator[nn.Parameter]:
     for owner in owners:
+        owner = getattr(owner, "loss", owner) if not isinstance(owner, nn.Module) else owner
         if isinstance(owner, nn.Module):
             yield from owner.parameters()

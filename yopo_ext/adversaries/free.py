@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward
-from yopo_ext.adversaries.bounds_watch import BoundsWatch
-from yopo_ext.adversaries.metrics import batch_metrics
-from yopo_ext.adversaries.radius import require_radius_below_box
-from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
-from yopo_ext.arguments import PerChannel
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.objectives import cross_entropy
-from yopo_ext.projection import per_channel
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
+from .. import arguments
+from ..ball import Ball
+from ..inference_mode import outside_inference_mode
+from ..objectives import cross_entropy
+from ..objectives.objective import Loss, Objective, as_objective
+from ..options import check_options, option
+from ..stopwatch import NoStopwatch, Stopwatch
+from .adversary import backward, require_single
+from .bounds_watch import BoundsWatch
+from .method import Ingredients, Method
+from .metrics import batch_metrics
+from .random_start import feasible_images
+from .weight_pass import one_pass_objective
 
 
 class Free:
@@ -35,45 +40,35 @@ class Free:
 
     Args:
         model: called as model(x); its mode is the caller's business.
+        ball: what a perturbation may be, and the step size, eps as published. The published code keeps η outside of the
+            box and cuts x + η; here η itself is cut.
         m: passes a mini-batch >= 1.
-        eps: radius; alpha: step size, eps where None, as published. One value, or with linf one per channel.
-        loss, bounds, norm: as for `PGD`. The published code keeps η outside of the box and cuts x + η; here η itself
-            is cut.
+        loss: a function loss(outputs, y) or an objective. As one pass serves both, η climbs what the weights descend:
+            the objective's `train`, also where its `attack` is another.
 
     Attributes:
+        ball: may be set between mini-batches.
         eta: the perturbation, (B, C, H, W) of the largest mini-batch so far; a smaller one uses its first rows. None
             before the first, which starts at 0.
         replays: m.
 
     Raises:
-        TypeError, ValueError: naming the argument.
+        TypeError, ValueError: naming the argument; ValueError also for an objective that asks for the outputs at the
+            clean images.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        m: int = 8,
-        eps: PerChannel = 8 / 255,
-        alpha: PerChannel | None = None,
-        *,
-        loss: Loss = cross_entropy,
-        bounds: Bounds = (0.0, 1.0),
-        norm: str = "linf",
-    ) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, ball: Ball, m: int = 8, *, loss: Loss | Objective = cross_entropy) -> None:
+        self.model, self.ball = model, ball
         self.replays = arguments.count("m", m)
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 pass")
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
-        require_radius_below_box(eps, bounds, norm)
-        self.eps, self.alpha, self.bounds = eps, eps if alpha is None else alpha, bounds
-        self.loss = loss
+        self.objective = one_pass_objective(as_objective(loss), "Free")
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
 
     @outside_inference_mode
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
         """One of the m passes: add the gradients at x + η to `.grad`, then move η.
 
         Returns:
@@ -82,18 +77,20 @@ class Free:
         Raises:
             TypeError, ValueError: naming the argument; ValueError for a loss that is not 0-d.
         """
-        feasible = checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
-        self._watch_bounds(x, self.bounds)
-        x = x.detach()
+        feasible = feasible_images(self.ball, x)
+        self._watch_bounds(feasible, self.ball.bounds)
+        x = feasible.x
         self._make_room(x)
         eta = feasible.project(self.eta[: len(x)]).requires_grad_()
         with self.stopwatch.span("passes"):
             outputs = self.model(x + eta)
-            loss = self.loss(outputs, y)
+            loss = self.objective.train(outputs, y)
+            require_single(loss)
+            metrics = batch_metrics(self.objective, loss, outputs, y, len(x))
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
-            self.eta[: len(x)] = feasible.step(eta.detach(), eta.grad, per_channel(self.alpha, x))
-        return batch_metrics(loss, outputs, y, len(x))
+            self.eta[: len(x)] = feasible.step(eta.detach(), eta.grad, self.ball.step_size(x))
+        return metrics
 
     def state_dict(self) -> dict[str, Tensor | None]:
         """The memory, for a checkpoint."""
@@ -108,3 +105,23 @@ class Free:
         if len(known) < len(x) or self.eta is None:
             known = torch.cat([known, torch.zeros_like(x[len(known) :])])
         self.eta = known
+
+
+@dataclass(frozen=True)
+class FreeOptions:
+    """Of Free training."""
+
+    m: int = option(5, "full passes a mini-batch", least=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def _build(given: Ingredients) -> Free:
+    return Free(given.model, given.ball, given.options.m, loss=given.objective)
+
+
+METHOD = Method(
+    "free", "Free", "M passes a mini-batch, each for weights and perturbation (Shafahi et al., NeurIPS 2019)", _build,
+    FreeOptions, numbers=("m",), step_size=lambda eps, options: eps,
+)  # fmt: skip

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from yopo_ext.adversaries.adversary import Loss, backward
-from yopo_ext.adversaries.metrics import batch_metrics
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.objectives import cross_entropy
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
+from ..inference_mode import outside_inference_mode
+from ..objectives import cross_entropy
+from ..objectives.objective import Loss, Objective, as_objective
+from ..stopwatch import NoStopwatch, Stopwatch
+from .method import Ingredients, Method
+from .weight_pass import weight_pass
 
 
 class Natural:
@@ -17,21 +20,29 @@ class Natural:
 
     Args:
         model: called as model(x); its mode is the caller's business.
-        loss: loss(logits, y), 0-d.
+        loss: what the weights descend, a function loss(outputs, y) or an objective. One that compares clean with
+            perturbed outputs is given the same twice.
+
+    Raises:
+        TypeError: naming the argument.
     """
 
     replays = 1
 
-    def __init__(self, model: nn.Module, *, loss: Loss = cross_entropy) -> None:
+    def __init__(self, model: nn.Module, *, loss: Loss | Objective = cross_entropy) -> None:
         self.model = model
-        self.loss = loss
+        self.objective = as_objective(loss)
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
 
     @outside_inference_mode
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Add the gradients to `.grad`; metrics as `batch_metrics`. ValueError for a loss that is not 0-d."""
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
+        """Add the gradients to `.grad`; metrics as `batch_metrics`. Raises as `weight_pass`."""
         with self.stopwatch.span("passes"):
-            outputs = self.model(x)
-            loss = self.loss(outputs, y)
-            backward(loss)
-        return batch_metrics(loss, outputs, y, len(x))
+            return weight_pass(self.model, self.objective, x, y, clean=x)
+
+
+def _build(given: Ingredients) -> Natural:
+    return Natural(given.model, loss=given.objective)
+
+
+METHOD = Method("natural", "natural", "ordinary training on the clean images", _build, adversarial=False)

@@ -3,34 +3,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward, require_single
-from yopo_ext.adversaries.bounds_watch import BoundsWatch
-from yopo_ext.adversaries.crafting_mode import BN_MODES, batch_norm_in
-from yopo_ext.adversaries.metrics import batch_metrics
-from yopo_ext.adversaries.radius import require_radius_below_box
-from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
-from yopo_ext.arguments import PerChannel
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.objectives import cross_entropy
-from yopo_ext.projection import per_channel
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
+from .. import arguments
+from ..arguments import Bounds, PerChannel
+from ..ball import Ball
+from ..inference_mode import outside_inference_mode
+from ..objectives import cross_entropy
+from ..objectives.objective import Loss, Objective, as_objective
+from ..options import check_options, option
+from ..projection import FeasibleSet, per_channel
+from ..stopwatch import NoStopwatch, Stopwatch
+from .adversary import require_single
+from .bounds_watch import BoundsWatch
+from .crafting_mode import BN_MODES, batch_norm_in
+from .method import Ingredients, Method
+from .random_start import checked_feasible_set, draw, feasible_images
+from .weight_pass import weight_pass
 
 
 @outside_inference_mode
-@torch.no_grad()
 def pgd(
     model: nn.Module,
     x: Tensor,
-    y: Tensor,
+    y: Any,
     *,
     eps: PerChannel,
     alpha: PerChannel,
     steps: int,
-    loss: Loss = cross_entropy,
+    loss: Loss | Objective = cross_entropy,
     bounds: Bounds = (0.0, 1.0),
     norm: str = "linf",
     random_start: bool = True,
@@ -49,7 +55,7 @@ def pgd(
         eps: radius >= 0; alpha: step size, negative to descend towards a target y. One value, or with linf
             one per channel; tensors on x's device are used where they lie.
         steps: n >= 0.
-        loss: loss(logits, y), 0-d, a mean or a sum over the batch.
+        loss: loss(outputs, y), 0-d, a mean or a sum over the batch; or an objective, whose `attack` is climbed.
         bounds: the box (low, high) of valid images, each one value or one per channel; None: no box.
         norm: "linf" (sign steps, |eta| <= eps exactly) or "l2" (normalised steps per sample).
         random_start: from a uniform draw in the ball, else from 0.
@@ -63,17 +69,29 @@ def pgd(
         TypeError, ValueError: naming the argument.
     """
     arguments.count("steps", steps)
-    x = x.detach() if isinstance(x, Tensor) else x
     feasible = checked_feasible_set(x, eps, alpha, bounds, norm)
-    step_size = per_channel(alpha, x)
     if start is None:
-        eta = draw(feasible, generator) if random_start else feasible.project(torch.zeros_like(x))
-    else:
-        eta = feasible.project(start.detach())
+        start = draw(feasible, generator) if random_start else torch.zeros_like(feasible.x)
+    return climb(model, y, as_objective(loss).attack, feasible, per_channel(alpha, feasible.x), steps, start)
+
+
+@torch.no_grad()
+def climb(
+    model: nn.Module,
+    y: Any,
+    attack: Callable[[Any, Any], Tensor],
+    feasible: FeasibleSet,
+    step_size: Tensor,
+    steps: int,
+    start: Tensor,
+) -> Tensor:
+    """`pgd` from a start (projected) in a feasible set, with a step size of the shape that `Ball.step_size` has."""
+    x = feasible.x
+    eta = feasible.project(start.detach())
     for _ in range(steps):
         with torch.enable_grad():
             leaf = eta.requires_grad_()
-            value = loss(model(x + leaf), y)
+            value = attack(model(x + leaf), y)
             require_single(value)
             with torch.autocast(x.device.type, enabled=False):
                 g = torch.autograd.grad(value, leaf)[0]
@@ -86,12 +104,18 @@ class PGD:
 
     Args:
         model: called as model(x); its mode is the caller's business.
-        steps, eps, alpha, loss, bounds, norm, random_start, generator: as for `pgd`; the loss also trains. With linf
-            eps is less than the width of `bounds`.
+        ball: what a perturbation may be, and the step size.
+        steps: of the attack, >= 0.
+        loss: a function loss(outputs, y), climbed and descended, or an objective, whose `attack` is climbed and whose
+            `train` the weights descend, with a pass on the clean images where it asks for their outputs.
+        attack_objective: what is climbed instead of `loss`; a function or an objective.
+        random_start: whether the attack starts at a random place in the ball, else at 0.
         bn_mode: batch norm while crafting: "train" uses the batch's statistics and updates the running ones
             at every step; "eval" uses the running ones, for higher clean accuracy (Pang et al., ICLR 2021).
+        generator: for the draw, on the images' device.
 
     Attributes:
+        ball, steps: may be set between mini-batches, for attacks that grow.
         eta: the last batch's perturbation, None before the first.
 
     Raises:
@@ -103,23 +127,21 @@ class PGD:
     def __init__(
         self,
         model: nn.Module,
+        ball: Ball,
         steps: int = 10,
-        eps: PerChannel = 8 / 255,
-        alpha: PerChannel = 2 / 255,
         *,
-        loss: Loss = cross_entropy,
-        bounds: Bounds = (0.0, 1.0),
-        norm: str = "linf",
+        loss: Loss | Objective = cross_entropy,
+        attack_objective: Loss | Objective | None = None,
         random_start: bool = True,
         bn_mode: str = "train",
         generator: torch.Generator | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.ball = model, ball
         self.steps = arguments.count("steps", steps)
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
-        require_radius_below_box(eps, bounds, norm)
-        self.eps, self.alpha, self.bounds = eps, alpha, bounds
-        self.loss = loss
+        self.objective = as_objective(loss)
+        self.attack_objective = self.objective
+        if attack_objective is not None:
+            self.attack_objective = as_objective(attack_objective, "attack_objective")
         self.random_start = random_start
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
@@ -128,21 +150,45 @@ class PGD:
         self._watch_bounds = BoundsWatch()
 
     @outside_inference_mode
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
         """Add the gradients at x + η to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
         Raises:
-            TypeError, ValueError: as `pgd`; ValueError also for images outside of `bounds`.
+            TypeError, ValueError: naming the argument; ValueError also for images outside of the bounds, and a loss
+                that is not 0-d.
         """
-        checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
-        self._watch_bounds(x, self.bounds)
+        feasible = feasible_images(self.ball, x)
+        self._watch_bounds(feasible, self.ball.bounds)
+        x = feasible.x
         with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model):
-            self.eta = pgd(
-                self.model, x, y, eps=self.eps, alpha=self.alpha, steps=self.steps, loss=self.loss,
-                bounds=self.bounds, norm=self.norm, random_start=self.random_start, generator=self.generator,
-            )  # fmt: skip
+            start = draw(feasible, self.generator) if self.random_start else torch.zeros_like(x)
+            self.eta = climb(
+                self.model, y, self.attack_objective.attack, feasible, self.ball.step_size(x), self.steps, start
+            )
         with self.stopwatch.span("passes"):
-            outputs = self.model(x.detach() + self.eta)
-            loss = self.loss(outputs, y)
-            backward(loss)
-        return batch_metrics(loss, outputs, y, len(x))
+            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
+
+
+@dataclass(frozen=True)
+class PGDOptions:
+    """Of PGD training."""
+
+    pgd_steps: int = option(10, "steps of the attack", least=1)
+    bn_mode: str | None = option(None, "batch norm while crafting, train where not given", choices=BN_MODES)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def _build(given: Ingredients) -> PGD:
+    options = given.options
+    return PGD(
+        given.model, given.ball, options.pgd_steps, loss=given.objective, bn_mode=options.bn_mode or "train",
+        generator=given.generator,
+    )  # fmt: skip
+
+
+METHOD = Method(
+    "pgd", "PGD", "an attack of STEPS passes, then a pass for the weights (Madry et al., ICLR 2018)", _build,
+    PGDOptions, numbers=("pgd_steps",),
+)  # fmt: skip

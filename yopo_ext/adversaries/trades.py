@@ -3,28 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import backward
-from yopo_ext.adversaries.bounds_watch import BoundsWatch
-from yopo_ext.adversaries.crafting_mode import BN_MODES, model_in
-from yopo_ext.adversaries.joint_generator import normal_like
-from yopo_ext.adversaries.metrics import batch_metrics
-from yopo_ext.adversaries.pgd import pgd
-from yopo_ext.adversaries.radius import require_radius_below_box
-from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
-from yopo_ext.arguments import PerChannel
-from yopo_ext.autocast_cache import autocast_cache
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.objectives.kl_divergence import kl_divergence, log_probabilities
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
-
-#: objective(clean_logits, adversarial_logits, y) -> 0-d tensor, the mean over the batch.
-TwoSidedObjective = Callable[[Tensor, Tensor, Tensor], Tensor]
+from .. import arguments
+from ..autocast_cache import autocast_cache
+from ..ball import Ball
+from ..inference_mode import outside_inference_mode
+from ..joint_generator import normal_like
+from ..objectives import Trades
+from ..objectives.kl_divergence import kl_divergence, log_probabilities
+from ..objectives.objective import Loss, Objective, as_objective
+from ..options import check_options, option
+from ..stopwatch import NoStopwatch, Stopwatch
+from .bounds_watch import BoundsWatch
+from .crafting_mode import BN_MODES, model_in
+from .method import Ingredients, Method
+from .pgd import climb
+from .random_start import feasible_images
+from .weight_pass import weight_pass
 
 #: The standard deviation of the start: at η = 0 the divergence has no gradient.
 START = 0.001
@@ -33,15 +33,21 @@ START = 0.001
 class TRADES:
     """η by PGD on KL(clean ‖ adversarial), then one pass on the clean and one on the perturbed images.
 
+    The start is 0.001 · N(0, 1).
+
     Args:
-        model: called as model(x); its mode is the caller's business.
-        objective: what the weights minimise, as `functools.partial(yopo_ext.objectives.trades, beta=6.0)`.
-        steps, eps, alpha: of the attack, as for `pgd`.
-        bounds, norm, generator: as for `pgd`; the start is 0.001 · N(0, 1).
+        model: called as model(x), returns logits (B, classes); its mode is the caller's business.
+        ball: what a perturbation may be, and the step size.
+        steps: of the attack, >= 0.
+        loss: what the weights descend, an objective as `yopo_ext.objectives.Trades(beta=6.0)`; a function
+            loss(outputs, y), or an objective that does not ask for the clean outputs, sees the perturbed images alone.
+            The attack climbs the divergence whatever it is.
         bn_mode: "eval", as published, crafts with the whole model in eval mode, dropout included; "train" in the mode
             it is in.
+        generator: for the start, on the images' device.
 
     Attributes:
+        ball, steps: may be set between mini-batches, for attacks that grow.
         eta: the last batch's perturbation, None before the first.
 
     Raises:
@@ -53,22 +59,16 @@ class TRADES:
     def __init__(
         self,
         model: nn.Module,
-        objective: TwoSidedObjective,
+        ball: Ball,
         steps: int = 10,
-        eps: PerChannel = 8 / 255,
-        alpha: PerChannel = 2 / 255,
         *,
-        bounds: Bounds = (0.0, 1.0),
-        norm: str = "linf",
+        loss: Loss | Objective | None = None,
         bn_mode: str = "eval",
         generator: torch.Generator | None = None,
     ) -> None:
-        self.model = model
-        self.objective = objective
+        self.model, self.ball = model, ball
         self.steps = arguments.count("steps", steps)
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
-        require_radius_below_box(eps, bounds, norm)
-        self.eps, self.alpha, self.bounds = eps, alpha, bounds
+        self.objective = Trades() if loss is None else as_objective(loss)
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None
@@ -76,24 +76,23 @@ class TRADES:
         self._watch_bounds = BoundsWatch()
 
     @outside_inference_mode
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
         Raises:
             TypeError, ValueError: naming the argument; also for a network that returns anything but logits of two or
                 more classes, whose distributions are what the attack compares, and an objective that is not 0-d.
         """
-        checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
-        self._watch_bounds(x, self.bounds)
-        x = x.detach()
+        feasible = feasible_images(self.ball, x)
+        self._watch_bounds(feasible, self.ball.bounds)
+        x = feasible.x
         with self.stopwatch.span("inner"), model_in(self.bn_mode, self.model):
-            self.eta = pgd(
-                self.model, x, clean_log_probabilities(self.model, x), eps=self.eps, alpha=self.alpha,
-                steps=self.steps, loss=kl_divergence, bounds=self.bounds, norm=self.norm,
-                start=START * normal_like(x, self.generator),
-            )  # fmt: skip
+            target = clean_log_probabilities(self.model, x)
+            start = START * normal_like(x, self.generator)
+            step_size = self.ball.step_size(x)
+            self.eta = climb(self.model, target, kl_divergence, feasible, step_size, self.steps, start)
         with self.stopwatch.span("passes"):
-            return two_sided_pass(self.model, self.objective, x, x + self.eta, y)
+            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
 
 
 @torch.no_grad()
@@ -103,12 +102,26 @@ def clean_log_probabilities(model: nn.Module, x: Tensor) -> Tensor:
         return log_probabilities(model(x))
 
 
-def two_sided_pass(
-    model: nn.Module, objective: TwoSidedObjective, clean: Tensor, adversarial: Tensor, y: Tensor
-) -> dict[str, Tensor]:
-    """Both forward passes and the backward pass of the objective; `batch_metrics` on the adversarial images."""
-    clean_logits = model(clean)
-    adversarial_logits = model(adversarial)
-    loss = objective(clean_logits, adversarial_logits, y)
-    backward(loss)
-    return batch_metrics(loss, adversarial_logits, y, len(clean))
+@dataclass(frozen=True)
+class TRADESOptions:
+    """Of TRADES."""
+
+    pgd_steps: int = option(10, "steps of the attack", least=1)
+    bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def _build(given: Ingredients) -> TRADES:
+    options = given.options
+    return TRADES(
+        given.model, given.ball, options.pgd_steps, loss=given.objective, bn_mode=options.bn_mode or "eval",
+        generator=given.generator,
+    )  # fmt: skip
+
+
+METHOD = Method(
+    "trades", "TRADES", "an attack of STEPS passes on KL(clean ‖ adversarial), then a clean and a perturbed pass "
+    "(Zhang et al., ICML 2019)", _build, TRADESOptions, numbers=("pgd_steps",), objective="trades",
+)  # fmt: skip

@@ -3,24 +3,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import backward
-from yopo_ext.adversaries.bounds_watch import BoundsWatch
-from yopo_ext.adversaries.crafting_mode import BN_MODES, model_in, without_weight_gradients
-from yopo_ext.adversaries.first_pass import InputProbe, is_recorded
-from yopo_ext.adversaries.joint_generator import normal_like
-from yopo_ext.adversaries.radius import require_radius_below_box
-from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
-from yopo_ext.adversaries.trades import START, TwoSidedObjective, clean_log_probabilities, two_sided_pass
-from yopo_ext.arguments import PerChannel
-from yopo_ext.costate import capture_costate
-from yopo_ext.first_layer import FirstLayer, Modules
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.objectives.kl_divergence import kl_divergence
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
+from .. import arguments
+from ..ball import Ball
+from ..costate import capture_costate
+from ..first_layer import FirstLayer, Modules
+from ..inference_mode import outside_inference_mode
+from ..joint_generator import normal_like
+from ..objectives import Trades
+from ..objectives.kl_divergence import kl_divergence
+from ..objectives.objective import Loss, Objective, as_objective
+from ..options import check_options, option
+from ..stopwatch import NoStopwatch, Stopwatch
+from .adversary import backward
+from .bounds_watch import BoundsWatch
+from .crafting_mode import BN_MODES, model_in, without_weight_gradients
+from .first_pass import InputProbe, is_recorded
+from .method import Ingredients, Method
+from .random_start import feasible_images
+from .trades import START, clean_log_probabilities
+from .weight_pass import weight_pass
 
 
 class TRADESYOPO:
@@ -29,16 +36,13 @@ class TRADESYOPO:
     The m passes only craft: they leave the weights' gradients alone and end at the first layer's output.
 
     Args:
-        model: called as model(x); its mode is the caller's business.
+        model, ball, loss, bn_mode, generator: as for `TRADES`, and the start as there.
         first_layer: as for `YOPO`.
-        objective: what the weights minimise, as `functools.partial(yopo_ext.objectives.trades, beta=1.0)`.
         m: crafting passes >= 1.
         n: inner steps after each >= 0.
-        eps, alpha, bounds, norm, generator: as for `YOPO`; the start is 0.001 · N(0, 1).
-        bn_mode: "eval", as published, crafts with the whole model in eval mode, dropout included; "train" in the mode
-            it is in.
 
     Attributes:
+        ball: may be set between mini-batches.
         eta: the last batch's perturbation, None before the first.
 
     Raises:
@@ -51,27 +55,21 @@ class TRADESYOPO:
         self,
         model: nn.Module,
         first_layer: Modules | FirstLayer,
-        objective: TwoSidedObjective,
+        ball: Ball,
         m: int = 3,
         n: int = 4,
-        eps: PerChannel = 8 / 255,
-        alpha: PerChannel = 2 / 255,
         *,
-        bounds: Bounds = (0.0, 1.0),
-        norm: str = "linf",
+        loss: Loss | Objective | None = None,
         bn_mode: str = "eval",
         generator: torch.Generator | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.ball = model, ball
         self.first_layer = FirstLayer(first_layer)
-        self.objective = objective
+        self.objective = Trades() if loss is None else as_objective(loss)
         self.m = arguments.count("m", m)
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 crafting pass")
         self.n = arguments.count("n", n)
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
-        require_radius_below_box(eps, bounds, norm)
-        self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None
@@ -80,15 +78,15 @@ class TRADESYOPO:
         self._checked = False
 
     @outside_inference_mode
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
         Raises:
             TypeError, ValueError, RuntimeError: as `YOPO.accumulate`.
         """
-        feasible = checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
-        self._watch_bounds(x, self.bounds)
-        x = x.detach()
+        feasible = feasible_images(self.ball, x)
+        self._watch_bounds(feasible, self.ball.bounds)
+        x = feasible.x
         eta = feasible.project(START * normal_like(x, self.generator))
         with model_in(self.bn_mode, self.model), without_weight_gradients(self.model):
             with self.stopwatch.span("passes"):
@@ -97,12 +95,10 @@ class TRADESYOPO:
                 with self.stopwatch.span("passes"):
                     p = self._costate(x + eta, target)
                 with self.stopwatch.span("inner"):
-                    eta = self.first_layer.inner_ascent(
-                        x, eta, p, eps=self.eps, alpha=self.alpha, steps=self.n, bounds=self.bounds, norm=self.norm
-                    )
+                    eta = self.first_layer.ascend(self.ball, feasible, eta, p, steps=self.n)
         self.eta = eta
         with self.stopwatch.span("passes"):
-            return two_sided_pass(self.model, self.objective, x, x + eta, y)
+            return weight_pass(self.model, self.objective, x + eta, y, clean=x)
 
     def _costate(self, adversarial: Tensor, target: Tensor) -> Tensor:
         """p of the divergence at these images, summed; the first one that is not 0 everywhere is checked."""
@@ -116,3 +112,29 @@ class TRADESYOPO:
             backward(kl_divergence(self.model(probe.images), target), len(adversarial))
         self._checked = probe.compare(costate.value)
         return costate.value
+
+
+@dataclass(frozen=True)
+class TRADESYOPOOptions:
+    """Of TRADES-YOPO."""
+
+    m: int = option(5, "crafting passes a mini-batch", least=1)
+    n: int = option(3, "inner steps after each pass", least=0)
+    bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def _build(given: Ingredients) -> TRADESYOPO:
+    options = given.options
+    return TRADESYOPO(
+        given.model, given.first_layer, given.ball, options.m, options.n, loss=given.objective,
+        bn_mode=options.bn_mode or "eval", generator=given.generator,
+    )  # fmt: skip
+
+
+METHOD = Method(
+    "trades-yopo", "TRADES-YOPO", "TRADES with the attack of YOPO-M-N (Zhang et al., NeurIPS 2019)", _build,
+    TRADESYOPOOptions, numbers=("m", "n"), objective="trades",
+)  # fmt: skip

@@ -4,29 +4,34 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward
-from yopo_ext.adversaries.bounds_watch import BoundsWatch
-from yopo_ext.adversaries.first_pass import InputProbe, gradients_held_back, is_recorded
-from yopo_ext.adversaries.metrics import batch_metrics, detached
-from yopo_ext.adversaries.radius import require_radius_below_box
-from yopo_ext.adversaries.random_start import Bounds, random_start
-from yopo_ext.arguments import PerChannel
-from yopo_ext.costate import Costate, capture_costate, cut_at_first_layer
-from yopo_ext.first_layer import FirstLayer, LayerExplanation, Modules
-from yopo_ext.inference_mode import outside_inference_mode
-from yopo_ext.objectives import cross_entropy
-from yopo_ext.stopwatch import NoStopwatch, Stopwatch
+from .. import arguments, backends
+from ..arguments import Bounds, PerChannel
+from ..ball import Ball, times
+from ..costate import Costate, capture_costate, cut_at_first_layer
+from ..first_layer import FirstLayer, Modules
+from ..inference_mode import outside_inference_mode
+from ..layer_explanation import LayerExplanation
+from ..objectives import cross_entropy
+from ..objectives.objective import Loss, Objective, as_objective
+from ..options import check_options, option
+from ..projection import FeasibleSet
+from ..stopwatch import NoStopwatch, Stopwatch
+from .adversary import backward
+from .bounds_watch import BoundsWatch
+from .first_pass import InputProbe, gradients_held_back, is_recorded
+from .method import Ingredients, Method
+from .metrics import batch_metrics
+from .random_start import draw, feasible_images
+from .weight_pass import one_pass_objective
 
 REDUCTIONS = ("mean", "sum")
 FIRST_LAYER_GRADS = ("hamiltonian", "backprop", "both")
-
-# Backends whose gradient of the first layer is one fused pass, cheaper than the convolution library's backward.
-FUSED_BACKENDS = frozenset({"cpu", "cuda", "triton"})
 
 
 class YOPO:
@@ -42,23 +47,26 @@ class YOPO:
             of modules called one after another, or a `FirstLayer`.
         m: full passes >= 1.
         n: inner steps after each pass >= 0.
-        eps: radius; alpha: step size. One value, or with linf one per channel and eps less than the width of `bounds`.
-        loss: loss(outputs, y), 0-d; the outputs are whatever the model returns.
-        bounds: the box (low, high) of valid images, each one value or one per channel; None: no box and no check.
-        norm: "linf" or "l2".
+        eps, alpha, bounds, norm: the `Ball`.
+        loss: a function loss(outputs, y), 0-d, or an objective. As one pass gives both the weights' gradient and p, the
+            steps climb what the weights descend: the objective's `train`, also where its `attack` is another.
         reduction: "mean" averages the gradients of the m passes, so that the learning rate does not depend on
             m; "sum" adds them, as the authors do.
         first_layer_grad: what the first layer's own parameters get. "hamiltonian" (the paper): the graph is
             cut at f0, and they get ∂H at the η after the n steps. "backprop": the ordinary gradient. "both":
             the sum of the two, as in the authors' code.
         generator: for the random start, on the images' device.
+        direction, precision, backend: of the n steps, and of the first layer's own gradient, as for
+            `yopo_ext.inner_ascent`.
 
     Attributes:
+        ball: may be set between mini-batches, for attacks that grow.
         eta: the last mini-batch's last perturbation, None before the first. With "backprop" the n steps after
             the last pass would be thrown away and are not made.
 
     Raises:
-        TypeError, ValueError: naming the argument.
+        TypeError, ValueError: naming the argument; ValueError also for an objective that asks for the outputs at the
+            clean images.
     """
 
     replays = 1
@@ -72,26 +80,29 @@ class YOPO:
         eps: PerChannel = 8 / 255,
         alpha: PerChannel = 2 / 255,
         *,
-        loss: Loss = cross_entropy,
+        loss: Loss | Objective = cross_entropy,
         bounds: Bounds = (0.0, 1.0),
         norm: str = "linf",
         reduction: str = "mean",
         first_layer_grad: str = "hamiltonian",
         generator: torch.Generator | None = None,
+        direction: str = "sign",
+        precision: str | None = None,
+        backend: str | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.ball = model, Ball(eps, alpha, bounds, norm)
         self.first_layer = FirstLayer(first_layer)
         self.m = arguments.count("m", m)
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 full pass")
         self.n = arguments.count("n", n)
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
-        require_radius_below_box(eps, bounds, norm)
-        self.eps, self.alpha, self.bounds = eps, alpha, bounds
-        self.loss = loss
+        self.objective = one_pass_objective(as_objective(loss), "YOPO")
         self.reduction = arguments.one_of("reduction", reduction, REDUCTIONS)
         self.first_layer_grad = arguments.one_of("first_layer_grad", first_layer_grad, FIRST_LAYER_GRADS)
         self.generator = generator
+        self.direction = arguments.one_of("direction", direction, arguments.DIRECTIONS)
+        self.precision = None if precision is None else arguments.one_of("precision", precision, arguments.PRECISIONS)
+        self.backend = backends.requested(backend) if backend is not None else None
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
@@ -99,7 +110,7 @@ class YOPO:
         self._cuts = False
 
     @outside_inference_mode
-    def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
         """The m passes on images x (B, C, H, W) and targets y; their gradients are added to `.grad`.
 
         Returns:
@@ -112,11 +123,12 @@ class YOPO:
                 adjoint is not the network's input gradient (see `input_gradient_error`). Nothing has been added to
                 `.grad` then.
         """
-        eta = random_start(x, eps=self.eps, bounds=self.bounds, norm=self.norm, generator=self.generator)
-        self._watch_bounds(x, self.bounds)
-        x = x.detach()
+        feasible = feasible_images(self.ball, x)
+        self._watch_bounds(feasible, self.ball.bounds)
+        x = feasible.x
+        eta = draw(feasible, self.generator)
         if not self._checked:
-            self._cuts = self.first_layer_grad == "hamiltonian" or self._has_fused_gradient(x)
+            self._cuts = self._prepare(x)
         losses = []
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent
@@ -125,27 +137,36 @@ class YOPO:
             losses.append(loss)
             if ascends:
                 with self.stopwatch.span("inner"):
-                    eta = self._ascend(x, eta, p)
+                    eta = self._ascend(feasible, eta, p)
         self.eta = eta
-        return batch_metrics(torch.stack(losses).mean(), outputs, y, len(x))
+        return batch_metrics(self.objective, torch.stack(losses).mean(), outputs, y, len(x))
 
     def explain(self, x: Tensor | None = None) -> LayerExplanation:
         """How the n steps run and, given images x, on which backend; see `FirstLayer.explain`."""
+        ball = self.ball
         return self.first_layer.explain(
-            x, eps=self.eps, alpha=self.alpha, steps=self.n, bounds=self.bounds, norm=self.norm
-        )
+            x, eps=ball.eps, alpha=ball.alpha, steps=self.n, bounds=ball.bounds, norm=ball.norm,
+            direction=self.direction, **self._where,
+        )  # fmt: skip
+
+    @property
+    def _where(self) -> dict[str, str | None]:
+        return {"precision": self.precision, "backend": self.backend}
 
     @property
     def _needs_last_ascent(self) -> bool:
         return self.first_layer_grad != "backprop" and self.first_layer.trains
 
-    def _has_fused_gradient(self, x: Tensor) -> bool:
-        backends = self.explain(x).backend
-        return backends is not None and backends.backend in FUSED_BACKENDS
+    def _prepare(self, x: Tensor) -> bool:
+        """Whether the passes cut the graph at f0. Raises where the backend asked for cannot run."""
+        if self.backend is None and self.first_layer_grad == "hamiltonian":
+            return True
+        found = self.explain(x).backend
+        return self.first_layer_grad == "hamiltonian" or (
+            found is not None and backends.get(found.backend).fuses_gradient
+        )
 
-    def _pass(
-        self, adversarial: Tensor, y: object, ascends: bool, is_first: bool
-    ) -> tuple[Tensor, object, Tensor | None]:
+    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Tensor | None]:
         """One full pass: the detached loss, the outputs and, if there is a use for it, p."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
@@ -153,33 +174,65 @@ class YOPO:
         if self._checked or not is_first or is_recorded():
             loss, outputs, p = self._run(adversarial, y, self._catch(ascends or fused))
         else:
-            with gradients_held_back(self.model, self.loss):
+            with gradients_held_back(self.model, self.objective):
                 probe = InputProbe(self.first_layer, adversarial)
                 loss, outputs, p = self._run(probe.images, y, probe.catch(cuts=self._cuts))
+                batch_metrics(self.objective, loss, outputs, y, len(adversarial))  # raises here, if it does
                 self._checked = probe.compare(p)
         if fused:
-            self.first_layer.accumulate_hamiltonian(adversarial, p)
+            self.first_layer.accumulate_hamiltonian(adversarial, p, **self._where)
         return loss, outputs, p
 
     def _run(
-        self, images: Tensor, y: object, catch: AbstractContextManager[Costate | None]
-    ) -> tuple[Tensor, object, Tensor | None]:
+        self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]
+    ) -> tuple[Tensor, Any, Tensor | None]:
         with catch as costate:
             outputs = self.model(images)
-            loss = self.loss(outputs, y)
+            loss = self.objective.train(outputs, y)
             # Scaling the loss scales p alike, and so ∂H; whatever .grad already holds is left as it is.
             backward(loss, 1.0 / self.m if self.reduction == "mean" else 1.0)
-        return loss.detach(), detached(outputs), None if costate is None else costate.value
+        # Nobody needs the graph after the backward pass.
+        outputs = outputs.detach() if isinstance(outputs, Tensor) else outputs
+        return loss.detach(), outputs, None if costate is None else costate.value
 
     def _catch(self, wants_costate: bool) -> AbstractContextManager[Costate | None]:
         if self._cuts:
             return cut_at_first_layer(self.first_layer)
         return capture_costate(self.first_layer) if wants_costate else nullcontext()
 
-    def _ascend(self, x: Tensor, eta: Tensor, p: Tensor) -> Tensor:
-        eta = self.first_layer.inner_ascent(
-            x, eta, p, eps=self.eps, alpha=self.alpha, steps=self.n, bounds=self.bounds, norm=self.norm
-        )
+    def _ascend(self, feasible: FeasibleSet, eta: Tensor, p: Tensor) -> Tensor:
+        ball = self.ball
+        if self.direction == "gradient" and self.reduction == "mean":
+            ball = replace(ball, alpha=times(ball.alpha, self.m))  # p is that of the pass's loss over m
+        eta = self.first_layer.ascend(ball, feasible, eta, p, steps=self.n, direction=self.direction, **self._where)
         if self.first_layer_grad != "backprop":
-            self.first_layer.accumulate_hamiltonian(x + eta, p)
+            self.first_layer.accumulate_hamiltonian(feasible.x + eta, p, **self._where)
         return eta
+
+
+@dataclass(frozen=True)
+class YOPOOptions:
+    """Of YOPO-m-n."""
+
+    m: int = option(5, "full passes a mini-batch", least=1)
+    n: int = option(3, "inner steps after each pass", least=0)
+    reduction: str = option("mean", "of the m passes' gradients", choices=REDUCTIONS)
+    first_layer_grad: str = option("hamiltonian", "what the first layer's parameters get", choices=FIRST_LAYER_GRADS)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def _build(given: Ingredients) -> YOPO:
+    ball, options = given.ball, given.options
+    return YOPO(
+        given.model, given.first_layer, options.m, options.n, ball.eps, ball.alpha, loss=given.objective,
+        bounds=ball.bounds, norm=ball.norm, reduction=options.reduction, first_layer_grad=options.first_layer_grad,
+        generator=given.generator,
+    )  # fmt: skip
+
+
+METHOD = Method(
+    "yopo", "YOPO", "M full passes, N steps inside the first layer after each (Zhang et al., NeurIPS 2019)", _build,
+    YOPOOptions, numbers=("m", "n"),
+)  # fmt: skip

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The backends and the choice between them.
 
-A backend is a module with `can_run(call) -> str | None` (the reason why not), `inner_ascent(call) -> Tensor`,
-`hamiltonian(call) -> Tensor` and `hamiltonian_gradients(call, wanted) -> tuple`.
+A backend is a module or another object with `can_run(call) -> str | None` (the reason why not), `inner_ascent(call) ->
+Tensor`, `hamiltonian(call) -> Tensor`, `hamiltonian_gradients(call, wanted) -> tuple` and the bool `fuses_gradient`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import Protocol
 
 from torch import Tensor
 
-from yopo_ext.backends.call import Call, HamiltonianCall, InnerAscentCall
+from .call import Call, HamiltonianCall, InnerAscentCall
 
 #: By preference: the first that can run a call gets it.
 ORDER = ("cuda", "triton", "cpu", "torch")
 
 
 class Backend(Protocol):
+    #: Whether `hamiltonian_gradients` is one fused pass, cheaper than the convolution library's backward: then `YOPO`
+    #: takes the first layer's ordinary gradient from it too.
+    fuses_gradient: bool
+
     def can_run(self, call: Call) -> str | None: ...
     def inner_ascent(self, call: InnerAscentCall) -> Tensor: ...
     def hamiltonian(self, call: HamiltonianCall) -> Tensor: ...
@@ -41,7 +45,14 @@ def get(name: str) -> Backend:
 
 
 def register(name: str, backend: Backend) -> None:
-    """Makes a further backend selectable by name; it is never chosen by itself."""
+    """Makes a further backend selectable by name; it is never chosen by itself.
+
+    Raises:
+        TypeError: it has not all that a backend has.
+    """
+    parts = ("can_run", "inner_ascent", "hamiltonian", "hamiltonian_gradients", "fuses_gradient")
+    if missing := [part for part in parts if not hasattr(backend, part)]:
+        raise TypeError(f"backend: got a {type(backend).__name__} without {', '.join(missing)}, expected {parts}")
     _loaded[name] = backend
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from yopo_ext.activation import Activation
-from yopo_ext.arguments import ChannelValues
-from yopo_ext.projection import per_channel
+from ..activation import Activation
+from ..arguments import ChannelValues
+from ..projection import per_channel
 
 
 class Layer(NamedTuple):

@@ -9,16 +9,15 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from yopo_ext.activation import KINDS
-from yopo_ext.arguments import ChannelValues
-from yopo_ext.backends.call import Call, HamiltonianCall, InnerAscentCall, Layer
-from yopo_ext.backends.precision import resolve_precision
-from yopo_ext.native import native, why_not_native
+from ..arguments import ChannelValues
+from ..native import native, why_not_native
+from . import native_arguments as packed
+from .call import Call, HamiltonianCall, InnerAscentCall, Layer
+from .precision import resolve_precision
 
-_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-_KINDS = {kind: index for index, kind in enumerate(KINDS)}
-_NORMS = {"linf": 0, "l2": 1}
-_DIRECTIONS = {"sign": 0, "gradient": 1}
+#: Its gradients of the first layer are one fused pass.
+fuses_gradient = True
+
 _PRECISIONS = {"highest": 0, "high": 1}
 
 
@@ -30,6 +29,8 @@ class CudaKernels:
         device_type: where its tensors live; the tests run the same kernels on "cpu".
     """
 
+    fuses_gradient = fuses_gradient
+
     def __init__(self, module: ModuleType, device_type: str = "cuda") -> None:
         self._module = module
         self._device_type = device_type
@@ -38,25 +39,23 @@ class CudaKernels:
 
     def can_run(self, call: Call) -> str | None:
         images = call.images
-        if images.device.type != self._device_type:
-            return f"the tensors are on {images.device}"
-        if images.dtype != torch.float32:
-            return f"it computes in float32, the images are {images.dtype}"
+        if (reason := packed.why_not_images(images, self._device_type)) is not None:
+            return reason
         hamiltonian = isinstance(call, HamiltonianCall)
-        return self._refusal(_shape(images, call.layer), hamiltonian, images.device.index or 0) or None
+        return self._refusal(packed.shape(images, call.layer), hamiltonian, images.device.index or 0) or None
 
     def inner_ascent(self, call: InnerAscentCall) -> Tensor:
-        weight, bias = _parameters(call.layer)
+        weight, bias = packed.parameters(call.layer)
         out = torch.empty_like(call.eta)
-        shape, costate = _shape(call.x, call.layer), _costate(call.p)
-        options = (_NORMS[call.norm], _DIRECTIONS[call.direction])
+        shape, costate = packed.shape(call.x, call.layer), packed.costate(call.p)
+        options = (packed.NORMS[call.norm], packed.DIRECTIONS[call.direction])
         device = self._device(call.x, call.precision)
-        size, _ = self._module.inner_ascent_cuda_plan(costate, shape, _activation(call.layer), *options, device)
+        size, _ = self._module.inner_ascent_cuda_plan(costate, shape, packed.activation(call.layer), *options, device)
         workspace = _workspace(size, call.x)
         self._module.inner_ascent_cuda(
-            _tensor(call.x),
-            _tensor(call.eta),
-            _tensor(out),
+            packed.located(call.x),
+            packed.located(call.eta),
+            packed.located(out),
             costate,
             *_layer_arguments(shape, call.layer, weight, bias),
             _table(call.budget),
@@ -69,13 +68,13 @@ class CudaKernels:
         return out
 
     def hamiltonian(self, call: HamiltonianCall) -> Tensor:
-        weight, bias = _parameters(call.layer)
+        weight, bias = packed.parameters(call.layer)
         value = call.u.new_empty(())
-        shape, device = _shape(call.u, call.layer), self._device(call.u, call.precision)
+        shape, device = packed.shape(call.u, call.layer), self._device(call.u, call.precision)
         workspace = _workspace(self._workspaces(shape, (device[0], 0, 0))[0], call.u)
         self._module.hamiltonian_cuda(
-            _tensor(call.u),
-            _costate(call.p),
+            packed.located(call.u),
+            packed.costate(call.p),
             *_layer_arguments(shape, call.layer, weight, bias),
             value.data_ptr(),
             device,
@@ -87,19 +86,19 @@ class CudaKernels:
         self, call: HamiltonianCall, wanted: tuple[bool, bool, bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         need_weight, need_bias, need_input = wanted
-        weight, bias = _parameters(call.layer)
+        weight, bias = packed.parameters(call.layer)
         grad_weight = weight.new_empty(weight.shape) if need_weight else None
         grad_bias = weight.new_empty(weight.shape[0]) if need_bias else None
         grad_input = torch.empty_like(call.u) if need_input else None
-        shape, device = _shape(call.u, call.layer), self._device(call.u, call.precision)
+        shape, device = packed.shape(call.u, call.layer), self._device(call.u, call.precision)
         workspace = _workspace(self._workspaces(shape, (device[0], 0, 0))[1], call.u)
         self._module.hamiltonian_gradients_cuda(
-            _tensor(call.u),
-            _costate(call.p),
+            packed.located(call.u),
+            packed.costate(call.p),
             *_layer_arguments(shape, call.layer, weight, bias),
-            0 if grad_weight is None else grad_weight.data_ptr(),
-            0 if grad_bias is None else grad_bias.data_ptr(),
-            (0, (0, 0, 0, 0)) if grad_input is None else _tensor(grad_input),
+            packed.address(grad_weight),
+            packed.address(grad_bias),
+            packed.located(grad_input),
             device,
             workspace.data_ptr(),
         )
@@ -109,23 +108,6 @@ class CudaKernels:
         """The device's index, its current stream, and the precision."""
         stream = torch.cuda.current_stream(images.device).cuda_stream if self._device_type == "cuda" else 0
         return images.device.index or 0, stream, _PRECISIONS[resolve_precision(precision)]
-
-
-def _shape(images: Tensor, layer: Layer) -> tuple[int, ...]:
-    batch, channels, height, width = images.shape
-    out_channels, _, kernel_h, kernel_w = layer.weight.shape
-    return (
-        batch, channels, height, width, out_channels, kernel_h, kernel_w,
-        *layer.stride, *layer.padding, *layer.dilation,
-    )  # fmt: skip
-
-
-def _tensor(t: Tensor) -> tuple[int, tuple[int, ...]]:
-    return t.data_ptr(), t.stride()
-
-
-def _costate(p: Tensor) -> tuple[int, tuple[int, ...], int]:
-    return p.data_ptr(), p.stride(), _DTYPES[p.dtype]
 
 
 def _table(values: ChannelValues) -> tuple[list[float], int]:
@@ -138,23 +120,8 @@ def _is_boxed(call: InnerAscentCall) -> bool:
     return len(values.floats) == 4 * channels if values.table is None else values.table.shape[0] == 4
 
 
-def _activation(layer: Layer) -> tuple[int, tuple[float, ...]]:
-    return _KINDS[layer.activation.kind], layer.activation.parameters
-
-
 def _layer_arguments(shape: tuple[int, ...], layer: Layer, weight: Tensor, bias: Tensor | None) -> tuple[object, ...]:
-    return (
-        shape,
-        weight.data_ptr(),
-        0 if bias is None else bias.data_ptr(),
-        _activation(layer),
-        _table(layer.normalization),
-    )
-
-
-def _parameters(layer: Layer) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias as the kernels read them; their memory is reused only after the stream has read it."""
-    return layer.weight.contiguous(), None if layer.bias is None else layer.bias.contiguous()
+    return packed.layer_arguments(shape, layer, weight, bias, _table(layer.normalization))
 
 
 def _workspace(size: int, like: Tensor) -> Tensor:

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yopo_ext.backends.call import Call, HamiltonianCall, InnerAscentCall, Layer, rows
-from yopo_ext.backends.precision import convolution_precision
-from yopo_ext.projection import FeasibleSet, feasible_set
+from ..projection import FeasibleSet, feasible_set
+from .call import Call, HamiltonianCall, InnerAscentCall, Layer, rows
+from .precision import convolution_precision
+
+#: Its gradients of the first layer are the convolution library's.
+fuses_gradient = False
 
 
 def can_run(call: Call) -> str | None:

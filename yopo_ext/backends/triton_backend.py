@@ -13,8 +13,11 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from yopo_ext.backends.call import Call, HamiltonianCall, InnerAscentCall
-from yopo_ext.backends.triton_kernels import configurations, geometry
+from .call import Call, HamiltonianCall, InnerAscentCall
+from .triton_kernels import configurations, geometry
+
+#: Its gradients of the first layer are one fused pass.
+fuses_gradient = True
 
 LEAST_CAPABILITY = 80
 LEAST_TRITON = (3, 5)  # before it, constants lose their type between kernel functions
@@ -28,7 +31,7 @@ def _load() -> tuple[ModuleType | None, str | None]:
 
         if tuple(int(part) for part in triton.__version__.split(".")[:2]) < LEAST_TRITON:
             return None, f"triton {triton.__version__} is older than {'.'.join(map(str, LEAST_TRITON))}"
-        from yopo_ext.backends.triton_kernels import plan
+        from .triton_kernels import plan
     except Exception as error:  # whatever a broken installation raises is the reason to show
         return None, f"triton cannot be imported ({type(error).__name__}: {error})"
     return plan, None
@@ -48,7 +51,7 @@ def interpreted() -> bool:
     """Whether the kernels run in Triton's interpreter, which was decided when triton was imported."""
     import triton
 
-    from yopo_ext.backends.triton_kernels.linear import linear_ascent
+    from .triton_kernels.linear import linear_ascent
 
     return not isinstance(linear_ascent, triton.runtime.JITFunction)
 
@@ -88,7 +91,7 @@ def _why_not_device(device: torch.device) -> str | None:
 
 
 def _run(launches: list, device: torch.device) -> None:
-    from yopo_ext.backends.triton_kernels.launch import run
+    from .triton_kernels.launch import run
 
     run(launches, device)
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import yopo_ext
-from yopo_ext.benchmark.cases import Case
+
+from .cases import Case
 
 Run = Callable[[], Tensor]
 

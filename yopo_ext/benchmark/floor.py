@@ -10,8 +10,8 @@ from time import perf_counter
 
 import torch
 
-from yopo_ext.benchmark.cases import Case
-from yopo_ext.native import native
+from ..native import native
+from .cases import Case
 
 
 def _seconds(run, rounds: int = 7) -> float:

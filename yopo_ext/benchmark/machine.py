@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 import yopo_ext
-from yopo_ext.native import native, why_not_native
+
+from ..native import native, why_not_native
 
 
 def describe_machine(device: str) -> dict[str, object]:

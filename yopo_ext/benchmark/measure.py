@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 import yopo_ext
-from yopo_ext.benchmark.cases import CASES, Case
-from yopo_ext.benchmark.contenders import COMPETITORS, ours
-from yopo_ext.benchmark.floor import floor_seconds
-from yopo_ext.benchmark.timing import in_a_graph, quantile, seconds_on_cpu, seconds_on_gpu
-from yopo_ext.native import why_not_native
+
+from ..native import why_not_native
+from .cases import CASES, Case
+from .contenders import COMPETITORS, ours
+from .floor import floor_seconds
+from .timing import in_a_graph, quantile, seconds_on_cpu, seconds_on_gpu
 
 DEVICES = ("cpu", "cuda")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 
-from yopo_ext.benchmark.measure import Measurement
+from .measure import Measurement
 
 
 def to_document(measurements: Sequence[Measurement], machine: dict[str, object]) -> dict[str, object]:

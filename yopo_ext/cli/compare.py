@@ -52,7 +52,8 @@ def _new(options: argparse.Namespace) -> tuple[list[Config], Path]:
     given = given_settings(options)
     if not options.methods:
         raise ValueError("--methods: expected names separated by commas, as natural,pgd-10,yopo-5-10")
-    configs = [config_of(text, given, options.config) for text in options.methods.split(",")]
+    common = {**_of_file(options.config), **given}
+    configs = [config_of(text, common) for text in options.methods.split(",")]
     require_read_by_one(given, configs)
     name = f"{configs[0].data.dataset}-comparison-{time.strftime('%Y%m%d-%H%M%S')}"
     return configs, options.out or Path("runs") / name
@@ -70,7 +71,13 @@ def _resumed(options: argparse.Namespace) -> tuple[list[Config], Path]:
     return [change_config(read_run(path), **given) for path in found], folder
 
 
-def config_of(text: str, common: Mapping[str, Any], file: Path | None = None) -> Config:
+def _of_file(path: Path | None) -> dict[str, Any]:
+    from yopo_ext.training.config import read_settings
+
+    return {} if path is None else read_settings(path)
+
+
+def config_of(text: str, common: Mapping[str, Any]) -> Config:
     """The configuration of ``METHOD[:SETTING=VALUE...]``: the common settings that it reads, and its own.
 
     Raises ``ValueError`` that quotes what is wrong.
@@ -80,9 +87,9 @@ def config_of(text: str, common: Mapping[str, Any], file: Path | None = None) ->
     method, *changes = text.split(":")
     own = dict(_own_setting(change, text) for change in changes)
     named = parse_method(method)
-    bare = make_config(file=file, **{**_choices(common), **_choices(own), "method": method})
+    bare = make_config(**{**_choices(common), **_choices(own), "method": method})
     read = {name: value for name, value in common.items() if bare.reads(name) and name not in named}
-    return make_config(file=file, **{**read, **own, "method": method})
+    return make_config(**{**read, **own, "method": method})
 
 
 def _choices(settings: Mapping[str, Any]) -> dict[str, Any]:

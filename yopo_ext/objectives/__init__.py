@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What is minimised: one objective a file, each a plain function of logits that returns the mean, 0-d.
+"""What is climbed, minimised and predicted: one objective a file.
 
-Those of one forward pass are called as loss(logits, y): they serve the attack and the weight step alike, and
-are what the adversaries take as `loss=`. One that compares clean with adversarial logits is called as
-objective(clean_logits, adversarial_logits, y): the adversary makes both forward passes, for it alone knows in
-which mode and order. Options are bound with `functools.partial`, which can be copied and pickled.
+An `Objective` answers three questions about a network's outputs, into which nobody else looks: what the adversary
+climbs, what the weights descend, what the classes are. A plain function loss(logits, y) that returns the mean, 0-d, is
+one too (`as_objective`). Bind its options with `functools.partial`, which can be copied and pickled.
 """
 
-from yopo_ext.objectives.cross_entropy import cross_entropy
-from yopo_ext.objectives.trades import trades
-
-__all__ = ["cross_entropy", "trades"]
+from .binary import BinaryCrossEntropy as BinaryCrossEntropy
+from .cross_entropy import CrossEntropy as CrossEntropy
+from .cross_entropy import cross_entropy as cross_entropy
+from .objective import Objective as Objective
+from .objective import as_objective as as_objective
+from .objective import largest_logit as largest_logit
+from .trades import Trades as Trades
+from .trades import trades as trades

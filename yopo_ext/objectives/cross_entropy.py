@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from yopo_ext.objectives.class_logits import class_logits
+from ..options import check_options, option
+from .class_logits import class_logits
+from .objective import NamedObjective, Outputs, Targets, largest_logit
 
 
 def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -24,3 +28,36 @@ def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) ->
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing: got {label_smoothing}, expected a value from 0 to 1")
     return F.cross_entropy(class_logits(logits), y, label_smoothing=label_smoothing)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """`cross_entropy` with its options as an objective: climbed and descended.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, most=1)
+
+    needs_clean = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def attack(self, outputs: Outputs, y: Targets) -> Tensor:
+        """The cross entropy."""
+        return cross_entropy(outputs, y, label_smoothing=self.label_smoothing)
+
+    def train(self, outputs: Outputs, y: Targets, clean: Outputs | None = None) -> Tensor:
+        """The cross entropy."""
+        return self.attack(outputs, y)
+
+    def predict(self, outputs: Outputs) -> Tensor | None:
+        """As `largest_logit`."""
+        return largest_logit(outputs)
+
+
+OBJECTIVE = NamedObjective(
+    "cross-entropy", "mean cross entropy of the logits", build=lambda options: options, options=CrossEntropy
+)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from yopo_ext.objectives.class_logits import class_logits
+from .class_logits import class_logits
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

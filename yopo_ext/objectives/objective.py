@@ -15,6 +15,8 @@ from ..registry import Registry
 Outputs = Any
 #: Whatever the caller's targets are.
 Targets = Any
+#: loss(outputs, y) -> 0-d tensor, the mean over the batch.
+Loss = Callable[[Outputs, Targets], Tensor]
 
 
 @runtime_checkable
@@ -37,6 +39,57 @@ class Objective(Protocol):
     def predict(self, outputs: Outputs) -> Tensor | None:
         """The classes, (B,) int64, or None where there are none."""
         ...
+
+
+@dataclass(frozen=True)
+class LossObjective:
+    """A plain function loss(outputs, y) as an objective: it is climbed and descended.
+
+    Attributes:
+        loss: the function.
+    """
+
+    loss: Loss
+
+    needs_clean = False
+
+    def attack(self, outputs: Outputs, y: Targets) -> Tensor:
+        """The loss."""
+        return self.loss(outputs, y)
+
+    def train(self, outputs: Outputs, y: Targets, clean: Outputs | None = None) -> Tensor:
+        """The loss."""
+        return self.loss(outputs, y)
+
+    def predict(self, outputs: Outputs) -> Tensor | None:
+        """As `largest_logit`."""
+        return largest_logit(outputs)
+
+
+def as_objective(loss: Loss | Objective, name: str = "loss") -> Objective:
+    """The objective, or a function loss(outputs, y) as one.
+
+    Raises:
+        TypeError: neither of both; says what is missing. `name` is the argument's.
+    """
+    if isinstance(loss, type):
+        raise TypeError(f"{name}: got the class {loss.__name__}, expected an instance of it")
+    if isinstance(loss, Objective):
+        return loss
+    if callable(loss):
+        return LossObjective(loss)
+    missing = [part for part in ("attack", "train", "predict", "needs_clean") if not hasattr(loss, part)]
+    raise TypeError(
+        f"{name}: got {type(loss).__name__}, which is no function and has no {', '.join(missing)}, expected a function "
+        f"{name}(outputs, y) or an objective"
+    )
+
+
+def largest_logit(outputs: Outputs) -> Tensor | None:
+    """The class of the largest logit, (B,) int64; None where outputs are no logits (B, K) of K >= 2 classes."""
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        return None
+    return outputs.argmax(1) if outputs.dim() == 2 and outputs.shape[1] >= 2 else None
 
 
 @dataclass(frozen=True)

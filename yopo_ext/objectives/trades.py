@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from yopo_ext.objectives.cross_entropy import cross_entropy
-from yopo_ext.objectives.kl_divergence import kl_divergence, log_probabilities
+from ..options import check_options, option
+from .cross_entropy import cross_entropy
+from .kl_divergence import kl_divergence, log_probabilities
+from .objective import NamedObjective, Outputs, Targets, largest_logit
 
 
 def trades(
@@ -29,3 +33,46 @@ def trades(
         raise ValueError(f"beta: got {beta}, expected a weight >= 0")
     natural = cross_entropy(clean_logits, y, label_smoothing=label_smoothing)
     return natural + beta * kl_divergence(adversarial_logits, log_probabilities(clean_logits))
+
+
+@dataclass(frozen=True)
+class Trades:
+    """`trades` with its options as an objective, whose `train` asks for the outputs at the clean images.
+
+    The adversaries of TRADES climb the divergence; those that climb `attack` climb the cross entropy.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    beta: float = option(6.0, "weight of the divergence", least=0)
+    label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, most=1)
+
+    needs_clean = True
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def attack(self, outputs: Outputs, y: Targets) -> Tensor:
+        """The cross entropy."""
+        return cross_entropy(outputs, y, label_smoothing=self.label_smoothing)
+
+    def train(self, outputs: Outputs, y: Targets, clean: Outputs | None = None) -> Tensor:
+        """`trades` of the clean outputs and these.
+
+        Raises:
+            TypeError: without the clean outputs.
+        """
+        if clean is None:
+            raise TypeError("clean: got None, expected the network's outputs at the clean images")
+        return trades(clean, outputs, y, beta=self.beta, label_smoothing=self.label_smoothing)
+
+    def predict(self, outputs: Outputs) -> Tensor | None:
+        """As `largest_logit`."""
+        return largest_logit(outputs)
+
+
+OBJECTIVE = NamedObjective(
+    "trades", "cross entropy + beta · KL(clean ‖ adversarial) (Zhang et al., ICML 2019)",
+    build=lambda options: options, options=Trades,
+)  # fmt: skip

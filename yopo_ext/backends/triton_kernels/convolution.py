@@ -12,8 +12,8 @@ All four matrices stay on the chip; p is read as it lies, NCHW or channels-last.
 import triton
 import triton.language as tl
 
-from yopo_ext.backends.triton_kernels.activation import backward
-from yopo_ext.backends.triton_kernels.interval import layer_input
+from .activation import backward
+from .interval import layer_input
 
 
 @triton.jit

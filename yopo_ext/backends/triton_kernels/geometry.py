@@ -7,10 +7,10 @@ from math import ceil, gcd
 
 from torch import Tensor
 
-from yopo_ext.arguments import ChannelValues
-from yopo_ext.backends.call import Layer
-from yopo_ext.backends.triton_kernels.arguments import ChannelTable, Costate, Geometry, Images, Weights
-from yopo_ext.backends.triton_kernels.configurations import Configuration
+from ...arguments import ChannelValues
+from ..call import Layer
+from .arguments import ChannelTable, Costate, Geometry, Images, Weights
+from .configurations import Configuration
 
 MOST_CHANNELS = 8
 MOST_COLUMNS = 128

@@ -4,8 +4,8 @@
 import triton
 import triton.language as tl
 
-from yopo_ext.backends.triton_kernels.activation import backward, forward
-from yopo_ext.backends.triton_kernels.convolution import (
+from .activation import backward, forward
+from .convolution import (
     first_block,
     fold,
     hand_back,
@@ -14,8 +14,8 @@ from yopo_ext.backends.triton_kernels.convolution import (
     preactivation,
     unfold,
 )
-from yopo_ext.backends.triton_kernels.interval import input_gradient
-from yopo_ext.backends.triton_kernels.sweep import addresses, after_chunks, band, slots, start_of
+from .interval import input_gradient
+from .sweep import addresses, after_chunks, band, slots, start_of
 
 
 @triton.jit

@@ -4,8 +4,8 @@
 import triton
 import triton.language as tl
 
-from yopo_ext.backends.triton_kernels.interval import all_channels
-from yopo_ext.backends.triton_kernels.sweep import addresses, start_of
+from .interval import all_channels
+from .sweep import addresses, start_of
 
 
 @triton.jit

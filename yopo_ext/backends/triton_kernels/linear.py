@@ -4,9 +4,9 @@
 import triton
 import triton.language as tl
 
-from yopo_ext.backends.triton_kernels.convolution import first_block, fold, hand_back
-from yopo_ext.backends.triton_kernels.interval import all_channels, enter, input_gradient, interval, step
-from yopo_ext.backends.triton_kernels.sweep import addresses, after_chunks, band, slots, start_of
+from .convolution import first_block, fold, hand_back
+from .interval import all_channels, enter, input_gradient, interval, step
+from .sweep import addresses, after_chunks, band, slots, start_of
 
 
 @triton.jit

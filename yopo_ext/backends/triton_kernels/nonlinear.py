@@ -8,8 +8,8 @@ the cache: a step reads one and writes the other, so one barrier per step is eno
 import triton
 import triton.language as tl
 
-from yopo_ext.backends.triton_kernels.convolution import first_block, fold, hand_back
-from yopo_ext.backends.triton_kernels.interval import (
+from .convolution import first_block, fold, hand_back
+from .interval import (
     all_channels,
     enter,
     input_gradient,
@@ -17,7 +17,7 @@ from yopo_ext.backends.triton_kernels.interval import (
     layer_input,
     step,
 )
-from yopo_ext.backends.triton_kernels.sweep import addresses, after_chunks, band, slots, start_of
+from .sweep import addresses, after_chunks, band, slots, start_of
 
 
 @triton.jit

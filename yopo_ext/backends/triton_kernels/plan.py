@@ -9,12 +9,12 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from yopo_ext.backends.call import Call, HamiltonianCall, InnerAscentCall, Layer
-from yopo_ext.backends.precision import resolve_precision
-from yopo_ext.backends.triton_kernels import configurations, geometry, gradients, l2, linear, nonlinear
-from yopo_ext.backends.triton_kernels.arguments import Geometry, Images, Options
-from yopo_ext.backends.triton_kernels.configurations import Configuration
-from yopo_ext.backends.triton_kernels.launch import Launch
+from ..call import Call, HamiltonianCall, InnerAscentCall, Layer
+from ..precision import resolve_precision
+from . import configurations, geometry, gradients, l2, linear, nonlinear
+from .arguments import Geometry, Images, Options
+from .configurations import Configuration
+from .launch import Launch
 
 Bands = tuple[int, int]
 

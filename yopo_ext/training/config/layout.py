@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from ...adversaries.method import METHODS
@@ -53,15 +53,19 @@ class Home:
     option: Option
 
 
-@cache
 def homes() -> dict[str, tuple[Home, ...]]:
     """Every setting by name, with all its homes: methods may share a name, as m.
 
     Raises:
         ValueError: one name for two settings of different kinds, or in two sections; says where.
     """
+    return _homes_of(tuple(tuple(registry) for registry in (*KINDS.values(), EVENTS)))
+
+
+@lru_cache(maxsize=1)  # registries may be added to, and then there are other settings
+def _homes_of(entries: tuple[tuple[Any, ...], ...]) -> dict[str, tuple[Home, ...]]:
     found: dict[str, tuple[Home, ...]] = {}
-    for home in _all_homes():
+    for home in _all_homes(*entries):
         name = home.option.name
         for other in found.get(name, ()):
             same = (other.section, other.option.kind, other.option.several) == (
@@ -76,13 +80,14 @@ def homes() -> dict[str, tuple[Home, ...]]:
     return found
 
 
-def _all_homes() -> list[Home]:
+def _all_homes(*entries: tuple[Any, ...]) -> list[Home]:
+    *kinds, events = entries
     fixed = [Home(section, None, one) for section, kind in SECTIONS.items() for one in options_of(kind).values()]
     chosen = [
         Home(section, entry.name, one)
-        for section, registry in KINDS.items()
-        for entry in registry
+        for section, choices in zip(KINDS, kinds, strict=True)
+        for entry in choices
         for one in options_of(entry.options).values()
     ]
-    events = [Home(EVENT_SECTION, kind.name, one) for kind in EVENTS for one in options_of(kind.options).values()]
-    return [*fixed, *chosen, *events]
+    beside = [Home(EVENT_SECTION, event.name, one) for event in events for one in options_of(event.options).values()]
+    return [*fixed, *chosen, *beside]

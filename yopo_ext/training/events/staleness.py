@@ -60,7 +60,7 @@ def _reads(name: str, method: Method) -> bool:
 
 def _check(options: StalenessOptions, config: Config) -> None:
     if options.staleness_every is not None and not _reads("staleness_every", config.declared_method):
-        with_steps = ", ".join(method.name for method in METHODS if "n" in options_of(method.options))
+        with_steps = ", ".join(method.name for method in METHODS if _reads("staleness_every", method))
         raise ValueError(f"staleness_every: got method {config.method.name}, expected one of {with_steps}")
 
 

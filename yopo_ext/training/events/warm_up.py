@@ -74,7 +74,7 @@ def _build(options: WarmUpOptions, parts: Parts) -> WarmUp | None:
 
 
 def _reads(name: str, method: Method) -> bool:
-    return STEPS in method.numbers if name == "steps_warmup_epochs" else method.adversarial
+    return "pgd_steps" in method.numbers if name == "steps_warmup_epochs" else method.adversarial
 
 
 def _check(options: WarmUpOptions, config: Config) -> None:
@@ -86,7 +86,7 @@ def _check(options: WarmUpOptions, config: Config) -> None:
     if not method.adversarial:
         raise ValueError(f"eps_warmup_epochs: got method {method.name}, expected an adversarial one")
     if options.steps_warmup_epochs and not _reads("steps_warmup_epochs", method):
-        with_steps = ", ".join(one.name for one in METHODS if STEPS in one.numbers)
+        with_steps = ", ".join(one.name for one in METHODS if _reads("steps_warmup_epochs", one))
         raise ValueError(f"steps_warmup_epochs: got method {method.name}, expected one of {with_steps}")
     if begins + grows >= config.loop.epochs:
         after = f", after a delay of up to {begins}" if begins else ""

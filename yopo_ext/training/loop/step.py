@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...adversaries.joint_generator import JointGenerator
 from ...data import Batch
+from ...joint_generator import JointGenerator
 from ...random_streams import derive_seed
 from ..host import StopRequest
 from ..schedules import LearningRate

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from yopo_ext.adversaries import JointGenerator, random_start
+from yopo_ext.adversaries import random_start
+from yopo_ext.joint_generator import JointGenerator
 
 
 def joint(rows=None):
