@@ -15,7 +15,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = make_config(
         method="natural", epochs=2, batch_size=32, limit_train=900, limit_eval=40, curve_every=9, curve_steps=1,
-        eval_steps=1, lr=0.1, keep_epochs=True, eps=0.15,
+        eval_steps=2, eval_alpha=0.05, lr=0.1, keep_epochs=True, eps=0.15,
     )  # fmt: skip
     run_job(config, folder, compare_natural=False, resume=False, show=False)
     return folder
@@ -67,16 +67,42 @@ def test_options_reach_the_attacks(evaluate, folder):
     assert set(found["targeted_success"]) == set(labels[4:])
 
 
-def test_without_options_it_is_pgd_40_with_two_losses_at_the_trainings_eps(evaluate, folder):
-    found = report(evaluate, folder, "--limit", 5)
-    assert list(found["attacks"]) == ["PGD-40, ce", "PGD-40, margin"]
+def test_without_options_it_is_the_runs_own_measurement_with_two_losses(evaluate, folder):
+    found = report(evaluate, folder)
+    assert list(found["attacks"]) == ["PGD-2, ce", "PGD-2, margin"]
+    assert [one["alpha"] for one in found["attacks"].values()] == [0.05, 0.05]
     assert (found["eps"], found["norm"], found["sweeps"], found["transfer"]) == (0.15, "linf", [], None)
+    summary = json.loads((folder / "summary.json").read_text())["natural"]
+    assert summary == {**summary, "clean": found["clean"], "robust": found["robust"]["PGD-2, ce"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "steps", "alpha"),
+    [
+        ([], 2, 0.05), (["--steps", 3], 3, 0.125), (["--eps", 0.3], 2, 0.375), (["--norm", "l2"], 2, 0.1875),
+        (["--alpha", 0.01], 2, 0.01), (["--steps", 2], 2, 0.1875), (["--steps", 3, "--alpha", 0.05], 3, 0.05),
+    ],
+)  # fmt: skip
+def test_the_runs_step_size_goes_with_its_steps_eps_and_norm(evaluate, folder, words, steps, alpha):
+    found = report(evaluate, folder, "--limit", 5, "--losses", "ce", *words)
+    (attack,) = found["attacks"].values()
+    assert (attack["steps"], attack["alpha"]) == (steps, pytest.approx(alpha))
+
+
+def test_what_is_swept_has_a_step_size_that_follows(evaluate, folder):
+    common = ["--losses", "ce", "--attacks", "pgd", "--sweep-eps", "0.3"]
+    follows, given = (
+        report(evaluate, folder, *common, *more)["sweeps"][0]["curves"] for more in ([], ["--alpha", 0.05])
+    )
+    assert follows["PGD-2, ce"][0] < given["PGD-2, ce"][0]
+    direct = report(evaluate, folder, "--losses", "ce", "--eps", 0.3)
+    assert direct["robust"]["PGD-2, ce"] == follows["curves"]["PGD-2, ce"][0]
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ["--attacks", "fgsm"], ["--losses", "ce"], ["--attacks", "fgsm", "pgd", "--losses", "margin", "ce"],
+        ["--attacks", "pgd"], ["--losses", "ce"], ["--attacks", "fgsm", "pgd", "--losses", "margin", "ce"],
         ["--targeted", "next"], ["--sweep-eps", "0", "8/255"], ["--sweep-steps", "1", "2"],
     ],
 )  # fmt: skip
@@ -93,12 +119,13 @@ def test_a_misspelt_value_is_still_named(evaluate, folder):
 
 
 def test_lists_know_their_words():
-    from yopo_ext.cli.evaluate import _LISTS
+    from yopo_ext.cli.attack_options import list_words
     from yopo_ext.evaluation.losses import ATTACK_LOSSES
     from yopo_ext.evaluation.targets import TARGETS
 
-    assert all(map(_LISTS["--losses"], ATTACK_LOSSES))
-    assert all(map(_LISTS["--targeted"], TARGETS))
+    assert all(map(list_words()["--losses"], ATTACK_LOSSES))
+    assert all(map(list_words()["--targeted"], TARGETS))
+    assert not list_words()["--losses"]("runs/NAME")
 
 
 def test_clean_only(evaluate, folder):
@@ -206,16 +233,21 @@ def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
             ["--weights", "gone.pt", "--model", "digits-cnn", "--dataset", "digits", "--eps", "1"],
             "gone.pt: no such file",
         ),
-        (["RUN", "--attacks", "cw"], "argument --attacks: invalid choice: 'cw'"),
-        (["RUN", "--losses", "kl"], "unknown attack losses ['kl']; known: ce, margin, dlr"),
-        (["RUN", "--targeted", "nearest"], "targets: got 'nearest', expected one of"),
+        (["RUN", "--attacks", "vw"], "argument --attacks: invalid choice: 'vw'"),
+        (
+            ["RUN", "--attacks", "fgsm", "--steps", "5"],
+            "--steps: goes with --attacks pgd or pgd-targeted",
+        ),
+        (["RUN", "--attacks", "clean", "--losses", "ce"], "--losses: goes with --attacks fgsm or pgd or pgd-targeted"),
+        (["RUN", "--losses", "kl"], "losses: got ('kl',), expected several, each one of ce, margin, dlr"),
+        (["RUN", "--targeted", "nearest"], "targeted: got ('nearest',), expected several, each one of all, next"),
         (["RUN", "--norm", "l1"], "argument --norm: invalid choice: 'l1'"),
         (["RUN", "--eps", "-1"], "eps: got -1.0"),
         (["RUN", "--alpha", "nan"], "alpha: got nan"),
-        (["RUN", "--steps", "0"], "got steps=0"),
+        (["RUN", "--steps", "0"], "steps: got 0, expected a whole number of at least 1"),
         (["RUN", "--batch-size", "0"], "--batch-size: got 0, expected at least 1"),
         (["RUN", "--sweep-eps", "-0.1"], "eps: got -0.1"),
-        (["RUN", "--sweep-steps", "0"], "got steps=0"),
+        (["RUN", "--sweep-steps", "0"], "steps: got 0"),
         (["RUN", "--sweep-steps", "1.5"], "argument --sweep-steps: invalid int value: '1.5'"),
         (["RUN", "--attacks", "clean", "--sweep-eps", "0.1"], "at least one value and one attack"),
         (["RUN", "--attacks", "clean", "--plots", "p"], "plots: nothing to draw"),

@@ -76,7 +76,7 @@ def test_toml_is_a_configuration_or_declares_entry_points(page, code, tmp_path):
     if "project" in found:
         groups = {f"yopo_ext.{kind}" for kind in KINDS}
         assert set(found["project"]["entry-points"]) <= groups
-        assert all(catalogue(kind).group == f"yopo_ext.{kind}" for kind in KINDS if kind != "attacks")
+        assert all(catalogue(kind).group == f"yopo_ext.{kind}" for kind in KINDS)
         return
     file = tmp_path / "mine.toml"
     file.write_text(code, encoding="utf-8")
@@ -164,7 +164,7 @@ def made_by(script: str, call: str) -> str:
     [
         ("_roofline.md", "roofline_table", "table()"),
         ("_mnist-methods.md", "methods_table", "tables()"),
-        ("_catalogue.md", "catalogue_tables", "catalogue_page([kind for kind in script.KINDS if kind != 'attacks'])"),
+        ("_catalogue.md", "catalogue_tables", "catalogue_page()"),
         ("_settings.md", "catalogue_tables", "settings_page()"),
     ],
 )

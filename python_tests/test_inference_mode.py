@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 import yopo_ext
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, Natural, pgd
 from yopo_ext.data import ImageSet
-from yopo_ext.evaluation import Attack, accuracy, adversarial_examples, measure, staleness, sweep, transfer_matrix
+from yopo_ext.evaluation import PGDAttack, accuracy, adversarial_examples, measure, staleness, sweep, transfer_matrix
 
 BUDGET = {"eps": 0.1, "alpha": 0.05}
 BALL = yopo_ext.Ball(**BUDGET)
@@ -75,21 +75,21 @@ def image_set(x, y):
 
 
 def measured(model, x, y):
-    report = measure(model, image_set(x, y), [Attack(0.01, steps=2, targets="all")])
+    report = measure(model, image_set(x, y), [PGDAttack(0.01, steps=2, targets="all")])
     return torch.tensor([report.clean, report.worst])
 
 
 def swept(model, x, y):
-    (curve,) = sweep(model, image_set(x, y), [Attack(0.1, steps=2)], "eps", [0.0, 0.1, 0.3]).curves.values()
+    (curve,) = sweep(model, image_set(x, y), [PGDAttack(0.1, steps=2)], "eps", [0.0, 0.1, 0.3]).curves.values()
     return torch.tensor(curve)
 
 
 def transferred(model, x, y):
-    return torch.tensor(transfer_matrix({"a": model, "b": model}, image_set(x, y), Attack(0.01, steps=2)).accuracy)
+    return torch.tensor(transfer_matrix({"a": model, "b": model}, image_set(x, y), PGDAttack(0.01, steps=2)).accuracy)
 
 
 def shown(model, x, y):
-    return adversarial_examples(model, image_set(x, y), Attack(0.1, steps=2)).eta
+    return adversarial_examples(model, image_set(x, y), PGDAttack(0.1, steps=2)).eta
 
 
 def trained(build):

@@ -19,7 +19,7 @@ import yopo_ext
 from yopo_ext.adversaries import pgd
 from yopo_ext.cli import main
 from yopo_ext.data import DataFileError, Dataset, ImageSet, load_dataset
-from yopo_ext.evaluation import accuracy
+from yopo_ext.evaluation import FGSMAttack, accuracy, measure
 from yopo_ext.models import WeightsError, load_weights
 from yopo_ext.training import (
     CheckpointError,
@@ -185,8 +185,28 @@ def one_neuron() -> None:
     accuracy(nn.Sequential(nn.Flatten(), nn.Linear(192, 1)), ImageSet((255 * X).byte(), Y - 1, 2))
 
 
-def a_loader() -> None:
-    accuracy(net(), torch.utils.data.DataLoader([(X, Y)]))
+def a_generator() -> None:
+    accuracy(net(), (batch for batch in [(X, Y)]))
+
+
+def normalised_images() -> None:
+    accuracy(net(), (5 * (X - X.min()) / (X.max() - X.min()) - 2.5, Y))
+
+
+class Smallest:
+    """The class is the smallest logit's."""
+
+    def attack(self, outputs, y):
+        return cross_entropy(-outputs, y)
+
+    def predict(self, outputs):
+        return outputs.argmin(1)
+
+
+def another_column() -> None:
+    model = net()
+    images = X, model(X).argmin(1)
+    measure(model, images, [FGSMAttack(0.1)], objective=Smallest(), check_normalisation=False)
 
 
 def made_in_inference_mode() -> None:
@@ -325,7 +345,9 @@ RAISED = {
     "a loss a sample": (ValueError, not_reduced),
     "bytes": (TypeError, bytes_for_images),
     "one neuron": (ValueError, one_neuron),
-    "a loader": (TypeError, a_loader),
+    "a generator": (TypeError, a_generator),
+    "normalised images": (ValueError, normalised_images),
+    "another column": (ValueError, another_column),
     "inference mode": (RuntimeError, made_in_inference_mode),
     "a surplus key": (WeightsError, surplus_key),
     "groups": (RuntimeError, grouped),

@@ -48,10 +48,13 @@ def test_the_mnist_methods_are_trained_with_three_seeds(script):
     calls = script("mnist_methods.sh", "DIR")
     found = [configurations(arguments) for arguments in calls]
     assert [len(configs) for configs in found] == [7, 6, 6]
-    assert [configs[0]["seed"] for configs in found] == [0, 1, 2]
+    assert [configs[0].loop.seed for configs in found] == [0, 1, 2]
     for config in (config for configs in found for config in configs):
-        data = config.data
-        assert (data.dataset, data.data_dir, data.limit_train / config["batch_size"]) == ("mnist", "DIR", 120)
+        assert (config["dataset"], config["data_dir"], config["limit_train"] // config["batch_size"]) == (
+            "mnist",
+            "DIR",
+            120,
+        )
 
 
 def test_the_cifar10_methods_and_what_n_does(script):
@@ -61,7 +64,7 @@ def test_the_cifar10_methods_and_what_n_does(script):
     }  # fmt: skip
     assert all(config["device"] == "cuda" and config["compile"] for config in methods + relu)
     assert [(config["m"], config["n"]) for config in relu] == [(5, 3), (3, 5), (3, 1)]
-    assert {config["model"] for config in relu} == {"preactresnet18-relu"}
+    assert {config.model.model for config in relu} == {"preactresnet18-relu"}
     assert len(script("cifar10_methods.sh", "DIR", SEEDS="0 1")) == 4
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from robustness import attacked, robust
 from torch import nn
 
 from yopo_ext.data import ImageSet, to_float
-from yopo_ext.evaluation import accuracy, default_alpha, robust_accuracy
-from yopo_ext.evaluation.accuracy import attack_survivors
+from yopo_ext.evaluation import PGDAttack, accuracy, default_alpha, outcomes
 
-ATTACK = {"eps": 0.12, "steps": 3}
+ATTACK = PGDAttack(0.12, steps=3)
 
 
 def snapshot(model):
@@ -30,7 +30,7 @@ def test_it_measures_in_evaluation_mode(model, images):
     assert accuracy(model.train(), images) == accuracy(model.eval(), images)
 
 
-@pytest.mark.parametrize("measure", [accuracy, lambda model, images: robust_accuracy(model, images, **ATTACK)])
+@pytest.mark.parametrize("measure", [accuracy, lambda model, images: robust(model, images, ATTACK)])
 def test_mode_gradients_and_statistics_are_left_as_they_were(model, images, measure):
     model.train()
     model.drop.eval()
@@ -53,9 +53,9 @@ def test_also_after_an_interruption(model, images):
         raise Stop
 
     model.train()
-    for measure in (accuracy, robust_accuracy):
+    for attacks in ([], [ATTACK]):
         with pytest.raises(Stop):
-            measure(model, images, on_batch=stop, **(ATTACK if measure is robust_accuracy else {}))
+            robust(model, images, *attacks, on_batch=stop)
         assert all(module.training for module in model.modules())
         assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -63,8 +63,8 @@ def test_also_after_an_interruption(model, images):
 def test_on_batch_is_called_for_each(model, images):
     calls = []
     accuracy(model, images, batch_size=40, on_batch=lambda: calls.append(1))
-    robust_accuracy(model, images, batch_size=40, on_batch=lambda: calls.append(1), **ATTACK)
-    assert len(calls) == 6
+    robust(model, images, ATTACK, batch_size=40, on_batch=lambda: calls.append(1))
+    assert len(calls) == 3 + 6
 
 
 def test_a_linear_classifier_falls_where_its_margin_is_used_up():
@@ -77,14 +77,13 @@ def test_a_linear_classifier_falls_where_its_margin_is_used_up():
     images = ImageSet(values, torch.zeros(5, dtype=torch.int64), 2)
     for loss in ("ce", "margin"):
         for eps, expected in ((0.0, 80), (4.5 / 255, 80), (5.5 / 255, 60), (14.5 / 255, 40), (15.5 / 255, 20)):
-            found = robust_accuracy(model, images, eps=eps, steps=5, losses=(loss,))
+            found = robust(model, images, PGDAttack(eps, steps=5, loss=loss))
             assert found == pytest.approx(expected), (loss, eps)
 
 
 def survivors(model, images, restarts, losses, steps=2):
-    found = attack_survivors(
-        model, images, eps=0.12, alpha=0.1, steps=steps, restarts=restarts, losses=losses, batch_size=32, seed=3
-    )
+    attacks = [PGDAttack(0.12, steps, 0.1, loss, restarts, seed=3) for loss in losses]
+    found = torch.stack([one.survived for one in outcomes(model, images, attacks, batch_size=32).attacked]).all(0)
     return set(found.nonzero().squeeze(1).tolist())
 
 
@@ -106,17 +105,17 @@ def test_more_losses_never_save_an_image(model, images, restarts):
 
 def test_a_wrongly_classified_image_does_not_survive(model, images):
     clean = accuracy(model, images)
-    assert robust_accuracy(model, images, eps=0.0, steps=1) == clean
-    assert robust_accuracy(model, images, **ATTACK) < clean - 10
+    assert robust(model, images, PGDAttack(0.0, steps=1)) == clean
+    assert robust(model, images, ATTACK) < clean - 10
 
 
 def test_the_seed_decides_alone(model, images):
     def run(seed):
         torch.manual_seed(int(torch.randint(1000, ())))
-        return attack_survivors(model, images, eps=0.12, alpha=0.05, steps=1, restarts=1, losses=("ce",), seed=seed)
+        return attacked(model, images, PGDAttack(0.12, 1, 0.05, seed=seed)).survived
 
     before = torch.get_rng_state()
-    attack_survivors(model, images, eps=0.1, alpha=0.05, steps=1, restarts=1, losses=("ce",))
+    attacked(model, images, PGDAttack(0.1, 1, 0.05))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(run(0), run(0))
     assert any(not torch.equal(run(0), run(seed)) for seed in range(1, 5))
@@ -124,30 +123,5 @@ def test_the_seed_decides_alone(model, images):
 
 def test_no_alpha_means_a_step_that_crosses_the_ball(model, images):
     assert default_alpha(0.3, 10) == pytest.approx(0.075)
-    given = robust_accuracy(model, images, eps=0.12, steps=5, alpha=0.06)
-    assert robust_accuracy(model, images, eps=0.12, steps=5) == given
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"steps": 0}, "at least one step and one start, got steps=0"),
-        ({"restarts": 0}, "restarts=0"),
-        ({"losses": ("ce", "kl")}, r"unknown attack losses \['kl'\]; known: ce, margin"),
-        ({"losses": ()}, "unknown attack losses"),
-        ({"eps": -0.1}, "eps"),
-        ({"alpha": float("nan")}, "alpha"),
-        ({"norm": "l1"}, "norm"),
-    ],
-)
-def test_what_is_refused(model, images, change, message):
-    with pytest.raises(ValueError, match=message):
-        robust_accuracy(model, images, **{**ATTACK, **change})
-
-
-def test_no_images(model, images):
-    empty = images.select(torch.tensor([], dtype=torch.int64))
-    with pytest.raises(ValueError, match="no images"):
-        accuracy(model, empty)
-    with pytest.raises(ValueError, match="no images"):
-        robust_accuracy(model, empty, **ATTACK)
+    given = robust(model, images, PGDAttack(0.12, steps=5, alpha=0.06))
+    assert robust(model, images, PGDAttack(0.12, steps=5)) == given

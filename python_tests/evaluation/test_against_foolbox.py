@@ -3,10 +3,11 @@
 
 import pytest
 import torch
+from robustness import robust
 
 from yopo_ext.adversaries import pgd
 from yopo_ext.data import load_dataset, to_float
-from yopo_ext.evaluation import robust_accuracy
+from yopo_ext.evaluation import PGDAttack
 from yopo_ext.models import DigitsCNN
 
 foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed: pip install 'yopo-ext[test]'")
@@ -53,6 +54,6 @@ def test_accuracy_from_random_starts(trained, norm):
         foolbox.PyTorchModel(model, bounds=(0, 1)), to_float(images.images), images.labels, epsilons=eps
     )
     theirs = 100 * (1 - success.float().mean().item())
-    ours = robust_accuracy(model, images, eps=eps, alpha=eps / 8, steps=20, norm=norm)
+    ours = robust(model, images, PGDAttack(eps, alpha=eps / 8, steps=20, norm=norm))
     assert ours == pytest.approx(theirs, abs=2.0)
     assert 5 < ours < 80

@@ -5,10 +5,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from robustness import batch_of
 from torch import nn
 
 from yopo_ext.data import load_dataset, to_float
-from yopo_ext.evaluation import Attack, AutoAttack, auto_attack_survivors, correct_images, import_auto_attack, measure
+from yopo_ext.evaluation import AutoAttack, PGDAttack, measure, outcomes
+from yopo_ext.evaluation.attacks.autoattack import import_auto_attack
+from yopo_ext.evaluation.outcomes import attack_batch
 
 needs_package = pytest.mark.skipif(
     "not __import__('importlib.util').util.find_spec('pyautoattack')",
@@ -39,7 +42,7 @@ def test_it_is_at_least_as_strong_as_pgd(trained, norm, eps):
     np.random.seed(3)
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     report = measure(
-        model, images, [Attack(eps, steps=20, norm=norm), AutoAttack(eps, norm)], check_normalisation=False
+        model, images, [PGDAttack(eps, steps=20, norm=norm), AutoAttack(eps, norm)], check_normalisation=False
     )
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1])
@@ -47,15 +50,16 @@ def test_it_is_at_least_as_strong_as_pgd(trained, norm, eps):
     assert model.training
     assert model[2].training
     assert all(parameter.requires_grad and parameter.grad is not None for parameter in model[1].parameters())
-    again = auto_attack_survivors(model, images, AutoAttack(eps, norm), correct=correct_images(model, images))
-    assert 100 * int(again.sum()) / 24 == report.robust["AutoAttack"]
+    (again,) = outcomes(model, images, [AutoAttack(eps, norm)]).attacked
+    assert 100 * int(again.survived.sum()) / 24 == report.robust["AutoAttack"]
 
 
 @needs_package
 def test_nothing_is_left_to_attack(trained):
     model, images = trained
-    correct = torch.zeros(24, dtype=torch.bool)
-    assert not auto_attack_survivors(model, images, AutoAttack(0.1), correct=correct).any()
+    found = attack_batch(AutoAttack(0.1), model, batch_of(images), torch.zeros(24, dtype=torch.bool))
+    assert not found.survived.any()
+    assert not found.eta.any()
 
 
 def test_without_the_package_the_error_says_how_to_install_it(trained, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from yopo_ext.data import ImageSet
-from yopo_ext.evaluation import Attack, NormalisationWarning, evaluate, measure, normalisation_doubt
+from yopo_ext.evaluation import NormalisationWarning, PGDAttack, measure, normalisation_doubt
 from yopo_ext.models import Normalize
 
 MEAN, STD = 0.7, 0.1
@@ -38,7 +38,7 @@ def test_a_network_that_expects_normalised_images_is_doubted(pair):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert measure(model, images, [], check_normalisation=False).warnings == ()
-        assert evaluate(model, images, eps=0.1, steps=1, check_normalisation=False).warnings == ()
+        assert measure(model, images, [PGDAttack(0.1, steps=1)], check_normalisation=False).warnings == ()
 
 
 def test_a_network_that_normalises_itself_is_not(pair):
@@ -80,6 +80,6 @@ def test_less_than_five_points_are_not_doubted(count, doubted):
 def test_images_outside_the_bounds(pair):
     model, images = pair
     with pytest.raises(ValueError, match=r"bounds: got \(0.0, 0.5\), expected to hold the images, which run from 0.5"):
-        evaluate(model, images, eps=0.1, bounds=(0.0, 0.5), check_normalisation=False)
-    report = measure(model, images, [Attack(0.1, bounds=None)], check_normalisation=False)
+        measure(model, images, [PGDAttack(0.1, bounds=(0.0, 0.5))], check_normalisation=False)
+    report = measure(model, images, [PGDAttack(0.1, bounds=None)], check_normalisation=False)
     assert report.clean == 50

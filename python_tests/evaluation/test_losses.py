@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from yopo_ext.evaluation import ATTACK_LOSSES, ce_loss, dlr_loss, margin_loss, targeted_dlr_loss
-from yopo_ext.evaluation.losses import targeted_loss
+from yopo_ext.evaluation.losses import attack_loss
 
 LOGITS = torch.tensor([[1.0, 5.0, 3.0], [4.0, 4.5, -2.0], [0.0, 7.0, 9.0]])
 LABELS = torch.tensor([1, 0, 0])
@@ -52,7 +52,8 @@ def test_an_image_does_not_feel_its_companions(name):
     logits = torch.randn(6, 5, generator=generator).requires_grad_()
     labels = torch.randint(5, (6,), generator=generator)
     targets = (labels + 1) % 5
-    for loss, y in ((ATTACK_LOSSES[name], labels), (targeted_loss(name), torch.stack([targets, labels], 1))):
+    both = torch.stack([targets, labels], 1)
+    for loss, y in ((ATTACK_LOSSES[name], labels), (attack_loss(name, targeted=True), both)):
         assert loss(logits, y).dim() == 0
         (together,) = torch.autograd.grad(loss(logits, y), logits)
         (alone,) = torch.autograd.grad(loss(logits[2:3], y[2:3]), logits)
@@ -63,7 +64,7 @@ def test_an_image_does_not_feel_its_companions(name):
 def test_descending_towards_a_target_by_cross_entropy_and_margin_looks_at_the_target():
     targets = torch.tensor([2, 2, 1])
     for name, loss in (("ce", F.cross_entropy), ("margin", lambda z, y: margin_loss(z, y) / 3)):
-        found = targeted_loss(name)(LOGITS, torch.stack([targets, LABELS], 1))
+        found = attack_loss(name, targeted=True)(LOGITS, torch.stack([targets, LABELS], 1))
         assert found == pytest.approx(3 * float(loss(LOGITS, targets)))
 
 

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from robustness import batch_of
 
 from yopo_ext.data import ImageSet, to_float
 from yopo_ext.evaluation import (
-    Attack,
     Examples,
+    PGDAttack,
     Sweep,
     TransferMatrix,
     adversarial_examples,
-    correct_images,
+    outcomes,
     plot_examples,
     plot_sweep,
     plot_transfer,
 )
-from yopo_ext.evaluation.outcome import craft
 from yopo_ext.evaluation.plots import _eps_units
 
 
@@ -61,35 +61,35 @@ def test_eps_is_in_255ths_where_people_write_it_so():
 def test_a_heat_map_shows_the_matrix():
     names = ("a", "b")
     low, high = (68, 1, 84), (253, 231, 37)  # both ends of the colour map
-    dark = TransferMatrix(names, (100.0, 100.0), ((0.0, 0.0), (0.0, 0.0)), Attack(0.1), 10)
-    half = TransferMatrix(names, (100.0, 100.0), ((0.0, 100.0), (100.0, 0.0)), Attack(0.1), 10)
+    dark = TransferMatrix(names, (100.0, 100.0), ((0.0, 0.0), (0.0, 0.0)), PGDAttack(0.1), 10)
+    half = TransferMatrix(names, (100.0, 100.0), ((0.0, 100.0), (100.0, 0.0)), PGDAttack(0.1), 10)
     assert share(drawn(plot_transfer, dark), high) < 0.02
     picture = drawn(plot_transfer, half)
     assert share(picture, low) > 0.1
     assert share(picture, high) == pytest.approx(share(picture, low), rel=0.2)
     # Row 0, column 1: the upper right.
-    corner = TransferMatrix(names, (100.0, 100.0), ((0.0, 100.0), (0.0, 0.0)), Attack(0.1), 10)
+    corner = TransferMatrix(names, (100.0, 100.0), ((0.0, 100.0), (0.0, 0.0)), PGDAttack(0.1), 10)
     picture = drawn(plot_transfer, corner)
     (up, right), (middle_row, middle_column) = (centre(picture, colour) for colour in (high, low))
     assert up < middle_row
     assert right > middle_column
-    many = TransferMatrix(tuple(map(str, range(40))), (1.0,) * 40, ((50.0,) * 40,) * 40, Attack(0.1), 10)
+    many = TransferMatrix(tuple(map(str, range(40))), (1.0,) * 40, ((50.0,) * 40,) * 40, PGDAttack(0.1), 10)
     assert drawn(plot_transfer, many).shape[0] > 2000
 
 
 def test_examples_are_of_images_classified_correctly(model, images):
-    attack = Attack(0.15, steps=4)
+    attack = PGDAttack(0.15, steps=4)
     found = adversarial_examples(model.train(), images, attack, count=8)
     assert model.training
-    index = correct_images(model, images).nonzero().squeeze(1)[:8]
+    index = outcomes(model, images).correct.nonzero().squeeze(1)[:8]
     part = images.select(index)
     assert torch.equal(found.clean, to_float(part.images))
     assert torch.equal(found.labels, part.labels)
-    assert torch.equal(found.eta, craft(model.eval(), part, attack))
+    assert torch.equal(found.eta, attack.craft(model.eval(), batch_of(part)))
     with torch.no_grad():
         assert torch.equal(found.predicted, model(found.clean + found.eta).argmax(1))
     assert (found.predicted != found.labels).any()
-    assert len(adversarial_examples(model, images, attack, count=500).labels) == correct_images(model, images).sum()
+    assert len(adversarial_examples(model, images, attack, count=500).labels) == outcomes(model, images).correct.sum()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -116,6 +116,6 @@ def test_a_grid_of_nothing():
         def forward(self, x):
             return torch.tensor([1.0, 0.0]).expand(len(x), 2) + 0 * x.sum()
 
-    found = adversarial_examples(Wrong(), empty, Attack(0.1, steps=1))
+    found = adversarial_examples(Wrong(), empty, PGDAttack(0.1, steps=1))
     assert len(found.labels) == 0
     drawn(plot_examples, found)

@@ -5,18 +5,17 @@ import json
 
 import pytest
 import torch
+from robustness import robust
 
 from yopo_ext.evaluation import (
-    Attack,
     CurvePoint,
+    FGSMAttack,
+    PGDAttack,
     accuracy,
-    evaluate,
-    fgsm,
     format_table,
     measure,
+    outcomes,
     plot_accuracy_time,
-    robust_accuracy,
-    run_attack,
 )
 
 # The network of these tests is right more often on normalised images.
@@ -24,21 +23,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::yopo_ext.evaluation.Normalisati
 
 
 def test_figures_are_those_of_the_functions(model, images):
-    options = {"eps": 0.12, "steps": 2, "restarts": 2, "seed": 4}
-    report = evaluate(model, images, losses=("ce", "margin"), batch_size=40, **options)
+    attacks = [PGDAttack(0.12, steps=2, restarts=2, seed=4, loss=name) for name in ("ce", "margin")]
+    report = measure(model, images, attacks, batch_size=40)
     assert report.clean == accuracy(model, images)
-    for name in ("ce", "margin"):
-        assert report.robust[f"PGD-2 x 2 restarts, {name}"] == robust_accuracy(
-            model, images, losses=(name,), batch_size=40, **options
-        )
-    both = robust_accuracy(model, images, losses=("ce", "margin"), batch_size=40, **options)
-    assert report.worst == both
+    for name, attack in zip(("ce", "margin"), attacks, strict=True):
+        assert report.robust[f"PGD-2 x 2 restarts, {name}"] == robust(model, images, attack, batch_size=40)
+    first, second = (found.survived for found in outcomes(model, images, attacks).attacked)
+    assert report.worst == 100 * int((first & second).sum()) / 90
     assert report.worst < min(report.robust.values())
     assert (report.images, report.alpha) == (90, pytest.approx(0.15))
 
 
 def test_json_and_table(model, images):
-    report = evaluate(model, images, eps=8 / 255, steps=3, restarts=2, losses=("ce", "margin"))
+    report = measure(model, images, [PGDAttack(8 / 255, steps=3, restarts=2, loss=name) for name in ("ce", "margin")])
     values = json.loads(report.to_json())
     assert set(values) == {
         "images", "clean", "robust", "worst", "targeted_success", "eps", "norm", "attacks", "warnings"
@@ -57,22 +54,33 @@ def test_json_and_table(model, images):
 
 
 def test_one_loss_needs_no_worst_case(model, images):
-    table = evaluate(model, images, eps=0.1, steps=1).to_table()
+    table = measure(model, images, [PGDAttack(0.1, steps=1)]).to_table()
     assert "worst" not in table
     assert "restarts" not in table
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"restarts": 0}, {"losses": ()}, {"losses": ("kl",)}, {"steps": -2, "alpha": 0.1}]
+    ("attacks", "message"),
+    [
+        (PGDAttack(0.1), "attacks: got a PGDAttack, expected a sequence of attacks"),
+        ("pgd", "attacks: got a str, expected a sequence of attacks"),
+        (["pgd"], "attacks: got 'pgd', expected objects with label, eps, norm, require_classes and run"),
+        ([PGDAttack], "attacks: got <class .*PGDAttack'>, expected objects"),
+        ([0.1], "attacks: got a float, expected objects"),
+    ],
 )
-def test_what_is_refused(model, images, change):
-    with pytest.raises(ValueError, match="attack"):
-        evaluate(model, images, **{"eps": 0.1, **change})
+def test_what_is_refused(model, images, attacks, message):
+    with pytest.raises(TypeError, match=message):
+        measure(model, images, attacks)
 
 
 def test_no_images(model, images):
-    with pytest.raises(ValueError, match="no images"):
-        evaluate(model, images.select(torch.tensor([], dtype=torch.int64)), eps=0.1)
+    empty = images.select(torch.tensor([], dtype=torch.int64))
+    for attacks in ([], [PGDAttack(0.1)]):
+        with pytest.raises(ValueError, match="images: got none, expected at least one"):
+            measure(model, empty, attacks)
+    with pytest.raises(ValueError, match="images: got none"):
+        accuracy(model, empty)
 
 
 def test_columns_are_aligned():
@@ -96,17 +104,17 @@ def test_the_plot_is_a_png(tmp_path, to_file):
 
 
 def test_attacks_of_all_kinds_and_their_worst_case(model, images):
-    attacks = [fgsm(0.12), Attack(0.12, steps=2, targets="next"), Attack(0.12, steps=2, loss="dlr")]
+    attacks = [FGSMAttack(0.12), PGDAttack(0.12, steps=2, targets="next"), PGDAttack(0.12, steps=2, loss="dlr")]
     report = measure(model, images, attacks)
-    outcomes = [run_attack(model, images, attack) for attack in attacks]
+    found = outcomes(model, images, attacks).attacked
     assert list(report.robust) == [attack.label for attack in attacks]
-    for attack, outcome in zip(attacks, outcomes, strict=True):
+    for attack, outcome in zip(attacks, found, strict=True):
         assert report.robust[attack.label] == 100 * int(outcome.survived.sum()) / 90
-    survived = outcomes[0].survived & outcomes[1].survived & outcomes[2].survived
+    survived = found[0].survived & found[1].survived & found[2].survived
     assert report.worst == 100 * int(survived.sum()) / 90
     assert report.worst < min(report.robust.values())
     correct = round(report.clean * 90 / 100)
-    success = {attacks[1].label: pytest.approx(100 * int(outcomes[1].reached.sum()) / correct)}
+    success = {attacks[1].label: pytest.approx(100 * int(found[1].reached.sum()) / correct)}
     assert report.targeted_success == success
     assert f"PGD-2, ce, targets: next: {success[attacks[1].label].expected:.2f} % of the" in report.to_table()
     assert json.loads(report.to_json())["attacks"]["FGSM, ce"]["alpha"] == 0.12
@@ -121,4 +129,4 @@ def test_clean_accuracy_alone(model, images):
 
 def test_labels_tell_attacks_apart(model, images):
     with pytest.raises(ValueError, match="two attacks of one label"):
-        measure(model, images, [Attack(0.1, seed=1), Attack(0.1, seed=2)])
+        measure(model, images, [PGDAttack(0.1, seed=1), PGDAttack(0.1, seed=2)])

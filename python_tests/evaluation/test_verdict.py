@@ -8,38 +8,33 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from robustness import batch_of
 from torch import nn
 
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import (
-    Attack,
     AutoAttack,
+    FGSMAttack,
+    PGDAttack,
     accuracy,
     adversarial_examples,
-    auto_attack,
-    auto_attack_survivors,
-    correct_images,
-    evaluate,
-    fgsm,
     measure,
     normalisation_doubt,
-    robust_accuracy,
-    run_attack,
+    outcomes,
     sweep,
     transfer_matrix,
 )
+from yopo_ext.evaluation.attacks import autoattack
+from yopo_ext.evaluation.outcomes import attack_batch
 from yopo_ext.training import Processes, StopRequest, make_config
 from yopo_ext.training.runs.measuring import curve_accuracies
 
-ATTACK = Attack(0.1, steps=2)
+ATTACK = PGDAttack(0.1, steps=2)
 MEASURES = {
     "accuracy": accuracy,
-    "correct_images": correct_images,
-    "robust_accuracy": lambda model, images: robust_accuracy(model, images, eps=0.1, steps=2),
-    "evaluate": lambda model, images: evaluate(model, images, eps=0.1, steps=2),
+    "outcomes": lambda model, images: outcomes(model, images, [ATTACK]),
     "measure": lambda model, images: measure(model, images, [ATTACK], check_normalisation=False),
     "normalisation_doubt": normalisation_doubt,
-    "run_attack": lambda model, images: run_attack(model, images, ATTACK),
     "sweep": lambda model, images: sweep(model, images, [ATTACK], "eps", [0.1]),
     "transfer_matrix": lambda model, images: transfer_matrix({"a": model, "b": model}, images, ATTACK),
     "adversarial_examples": lambda model, images: adversarial_examples(model, images, ATTACK),
@@ -101,11 +96,11 @@ def test_a_run_refuses_them_where_it_measures(images, wrong):
         curve_accuracies(make_config(), model, images, Processes(), StopRequest())
 
 
-@pytest.mark.parametrize("attack", [ATTACK, fgsm(0.1), Attack(0.1, steps=1, targets="next", loss="margin")])
+@pytest.mark.parametrize("attack", [ATTACK, FGSMAttack(0.1), PGDAttack(0.1, 1, targets="next", loss="margin")])
 def test_an_attack_refuses_them_also_where_it_is_told_what_is_correct(images, attack):
     model = Outputs(lambda z: z, 1)
     with pytest.raises(ValueError, match="one output neuron"):
-        run_attack(model, images, attack, correct=images.labels == 0)
+        attack_batch(attack, model, batch_of(images), images.labels == 0)
     assert model.calls == 1
 
 
@@ -127,16 +122,16 @@ def test_auto_attack_refuses_them_before_the_package_begins(images, monkeypatch)
             def run_standard_evaluation(self, *args, **options):
                 raise AssertionError
 
-    monkeypatch.setattr(auto_attack, "import_auto_attack", lambda: Package)
+    monkeypatch.setattr(autoattack, "import_auto_attack", lambda: Package)
     ten = ImageSet(images.images, images.labels, 10)
     with pytest.raises(ValueError, match="logits of 3 classes"):
-        auto_attack_survivors(Outputs(lambda z: z, 3), ten, AutoAttack(0.1), correct=torch.ones(16, dtype=torch.bool))
+        attack_batch(AutoAttack(0.1), Outputs(lambda z: z, 3), batch_of(ten), torch.ones(16, dtype=torch.bool))
 
 
 def test_more_columns_than_classes_are_taken(images):
     """As of a head for 1,000 classes that is measured on images of a few."""
     wide, narrow = Outputs(lambda z: nn.functional.pad(z, (0, 3), value=-9.0)), Outputs(lambda z: z)
-    for name in ("accuracy", "robust_accuracy"):
+    for name in ("accuracy", "measure"):
         assert MEASURES[name](wide, images) == MEASURES[name](narrow, images)
 
 
@@ -144,16 +139,18 @@ def test_an_image_whose_logits_are_nan_is_of_no_class(images):
     """torch's argmax takes NaN for the largest, so that a diverged network would say 0 to everything."""
     assert 0 < int((images.labels == 0).sum()) < 16
     assert accuracy(Outputs(lambda z: z * math.nan), images) == 0
-    reached = run_attack(Outputs(lambda z: z * math.nan), images, Attack(0.1, steps=1, targets="next")).reached
-    assert not reached.any()
+    attack = PGDAttack(0.1, steps=1, targets="next")
+    everywhere = torch.ones(16, dtype=torch.bool)
+    assert not attack_batch(attack, Outputs(lambda z: z * math.nan), batch_of(images), everywhere).reached.any()
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_what_is_no_image_set_is_refused_by_name(images, name):
+def test_what_is_no_source_of_images_is_refused_by_name(images, name):
     model = Outputs(lambda z: z)
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images.images, images.labels))
-    for given, found in ((loader, "a DataLoader"), (images.images / 255, "a Tensor"), ((images, images), "a tuple")):
-        with pytest.raises(TypeError, match=f"images: got {found}, expected a yopo_ext.data.ImageSet: .* uint8"):
+    once = iter([(images.images, images.labels)])
+    wrong = ((images.images / 255, "a Tensor"), (once, "a list_iterator, which can be .* once only"), (7, "a int"))
+    for given, found in wrong:
+        with pytest.raises(TypeError, match=f"images: got {found}, expected a yopo_ext.data.ImageSet"):
             MEASURES[name](model, given)
     assert model.calls == 0
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from image_files import write_idx_set
+from robustness import robust
 
 from yopo_ext.data import draw_part, load_dataset
 from yopo_ext.evaluation import (
-    Attack,
     AutoAttack,
+    FGSMAttack,
     NormalisationWarning,
+    PGDAttack,
     accuracy,
-    fgsm,
     measure,
-    robust_accuracy,
     sweep,
     transfer_matrix,
 )
@@ -40,7 +40,7 @@ CONFIG = make_config(
     method="natural", eps=0.1, epochs=3, batch_size=32, limit_train=900, limit_eval=60, curve_every=9, curve_steps=1,
     eval_steps=1, lr=0.1, keep_epochs=True,
 )  # fmt: skip
-PGD = Attack(0.1, steps=3)
+PGD = PGDAttack(0.1, steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,8 @@ def test_short_names_tell_networks_apart(files, names):
 
 def test_everything_at_once_is_each_alone(folder, subject, tmp_path):
     networks = open_networks([folder / "epochs"], subject.images, "digits")
-    attacks = (fgsm(0.1), PGD, Attack(0.1, steps=3, targets="all"))
-    plan = EvaluationPlan(attacks, {"eps": [0, 0.1], "steps": [1, 2]}, PGD, tmp_path / "deep" / "plots")
+    attacks = (FGSMAttack(0.1), PGD, PGDAttack(0.1, steps=3, targets="all"))
+    plan = EvaluationPlan(attacks, {"eps": [0, 0.1], "steps": [1, 2]}, transfer=PGD, plots=tmp_path / "deep" / "plots")
     found = run_evaluation(subject, plan, networks=networks, batch_size=32)
     assert found.report == measure(subject.model, subject.images, attacks, check_normalisation=False)
     assert found.sweeps == (
@@ -156,7 +156,7 @@ def test_everything_at_once_is_each_alone(folder, subject, tmp_path):
         sweep(subject.model, subject.images, [PGD], "steps", [1, 2]),
     )
     assert found.transfer == transfer_matrix(networks, subject.images, PGD)
-    assert found.transfer.accuracy[2][2] == robust_accuracy(subject.model, subject.images, eps=0.1, steps=3)
+    assert found.transfer.accuracy[2][2] == robust(subject.model, subject.images, PGD)
     values = json.loads(found.to_json())
     assert values["clean"] == found.report.clean
     assert [one["over"] for one in values["sweeps"]] == ["eps", "steps"]
@@ -187,14 +187,14 @@ def test_the_bar_ends_where_the_work_does(folder, subject, monkeypatch, batch_si
     monkeypatch.setattr("yopo_ext.training.runs.evaluation_job.Progress", Bar)
     networks = open_networks([folder / "epochs"], subject.images, "digits")
     plans = [
-        EvaluationPlan((fgsm(0.1), PGD), {"eps": [0, 0, 0.1], "steps": [1, 2]}, PGD),
+        EvaluationPlan((FGSMAttack(0.1), PGD), {"eps": [0, 0, 0.1], "steps": [1, 2]}, transfer=PGD),
         EvaluationPlan(transfer=PGD),
         EvaluationPlan(),
     ]
     for plan in plans:
         run_evaluation(subject, plan, networks=networks, batch_size=batch_size)
     batches = -(-60 // batch_size)
-    assert [bar.done for bar in bars] == [bar.steps for bar in bars] == [batches * rounds for rounds in (10, 1, 1)]
+    assert [bar.done for bar in bars] == [bar.steps for bar in bars] == [batches * rounds for rounds in (12, 1, 1)]
     assert all(bar.closed for bar in bars)
 
 
@@ -216,7 +216,7 @@ def test_clean_accuracy_alone(subject):
     ("plan", "error", "message"),
     [
         (EvaluationPlan((PGD,), {"eps": [-1]}), ValueError, "eps: got -1"),
-        (EvaluationPlan((fgsm(0.1),), {"steps": [1]}), ValueError, "at least one value and one attack"),
+        (EvaluationPlan((FGSMAttack(0.1),), {"steps": [1]}), ValueError, "at least one value and one attack"),
         (EvaluationPlan(transfer=PGD), ValueError, "at least two networks, got 0"),
         (EvaluationPlan(plots=Path("plots")), ValueError, "nothing to draw"),
         (EvaluationPlan((PGD, AutoAttack(0.1)), plots=Path("plots")), ImportError, r"yopo-ext\[autoattack\]"),

@@ -8,6 +8,7 @@ import torch
 from image_files import write_idx_set
 
 from yopo_ext.data import draw_part, load_dataset, split_held_out
+from yopo_ext.evaluation import PGDAttack
 from yopo_ext.training import (
     CheckpointError,
     Interrupted,
@@ -24,7 +25,6 @@ from yopo_ext.training.runs import run_all
 from yopo_ext.training.runs.prepare_data import prepare_data
 
 FILES = {"config.json", "metrics.jsonl", "last.pt", "summary.json", "accuracy-time.png"}
-ATTACK = {"steps": 2, "restarts": 1, "losses": ["ce"], "eps": None, "alpha": None, "seed": 0}
 PLACE = {"data_dir": None, "device": "cpu"}
 
 
@@ -153,25 +153,25 @@ def test_files_from_a_folder(tmp_path):
     run_job(config, tmp_path / "run", compare_natural=False, resume=False, show=False)
     (tmp_path / "data").rename(tmp_path / "moved")
     moved = {**PLACE, "data_dir": str(tmp_path / "moved"), "limit": None}
-    assert evaluate_run(tmp_path / "run", **ATTACK, **moved).images == 6
+    assert evaluate_run(tmp_path / "run", **moved).images == 6
     with pytest.raises(ValueError, match="no such folder"):
-        evaluate_run(tmp_path / "run", **ATTACK, **PLACE, limit=None)
+        evaluate_run(tmp_path / "run", **PLACE)
 
 
 def test_evaluating_a_run(tmp_path, config):
     summary = run_job(config, tmp_path, compare_natural=True, resume=False, show=False)
     for place in (tmp_path, tmp_path / "last.pt"):
-        report = evaluate_run(place, **ATTACK, **PLACE, limit=None)
+        report = evaluate_run(place, **PLACE)
         assert (report.images, report.eps, report.alpha) == (20, 0.1, pytest.approx(0.125))
         assert (report.clean, report.worst) == (summary["yopo"]["clean"], summary["yopo"]["robust"])
-    natural = evaluate_run(tmp_path / "natural", **ATTACK, **PLACE, limit=None)
+    natural = evaluate_run(tmp_path / "natural", **PLACE)
     assert natural.clean == summary["natural"]["clean"]
-    given = evaluate_run(tmp_path, **{**ATTACK, "eps": 0.0, "alpha": 0.5}, **PLACE, limit=5)
+    given = evaluate_run(tmp_path, [PGDAttack(0.0, alpha=0.5)], **PLACE, limit=5)
     assert (given.images, given.eps, given.alpha) == (5, 0.0, 0.5)
     assert given.worst == given.clean
     for change, message in (({"limit": 0}, "limit_eval"), ({"device": "warp"}, "device 'warp' cannot be used")):
         with pytest.raises(ValueError, match=message):
-            evaluate_run(tmp_path, **{**ATTACK, **PLACE, "limit": None, **change})
+            evaluate_run(tmp_path, **{**PLACE, **change})
 
 
 @pytest.fixture

@@ -7,24 +7,22 @@ import argparse
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .argument_order import free_the_path
+from .attack_options import add_attack_options, asked_kinds, given_options, list_words, options_for, require_used
 from .numbers import is_number, number
 
 if TYPE_CHECKING:
+    from ..evaluation import Attack
     from ..training import EvaluationPlan, Subject
 
-_ATTACKS = ("clean", "fgsm", "pgd")
-_LISTS = {
-    "--attacks": _ATTACKS.__contains__,
-    "--losses": ("ce", "margin", "dlr").__contains__,
-    "--targeted": ("all", "next", "random", "least-likely").__contains__,
-    **dict.fromkeys(("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number),
-}
+_DEFAULT = "pgd"
+_CLEAN = "clean"
 _FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
 
@@ -36,10 +34,25 @@ def add_command(commands) -> None:
         description="Measures a run's network, or one whose weights somebody else trained (--weights), on test images.",
     )
     _add_subject(evaluate)
-    _add_attacks(evaluate)
+    _fill_when_used(evaluate)
     evaluate.add_argument("--plots", type=Path, metavar="DIR", help="write PNG pictures into this folder")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of tables")
     evaluate.set_defaults(run=run)
+
+
+def _fill_when_used(evaluate: argparse.ArgumentParser) -> None:
+    """Adds the options of attacks at the first use: to know them is to import torch, which other commands do not."""
+    parse = evaluate.parse_known_args
+
+    def fill_and_parse(*args: Any, **options: Any) -> Any:
+        evaluate.parse_known_args = parse
+        try:
+            _add_attacks(evaluate)
+        except (ImportError, ValueError) as error:  # of another package's attacks
+            evaluate.error(str(error))
+        return parse(*args, **options)
+
+    evaluate.parse_known_args = fill_and_parse
 
 
 def _add_subject(evaluate: argparse.ArgumentParser) -> None:
@@ -60,29 +73,39 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
+    from yopo_ext.evaluation import ATTACKS
+
     how = evaluate.add_argument_group("attacks")
-    how.add_argument("--attacks", nargs="+", choices=_ATTACKS, help="clean is always there (default: pgd)")
-    how.add_argument("--losses", nargs="+", default=["ce", "margin"], help="ce, margin, dlr (default: ce margin)")
-    how.add_argument("--steps", type=int, default=40, help="PGD steps (default: 40)")
-    how.add_argument("--restarts", type=int, default=1, help="PGD's random starts, the worst counts (default: 1)")
+    kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in ATTACKS)
+    how.add_argument(
+        "--attacks", nargs="+", choices=(_CLEAN, *ATTACKS.names), metavar="NAME",
+        help=f"clean, which is always there, or kinds of attacks (default: {_DEFAULT}). {kinds}".replace("%", "%%"),
+    )  # fmt: skip
     how.add_argument("--eps", type=number, help="radius (default: that of the training)")
-    how.add_argument("--alpha", type=number, help="step size of PGD (default: 2.5 eps / steps)")
     how.add_argument("--norm", choices=("linf", "l2"), help="(default: that of the training; linf for --weights)")
-    how.add_argument("--targeted", nargs="+", default=[], metavar="KIND", help="targeted PGD too, towards these "
-                     "classes: all, next, random, least-likely")  # fmt: skip
-    how.add_argument("--autoattack", action="store_true", help="AutoAttack too: pip install 'yopo-ext[autoattack]'")
+    how.add_argument("--seed", type=int, default=0, help="of all that attacks draw (default: 0)")
     how.add_argument("--sweep-eps", type=number, nargs="+", metavar="EPS", help="accuracy over these radii")
     how.add_argument("--sweep-steps", type=int, nargs="+", metavar="N", help="accuracy over these numbers of steps")
     how.add_argument("--transfer", type=Path, nargs="+", metavar="RUN", help="examples crafted on each of these "
                      "checkpoints, run folders or folders of epochs, measured on each other")  # fmt: skip
-    how.add_argument("--seed", type=int, default=0)
+    add_attack_options(evaluate, how)
 
 
 def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
     """The command line with the checkpoint in front of the options that would take it for one of their values."""
     if not arguments or arguments[0] != "evaluate":
         return list(arguments)
-    return ["evaluate", *free_the_path(arguments[1:], _LISTS)]
+    return ["evaluate", *free_the_path(arguments[1:], _lists())]
+
+
+def _lists() -> dict[str, Callable[[str], bool]]:
+    from yopo_ext.evaluation import ATTACKS
+
+    numbers = dict.fromkeys(("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number)
+    try:
+        return {"--attacks": (_CLEAN, *ATTACKS.names).__contains__, **list_words(), **numbers}
+    except (ImportError, ValueError):  # the parser meets it again, and can say so
+        return numbers
 
 
 def run(options: argparse.Namespace) -> int:
@@ -128,35 +151,37 @@ def _open_subject(options: argparse.Namespace) -> Subject:
 
 
 def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
-    from ..evaluation import AutoAttack, fgsm, pgd_attacks
+    from ..evaluation import ATTACKS, Budget
     from ..training import EvaluationPlan
 
-    common = {"norm": options.norm or subject.norm, "seed": options.seed}
-    common["eps"] = subject.eps if options.eps is None else options.eps
-    attacks = []
-    alone = options.checkpoint is None and options.weights is None
-    wanted = () if alone else options.attacks or ("pgd",)
+    asked, given = asked_kinds(options), given_options(options)
     sweeps = {"eps": options.sweep_eps, "steps": options.sweep_steps}
     sweeps = {over: values for over, values in sweeps.items() if values is not None}
-    if alone and (sweeps or options.attacks or options.targeted or options.autoattack):
+    alone = options.checkpoint is None and options.weights is None
+    if alone and (sweeps or options.attacks or asked):
         raise ValueError("--transfer alone makes the matrix only: name a checkpoint for the other measurements")
-    if common["eps"] is None:
-        if set(wanted) != {"clean"} or sweeps or options.targeted or options.autoattack or options.transfer:
+    wanted = [] if alone else [name for name in options.attacks or (_DEFAULT,) if name != _CLEAN]
+    kinds = [ATTACKS[name] for name in dict.fromkeys((*wanted, *asked))]
+    require_used(given, [*kinds, *([ATTACKS[_DEFAULT]] if options.transfer else [])])
+    eps, norm = subject.eps if options.eps is None else options.eps, options.norm or subject.norm
+    if eps is None:
+        if kinds or sweeps or options.transfer:
             raise ValueError("--weights needs --eps, the radius of the attacks")
         return EvaluationPlan(plots=options.plots)
-    pgd = {**common, "steps": options.steps, "alpha": options.alpha}
-    untargeted = pgd_attacks(options.losses, **pgd, restarts=options.restarts)
-    if "fgsm" in wanted:
-        attacks += [fgsm(loss=name, **common) for name in options.losses]
-    if "pgd" in wanted:
-        attacks += untargeted
-    for targets in options.targeted:
-        attacks += pgd_attacks(options.losses, **pgd, restarts=options.restarts, targets=targets)
-    if options.autoattack:
-        attacks.append(AutoAttack(**common))
-    # One start: a transfer attack makes one example of an image.
-    transfer = pgd_attacks(options.losses[:1], **pgd)[0] if options.transfer else None
-    return EvaluationPlan(tuple(attacks), sweeps, transfer, options.plots)
+    # The step size of the run's own measurement is for that radius.
+    own_alpha = subject.alpha if (eps, norm) == (subject.eps, subject.norm) else None
+    budget = Budget(eps, norm, options.seed, subject.steps, own_alpha)
+
+    def attacks(within: Budget) -> tuple[Attack, ...]:
+        return tuple(attack for kind in kinds for attack in kind.build(within, options_for(kind, given)))
+
+    transfer = None
+    if options.transfer:
+        pgd = options_for(ATTACKS[_DEFAULT], given)
+        # One start, so that an example does not depend on what it was tried on.
+        transfer = ATTACKS[_DEFAULT].build(budget, replace(pgd, losses=pgd.losses[:1], restarts=1))[0]
+    # What is swept has a step size that follows, unless it was given.
+    return EvaluationPlan(attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.plots)
 
 
 @contextmanager

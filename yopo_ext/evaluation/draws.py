@@ -15,14 +15,31 @@ _BITS = 64
 _GOLDEN = 0x9E3779B97F4A7C15
 _FLOAT_BITS = 24
 _TINY = 1e-12
+_LAST_BIT = 2.0**-23
 
 
 def image_keys(pixels: Tensor, seed: int, stream: int) -> Tensor:
-    """A key of each image: (B,) int64 for pixels (B, C, H, W) uint8. Equal images have equal keys."""
-    flat = pixels.flatten(1).to(torch.int64)
-    content = (flat + 1).mul_(_mix(_counter(flat.shape[1], flat.device))).sum(1)
+    """A key of each image: (B,) int64 for pixels (B, C, H, W). Equal images have equal keys.
+
+    pixels: uint8, or floats. An image in [0, 1] whose values are multiples of 1/255 (up to the last bit of 1) has the
+    key of its 8-bit twin; any other that of its float32 bits.
+    """
+    flat = pixels.flatten(1)
+    if not flat.is_floating_point():
+        content = _content(flat)
+    else:
+        flat = flat.to(torch.float32)
+        eight_bit = (flat * 255).round()
+        is_eight_bit = ((eight_bit / 255 - flat).abs() <= _LAST_BIT).all(1)
+        bits = (flat + 0.0).view(torch.int32)  # + 0: −0 is the same value as 0
+        content = torch.where(is_eight_bit, _content(eight_bit), _content(bits))
     numbers = torch.tensor([_signed(seed), _signed(stream * _GOLDEN)], device=flat.device)
     return _mix(content ^ _mix(_mix(numbers[0]) + numbers[1]))
+
+
+def _content(values: Tensor) -> Tensor:
+    numbers = values.to(torch.int64)
+    return (numbers + 1).mul_(_mix(_counter(numbers.shape[1], numbers.device))).sum(1)
 
 
 def uniform(keys: Tensor, count: int) -> Tensor:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..data import ImageSet, to_float
-from .attack import Attack
-from .batches import require_image_set
+from ..objectives.objective import Objective
+from .attacks.attack import Attack
+from .image_batch import ImageBatch, joined
+from .image_source import Images, ImageSource
 from .mode import frozen_eval
-from .outcome import correct_images, craft, target_classes
-from .verdict import predicted_classes
+from .outcomes import attack_batch, require_attacks
+from .verdict import measured_objective
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,29 @@ class Examples:
     eps: float
 
 
-def adversarial_examples(model: nn.Module, images: ImageSet, attack: Attack, *, count: int = 8) -> Examples:
-    """The attack's first start on the first ``count`` images that the network classifies correctly (maybe fewer).
+def adversarial_examples(
+    model: nn.Module, images: Images, attack: Attack, *, objective: Objective | None = None, count: int = 8
+) -> Examples:
+    """What the attack finds for the first ``count`` images that the network classifies correctly (maybe fewer).
 
-    Only as many images as needed are looked at. Raises ``ValueError`` where the loss is not defined for so few classes,
-    and as `correct_images`.
+    Only as many images as needed are looked at. Raises ``ValueError`` for an attack whose outcomes hold no ``eta``;
+    also as `measure`.
     """
-    attack.require_classes(require_image_set(images).num_classes)
-    found: list[Tensor] = []
-    for start in range(0, len(images), 4 * count):
-        index = torch.arange(start, min(start + 4 * count, len(images)), device=images.images.device)
-        found.append(index[correct_images(model, images.select(index))])
-        if sum(map(len, found)) >= count:
-            break
-    part = images.select(torch.cat(found)[:count])
+    source, objective = ImageSource(images), measured_objective(objective)
+    require_attacks([attack], source.classes)
+    found: list[ImageBatch] = []
     with frozen_eval(model):
-        eta = craft(model, part, attack, targets=target_classes(model, part, attack, restart=0)[0])
-        clean = to_float(part.images)
+        for batch in source.batches(4 * count, objective, model):
+            with torch.no_grad():
+                found.append(batch.select(batch.right(model(batch.x))))
+            if sum(map(len, found)) >= count:
+                break
+        if not found:
+            raise ValueError("images: got none, expected at least one")
+        part = joined(found).take(count).ordinary()
+        eta = attack_batch(attack, model, part, torch.ones_like(part.y, dtype=torch.bool)).eta
+        if eta is None:
+            raise ValueError(f"an attack that is shown keeps its perturbations, got {attack.label}, which does not")
         with torch.no_grad():
-            predicted = predicted_classes(model(clean + eta), part)
-    return Examples(clean, eta, part.labels, predicted, attack.eps)
+            predicted = part.predicted(model(part.x + eta))
+    return Examples(part.x, eta, part.y, predicted, attack.eps)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from ..data import ImageSet, to_float
-from .attack import Attack
-from .batches import batches, require_image_set
+from ..objectives.objective import Objective
+from .image_batch import ImageBatch, joined
+from .image_source import Images, ImageSource
 from .mode import frozen_eval
-from .verdict import is_right
+from .verdict import measured_objective
 
 #: The criterion of `normalisation_doubt`.
 SAMPLE = 1000
@@ -22,34 +24,29 @@ class NormalisationWarning(UserWarning):
     """A network seems to expect normalised images and is given images in [0, 1]."""
 
 
-def require_bounds(images: ImageSet, attack: Attack) -> None:
-    """Raises ``ValueError`` where the images, in [0, 1], lie outside the attack's ``bounds``."""
-    if attack.bounds is None or len(images) == 0:
-        return
-    low, high = (float(value) / 255 for value in images.images.aminmax())
-    if low < attack.bounds[0] or high > attack.bounds[1]:
-        raise ValueError(
-            f"bounds: got {attack.bounds}, expected to hold the images, which run from {low:g} to {high:g}"
-        )
-
-
-def normalisation_doubt(model: nn.Module, images: ImageSet, *, batch_size: int = 512) -> str | None:
+def normalisation_doubt(
+    model: nn.Module, images: Images, *, objective: Objective | None = None, batch_size: int = 512
+) -> str | None:
     """What makes the network look as if it expected normalised images, or None.
 
     The criterion: on the first `SAMPLE` images it is right at least `POINTS` percentage points more often when each
     channel is shifted and scaled to mean 0 and standard deviation 1, and the difference is more than
     `STANDARD_DEVIATIONS` of its own (of b images right only then and c right only as they are, b − c > 3 √(b + c)). A
-    network that holds a module with ``mean`` and ``std`` is not doubted: it normalises. Raises as `correct_images`.
+    network that holds a module with ``mean`` and ``std`` is not doubted: it normalises. Arguments and errors as
+    `measure`; there may be no images.
     """
-    require_image_set(images)
-    if len(images) == 0 or any(hasattr(module, "mean") and hasattr(module, "std") for module in model.modules()):
-        return None
-    sample = images.take(SAMPLE)
-    std, mean = torch.std_mean(to_float(sample.images), dim=(0, 2, 3), keepdim=True)
-    if not bool((std > 0).all()):
-        return None
-    as_they_are = _right(model, sample, batch_size, torch.zeros_like(mean), torch.ones_like(std))
-    normalised = _right(model, sample, batch_size, mean, std)
+    source, objective = ImageSource(images), measured_objective(objective)
+    with frozen_eval(model):
+        if any(hasattr(module, "mean") and hasattr(module, "std") for module in model.modules()):
+            return None
+        sample = _first(source.batches(min(batch_size, SAMPLE), objective, model))
+        if sample is None:
+            return None
+        std, mean = torch.std_mean(sample.x, dim=(0, 2, 3), keepdim=True)
+        if not bool((std > 0).all()):
+            return None
+        as_they_are = _right(model, sample, batch_size, torch.zeros_like(mean), torch.ones_like(std))
+        normalised = _right(model, sample, batch_size, mean, std)
     only_then, only_now = (normalised & ~as_they_are).sum().item(), (as_they_are & ~normalised).sum().item()
     gain = only_then - only_now
     if 100 * gain < POINTS * len(sample) or gain <= STANDARD_DEVIATIONS * (only_then + only_now) ** 0.5:
@@ -61,7 +58,17 @@ def normalisation_doubt(model: nn.Module, images: ImageSet, *, batch_size: int =
     )
 
 
-def _right(model: nn.Module, images: ImageSet, batch_size: int, mean: Tensor, std: Tensor) -> Tensor:
-    with frozen_eval(model), torch.no_grad():
-        found = [is_right(model((to_float(p.images) - mean) / std), p) for p in batches(images, batch_size)]
-    return torch.cat(found)
+def _first(parts: Iterator[ImageBatch]) -> ImageBatch | None:
+    """The first `SAMPLE` images, None where there are none."""
+    found, count = [], 0
+    for part in parts:
+        found.append(part)
+        count += len(part)
+        if count >= SAMPLE:
+            break
+    return joined(found).take(SAMPLE) if count else None
+
+
+def _right(model: nn.Module, images: ImageBatch, batch_size: int, mean: Tensor, std: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([part.right(model((part.x - mean) / std)) for part in images.split(batch_size)])

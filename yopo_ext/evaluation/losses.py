@@ -55,11 +55,14 @@ def targeted_dlr_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor
     return ((_of(logits, labels) - _of(logits, targets)) / scale).sum()
 
 
-def targeted_loss(name: str) -> Loss:
-    """The loss of that name for targeted attacks, which descend it.
+def attack_loss(name: str, *, targeted: bool) -> Loss:
+    """The loss of that name, which untargeted attacks climb and targeted ones descend.
 
-    Called with y (B, 2) int64, the target class and the label. Cross entropy and margin look at the target alone.
+    Of a targeted attack it is called with y (B, 2) int64, the target class and the label. Cross entropy and margin look
+    at the target alone.
     """
+    if not targeted:
+        return ATTACK_LOSSES[name]
     if name == "dlr":
         return lambda logits, y: targeted_dlr_loss(logits, y[:, 1], y[:, 0])
     return lambda logits, y: ATTACK_LOSSES[name](logits, y[:, 0])
@@ -85,3 +88,5 @@ def _largest_other(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 ATTACK_LOSSES: dict[str, Loss] = {"ce": ce_loss, "margin": margin_loss, "dlr": dlr_loss}
+#: What an attack may move along: those on logits, and the objective's own.
+LOSSES = (*ATTACK_LOSSES, "objective")

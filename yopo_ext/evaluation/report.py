@@ -6,18 +6,17 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from torch import nn
 
-from ..data import ImageSet
-from .accuracy import percent, pgd_attacks, require_images
-from .attack import Attack
-from .auto_attack import AutoAttack, auto_attack_survivors
-from .batches import OnBatch
-from .input_checks import NormalisationWarning, normalisation_doubt, require_bounds
-from .outcome import Outcome, correct_images, run_attack
+from ..objectives.objective import Objective
+from .accuracy import percent
+from .attacks.attack import Attack
+from .image_source import Images, ImageSource, OnBatch
+from .input_checks import NormalisationWarning, normalisation_doubt
+from .outcomes import outcomes, require_attacks
 from .tables import format_table
 
 
@@ -34,7 +33,7 @@ class Report:
     clean: float
     robust: dict[str, float]
     worst: float
-    attacks: dict[str, Attack | AutoAttack]
+    attacks: dict[str, Attack]
     targeted_success: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -49,8 +48,8 @@ class Report:
 
     @property
     def alpha(self) -> float | None:
-        """The step size of PGD."""
-        own = [attack for attack in self.attacks.values() if isinstance(attack, Attack)]
+        """The step size of the attack with the most steps, None where no attack makes steps."""
+        own = [attack for attack in self.attacks.values() if hasattr(attack, "step_size")]
         return max(own, key=lambda attack: attack.steps).step_size if own else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,7 +62,7 @@ class Report:
             "targeted_success": self.targeted_success,
             "eps": self.eps,
             "norm": self.norm,
-            "attacks": {label: _settings(attack) for label, attack in self.attacks.items()},
+            "attacks": {label: settings_of(attack) for label, attack in self.attacks.items()},
             "warnings": list(self.warnings),
         }
 
@@ -88,79 +87,60 @@ class Report:
         return "\n".join([*lines, caption])
 
 
-def evaluate(
-    model: nn.Module,
-    images: ImageSet,
-    *,
-    eps: float,
-    alpha: float | None = None,
-    steps: int = 40,
-    restarts: int = 1,
-    losses: Sequence[str] = ("ce",),
-    norm: str = "linf",
-    bounds: tuple[float, float] | None = (0.0, 1.0),
-    batch_size: int = 512,
-    seed: int = 0,
-    check_normalisation: bool = True,
-    on_batch: OnBatch | None = None,
-) -> Report:
-    """Clean accuracy and PGD accuracy for each loss and for their worst case.
-
-    Arguments as for `robust_accuracy` and `measure`.
-    """
-    attacks = pgd_attacks(
-        losses, eps=eps, alpha=alpha, steps=steps, restarts=restarts, norm=norm, bounds=bounds, seed=seed
-    )
-    return measure(
-        model, images, attacks, batch_size=batch_size, check_normalisation=check_normalisation, on_batch=on_batch
-    )
-
-
 def measure(
     model: nn.Module,
-    images: ImageSet,
-    attacks: Sequence[Attack | AutoAttack],
+    images: Images,
+    attacks: Sequence[Attack] = (),
     *,
+    objective: Objective | None = None,
     batch_size: int = 512,
     check_normalisation: bool = True,
     on_batch: OnBatch | None = None,
 ) -> Report:
-    """Clean accuracy, and accuracy under each attack and under all of them together.
+    """Clean accuracy, and accuracy under each attack and under all of them together: each image's worst case.
 
-    The network is evaluated in evaluation mode and left as it was. With ``check_normalisation`` it warns
-    (`NormalisationWarning`, and in the report) when it seems to expect normalised images; see `normalisation_doubt`.
+    The network is evaluated in evaluation mode and left as it was, its gradients too.
 
-    Raises ``ValueError`` for an empty set, two attacks of one label, images outside ``bounds``, or too few classes for
-    a loss; ``ImportError`` for AutoAttack without its package; also as `accuracy`.
+    Args:
+        model: called as model(x), x (B, C, H, W) in [0, 1]; images are brought to its device.
+        images: an `ImageSet`; (images, labels), uint8 or floats in [0, 1], labels (N,) int64; or what yields such
+            batches each time it is iterated, as a DataLoader. Only a batch of them is held at a time.
+        attacks: as `PGDAttack(8 / 255)`.
+        objective: what reads the network's outputs; None: logits (B, K), whose largest is the class.
+        batch_size: images at a time; a loader's own batches may be smaller.
+        check_normalisation: warn (`NormalisationWarning`, and in the report) when the network seems to expect
+            normalised images; see `normalisation_doubt`.
+        on_batch: called after each batch of each attack and of the clean images (progress bars, interruption).
+
+    Raises:
+        TypeError, ValueError: naming the argument; on the first batch, outputs that do not fit (`verdict`); no images;
+            two attacks of one label, images outside an attack's bounds, or too few classes for its loss.
+        ImportError: an attack without its package.
     """
-    require_images(images)
+    require_attacks(attacks, ImageSource(images).classes)
     labelled = {attack.label: attack for attack in attacks}
     if len(labelled) < len(attacks):
         raise ValueError(f"two attacks of one label: {', '.join(attack.label for attack in attacks)}")
-    for attack in attacks:
-        attack.require_classes(images.num_classes)
-        if isinstance(attack, Attack):
-            require_bounds(images, attack)
-    doubt = normalisation_doubt(model, images, batch_size=batch_size) if check_normalisation else None
+    doubt = None
+    if check_normalisation:
+        doubt = normalisation_doubt(model, images, objective=objective, batch_size=batch_size)
     if doubt:
         warnings.warn(doubt, NormalisationWarning, stacklevel=2)
-    correct = correct_images(model, images, batch_size=batch_size, on_batch=on_batch)
-    worst = correct.clone()
+    found = outcomes(model, images, attacks, objective=objective, batch_size=batch_size, on_batch=on_batch)
+    worst = found.correct.clone()
     robust, success = {}, {}
-    for label, attack in labelled.items():
-        if isinstance(attack, AutoAttack):
-            survived = auto_attack_survivors(model, images, attack, correct=correct, batch_size=batch_size)
-            outcome = Outcome(survived, None)
-        else:
-            outcome = run_attack(model, images, attack, correct=correct, batch_size=batch_size, on_batch=on_batch)
+    for label, outcome in zip(labelled, found.attacked, strict=True):
         robust[label] = percent(outcome.survived)
         worst &= outcome.survived
         if outcome.reached is not None:
-            success[label] = 100.0 * int(outcome.reached.sum()) / max(int(correct.sum()), 1)
+            success[label] = 100.0 * int(outcome.reached.sum()) / max(int(found.correct.sum()), 1)
     notes = (doubt,) if doubt else ()
-    return Report(len(images), percent(correct), robust, percent(worst), labelled, success, notes)
+    return Report(len(worst), percent(found.correct), robust, percent(worst), labelled, success, notes)
 
 
-def _settings(attack: Attack | AutoAttack) -> dict[str, Any]:
-    settings = asdict(attack)
-    return settings | {"alpha": attack.step_size} if isinstance(attack, Attack) else settings
+def settings_of(attack: Attack) -> dict[str, Any]:
+    """What an attack was made with, as plain JSON values."""
+    settings = asdict(attack) if is_dataclass(attack) else {"eps": attack.eps, "norm": attack.norm}
+    if hasattr(attack, "step_size"):
+        settings["alpha"] = attack.step_size
+    return json.loads(json.dumps(settings, default=str))

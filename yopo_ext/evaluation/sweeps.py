@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from ..data import ImageSet
-from .accuracy import percent, require_images
-from .attack import Attack
-from .batches import OnBatch
-from .outcome import correct_images, run_attack
+from ..objectives.objective import Objective
+from .accuracy import percent
+from .attacks.attack import Attack
+from .image_source import Images, OnBatch
+from .outcomes import outcomes, require_attacks
 from .tables import format_table
 
 SWEEPS = ("eps", "steps")
@@ -52,37 +52,32 @@ class Sweep:
 
 def sweep(
     model: nn.Module,
-    images: ImageSet,
+    images: Images,
     attacks: Sequence[Attack],
     over: str,
     values: Sequence[float],
     *,
+    objective: Objective | None = None,
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
 ) -> Sweep:
     """A curve for each attack, which is run with each value of ``over`` in place of its own.
 
-    A given alpha stays as it is; alpha None follows eps and steps (`Attack.step_size`).
+    A given alpha stays as it is; alpha None follows eps and steps (`PGDAttack.step_size`).
 
-    Raises ``ValueError`` for an empty set, no values, a value out of range, another ``over``, FGSM over steps (it has
-    one), or attacks that cannot be told apart; also as `accuracy`.
+    Raises ``ValueError`` for no values, a value out of range, another ``over``, an attack that has no such setting
+    (FGSM has one step), or attacks that cannot be told apart; also as `measure`.
     """
     check_sweep(attacks, over, values)
-    require_images(images)
     values = tuple(sorted(set(values)))
-    correct = correct_images(model, images, batch_size=batch_size)
-    curves = {}
-    for attack in attacks:
-        curves[_name(attack, over)] = tuple(
-            percent(
-                run_attack(
-                    model, images, replace(attack, **{over: value}), correct=correct, batch_size=batch_size,
-                    on_batch=on_batch,
-                ).survived
-            )
-            for value in values
-        )  # fmt: skip
-    return Sweep(over, values, percent(correct), curves, len(images))
+    one_by_one = [replace(attack, **{over: value}) for attack in attacks for value in values]
+    found = outcomes(model, images, one_by_one, objective=objective, batch_size=batch_size, on_batch=on_batch)
+    clean, shares = percent(found.correct), [percent(outcome.survived) for outcome in found.attacked]
+    curves = {
+        _name(attack, over): tuple(shares[index * len(values) : (index + 1) * len(values)])
+        for index, attack in enumerate(attacks)
+    }
+    return Sweep(over, values, clean, curves, len(found.correct))
 
 
 def check_sweep(attacks: Sequence[Attack], over: str, values: Sequence[float]) -> None:
@@ -91,9 +86,10 @@ def check_sweep(attacks: Sequence[Attack], over: str, values: Sequence[float]) -
         raise ValueError(f"over: got {over!r}, expected one of {', '.join(SWEEPS)}")
     if not values or not attacks:
         raise ValueError(f"a sweep over {over} needs at least one value and one attack")
+    require_attacks(attacks)
     for attack in attacks:
-        if over == "steps" and attack.is_fgsm:
-            raise ValueError("a sweep over steps: FGSM has one step, expected PGD")
+        if not can_be_swept(attack, over):
+            raise ValueError(f"a sweep over {over}: got {attack.label}, whose {over} cannot be varied")
         for value in values:
             replace(attack, **{over: value})
     names = [_name(attack, over) for attack in attacks]
@@ -101,7 +97,11 @@ def check_sweep(attacks: Sequence[Attack], over: str, values: Sequence[float]) -
         raise ValueError(f"attacks of a sweep that cannot be told apart: {', '.join(names)}")
 
 
+def can_be_swept(attack: Attack, over: str) -> bool:
+    """Whether it is a dataclass with that field, and does not hold it ``fixed``."""
+    named = is_dataclass(attack) and any(field.name == over and field.init for field in fields(attack))
+    return named and over not in getattr(attack, "fixed", ())
+
+
 def _name(attack: Attack, over: str) -> str:
-    if over == "eps":
-        return attack.label
-    return attack.label.replace(f"PGD-{attack.steps}", "PGD", 1)
+    return attack.label.replace(f"-{attack.steps}", "", 1) if over == "steps" else attack.label

@@ -10,20 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..data import ImageSet, to_float
-from .accuracy import accuracy, require_images
-from .attack import Attack
-from .batches import OnBatch, batches, call
+from ..objectives.objective import Objective
+from .attacks.attack import Attack
+from .image_batch import ImageBatch
+from .image_source import Images, ImageSource, OnBatch, call
 from .mode import frozen_eval
-from .outcome import craft, target_classes
+from .outcomes import attack_batch, require_attacks
+from .report import settings_of
 from .tables import format_table
-from .verdict import is_right
+from .verdict import measured_objective
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,8 @@ class TransferMatrix:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        settings = asdict(self.attack) | {"alpha": self.attack.step_size}
         values = {"names": self.names, "clean": self.clean, "accuracy": self.accuracy, "images": self.images}
-        return json.loads(json.dumps(values | {"attack": settings}))
+        return json.loads(json.dumps(values | {"attack": settings_of(self.attack)}))
 
     def to_table(self) -> str:
         """A table for people: a row for each network that examples were crafted on."""
@@ -52,42 +52,50 @@ class TransferMatrix:
 
 def transfer_matrix(
     models: Mapping[str, nn.Module],
-    images: ImageSet,
+    images: Images,
     attack: Attack,
     *,
+    objective: Objective | None = None,
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
 ) -> TransferMatrix:
     """Crafts examples of all images on each network and measures every network on them.
 
-    All networks lie on the images' device, and are evaluated in evaluation mode and left as they were. Every image is
-    attacked, whether a network classifies it correctly or not, so that one network's examples are the same for all.
+    The networks are evaluated in evaluation mode and left as they were. Every image is attacked, whether a network
+    classifies it correctly or not, so that one network's examples are the same for all: an attack of several starts
+    gives the one that made its own network wrong, else the last.
 
-    Raises ``ValueError`` for an empty set, fewer than two networks, or an attack that makes more than one example of an
-    image (restarts, targets "all") or whose loss is not defined for so few classes; also as `correct_images`.
+    Raises ``ValueError`` for fewer than two networks, or an attack whose outcomes hold no ``eta``; also as `measure`.
     """
-    check_transfer(attack, len(models), require_images(images).num_classes)
-    correct = torch.zeros(len(models), len(models), dtype=torch.int64)
-    clean = [accuracy(model, images, batch_size=batch_size) for model in models.values()]
+    check_transfer(attack, len(models), ImageSource(images).classes)
+    count, networks = 0, list(models.values())
+    clean = torch.zeros(len(networks), dtype=torch.int64)
+    correct = torch.zeros(len(networks), len(networks), dtype=torch.int64)
     with ExitStack() as stack:
-        for model in models.values():
+        for model in networks:
             stack.enter_context(frozen_eval(model))
-        for part in batches(images, batch_size):
-            for source, crafted_on in enumerate(models.values()):
-                targets = target_classes(crafted_on, part, attack, restart=0)[0]
-                x = to_float(part.images) + craft(crafted_on, part, attack, targets=targets)
-                for target, measured_on in enumerate(models.values()):
-                    with torch.no_grad():
-                        correct[source, target] += is_right(measured_on(x), part).sum().item()
+        for part in ImageSource(images).batches(batch_size, measured_objective(objective), networks[0]):
+            clean += torch.tensor([_right(model, part, part.x) for model in networks])
+            for source, crafted_on in enumerate(networks):
+                eta = attack_batch(attack, crafted_on, part, torch.ones_like(part.y, dtype=torch.bool)).eta
+                if eta is None:
+                    raise ValueError(f"a transfer attack keeps its perturbations, got {attack.label}, which does not")
+                correct[source] += torch.tensor([_right(model, part, part.x + eta) for model in networks])
+            count += len(part)
             call(on_batch)
-    figures = tuple(tuple(row) for row in (100.0 * correct.double() / len(images)).tolist())
-    return TransferMatrix(tuple(models), tuple(clean), figures, attack, len(images))
+    if count == 0:
+        raise ValueError("images: got none, expected at least one")
+    figures = tuple(tuple(row) for row in (100.0 * correct.double() / count).tolist())
+    return TransferMatrix(tuple(models), tuple((100.0 * clean.double() / count).tolist()), figures, attack, count)
 
 
-def check_transfer(attack: Attack, networks: int, classes: int) -> None:
-    """Raises ``ValueError`` as `transfer_matrix` does, before any work."""
+def check_transfer(attack: Attack, networks: int, classes: int | None) -> None:
+    """Raises ``ValueError`` as `transfer_matrix` does, before any work; ``classes``: of the images, where known."""
     if networks < 2:
         raise ValueError(f"a transfer matrix needs at least two networks, got {networks}")
-    if attack.restarts > 1 or attack.targets == "all":
-        raise ValueError(f"a transfer attack makes one example of an image, got {attack.label}")
-    attack.require_classes(classes)
+    require_attacks([attack], classes)
+
+
+def _right(model: nn.Module, images: ImageBatch, x: Tensor) -> int:
+    with torch.no_grad():
+        return int(images.right(model(x)).sum())

@@ -43,8 +43,12 @@ class ModelOptions(Section):
 
     model: str = option("digits-cnn", "the network's name", choices=lambda: MODELS.names)
     activation: str = option("relu", "of the network, instead of its ReLUs", choices=lambda: tuple(ACTIVATIONS))
-    mean: tuple[float, ...] | None = option(None, "normalisation inside the network, one value a channel")
-    std: tuple[float, ...] | None = option(None, "the same", above=0)
+    mean: tuple[float, ...] | None = option(
+        None, "normalisation inside the network: what is taken off, one value a channel"
+    )
+    std: tuple[float, ...] | None = option(
+        None, "what images are divided by after the mean, one value a channel", above=0
+    )
 
     sync_bn: bool = option(False, "batch norm over the joint mini-batch of several processes, on GPUs")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ...adversaries.method import METHODS
-from ...evaluation.staleness import Staleness
+from ...evaluation.frozen_costate import Staleness
 from ...options import check_options, option, options_of
 from .event import Event, NamedEvent, Record
 

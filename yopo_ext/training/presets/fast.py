@@ -7,7 +7,7 @@ from .preset import Preset
 
 PRESET = Preset(
     "cifar10-fast",
-    "CIFAR-10 as published",
+    "CIFAR-10 by FastAT as published (Wong et al. 2020)",
     "fast",
     {
         "dataset": "cifar10",

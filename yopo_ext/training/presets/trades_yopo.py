@@ -17,7 +17,7 @@ _SETTINGS = {
 PRESETS = tuple(
     Preset(
         f"cifar10-trades-yopo-{numbers}",
-        "CIFAR-10 as published",
+        "CIFAR-10 by TRADES-YOPO as published (Zhang et al. 2019)",
         f"trades-yopo-{numbers}",
         _SETTINGS,
         {"alpha": 0.007, "beta": 1.0, "first_layer_milestones": (70, 90, 100)},

@@ -49,13 +49,18 @@ def _preset(name: str, help: str, method: str, settings: dict[str, Any], **own: 
 
 def _faithful() -> Iterator[Preset]:
     yield _preset(
-        "mnist-yopo-5-10", "MNIST as published", "yopo-5-10", _MNIST, alpha=0.01, first_layer_milestones=(15, 19)
+        "mnist-yopo-5-10",
+        "MNIST as published (Zhang et al. 2019)",
+        "yopo-5-10",
+        _MNIST,
+        alpha=0.01,
+        first_layer_milestones=(15, 19),
     )
     for network, model, lr in (("", "preactresnet18", 0.2), ("wrn-", "wrn-34-10", 0.4)):
         for numbers in ("5-3", "3-5"):
             settings = {**CIFAR10, "model": model, "lr": lr}
             yield _preset(
-                f"cifar10-{network}yopo-{numbers}", f"CIFAR-10 with {model} as published", f"yopo-{numbers}", settings,
+                f"cifar10-{network}yopo-{numbers}", f"CIFAR-10 with {model} as published (Zhang et al. 2019)", f"yopo-{numbers}", settings,
                 alpha=2 / 255, first_layer_milestones=(30, 34, 36),
             )  # fmt: skip
 

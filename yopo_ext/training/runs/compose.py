@@ -14,7 +14,6 @@ from ...adversaries.method import METHODS, Ingredients
 from ...ball import Ball
 from ...data import Dataset, DeviceLoader
 from ...joint_generator import JointGenerator
-from ...objectives.objective import OBJECTIVES
 from ...random_streams import derive_seed, drawing_from
 from ..config import Config
 from ..events import EVENTS, Event
@@ -22,6 +21,7 @@ from ..files import LAST
 from ..host import Processes, StopRequest, open_device
 from ..loop import GraphedAdversary, Trainer, check_last_batch, with_joint_statistics
 from .networks import make_model, memory_format
+from .objective import make_objective
 from .optimizer import learning_rates, make_optimizer
 from .parts import Parts
 from .prepare_data import prepare_data
@@ -104,7 +104,7 @@ def _new_model(config: Config, data: Dataset, processes: Processes, device: torc
 
 def _ingredients(config: Config, model: nn.Module, device: torch.device) -> Ingredients:
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
-    objective = OBJECTIVES[config.objective.name].build(config.objective.options)
+    objective = make_objective(config)
     generator = JointGenerator(device).manual_seed(derive_seed(config.loop.seed, "starts"))
     return Ingredients(model, model.first_layer, ball, objective, config.method.options, generator)
 

@@ -3,23 +3,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ...evaluation import Report, evaluate
+from ...evaluation import Attack, PGDAttack, Report, measure
 from .subjects import open_run
 
 
 def evaluate_run(
-    path: Path, *, data_dir: str | None, device: str, steps: int, restarts: int, losses: list[str],
-    eps: float | None, alpha: float | None, limit: int | None, seed: int,
-) -> Report:  # fmt: skip
-    """Clean and PGD accuracy of a run's network (a checkpoint or a run folder) on the run's own test images.
+    path: Path,
+    attacks: Sequence[Attack] | None = None,
+    *,
+    data_dir: str | None = None,
+    device: str = "cpu",
+    limit: int | None = None,
+    batch_size: int = 512,
+) -> Report:
+    """A run's network (a checkpoint or a run folder) on the run's own test images, ``limit`` of them (`open_run`).
+
+    ``attacks`` None: the PGD that the run measured itself with, its radius, norm, steps and step size.
 
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
     """
     subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
-    return evaluate(
-        subject.model, subject.images, eps=subject.eps if eps is None else eps, alpha=alpha, steps=steps,
-        restarts=restarts, losses=losses, norm=subject.norm, seed=seed, check_normalisation=False,
+    if attacks is None:
+        attacks = [PGDAttack(subject.eps, steps=subject.steps, alpha=subject.alpha, norm=subject.norm)]
+    return measure(
+        subject.model, subject.images, attacks, objective=subject.objective, batch_size=batch_size,
+        check_normalisation=False,
     )  # fmt: skip

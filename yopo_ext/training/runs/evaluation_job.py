@@ -12,14 +12,14 @@ from torch import nn
 
 from ...evaluation import (
     Attack,
-    AutoAttack,
+    Examples,
     Report,
     Sweep,
     TransferMatrix,
     adversarial_examples,
+    can_be_swept,
     check_sweep,
     check_transfer,
-    import_auto_attack,
     measure,
     plot_examples,
     plot_sweep,
@@ -36,19 +36,21 @@ from .subjects import Subject
 class EvaluationPlan:
     """What to measure.
 
-    attacks: on the subject; sweeps: values for "eps" and "steps", over which the untargeted ones are swept (FGSM over
-    eps only); transfer: the attack of the matrix; plots: folder of the pictures, made if it is not there.
+    attacks: on the subject; sweeps: values for "eps" and "steps"; sweep_attacks: what is swept over them, of these the
+    untargeted ones that have that setting, None: of ``attacks``; transfer: the attack of the matrix; plots: folder of
+    the pictures, made if it is not there.
     """
 
-    attacks: tuple[Attack | AutoAttack, ...] = ()
+    attacks: tuple[Attack, ...] = ()
     sweeps: Mapping[str, Sequence[float]] | None = None
+    sweep_attacks: tuple[Attack, ...] | None = None
     transfer: Attack | None = None
     plots: Path | None = None
 
     def swept(self, over: str) -> list[Attack]:
         """The attacks of the sweep over that setting."""
-        own = [attack for attack in self.attacks if isinstance(attack, Attack) and attack.targets is None]
-        return [attack for attack in own if over == "eps" or not attack.is_fgsm]
+        given = self.attacks if self.sweep_attacks is None else self.sweep_attacks
+        return [attack for attack in given if _targets(attack) is None and can_be_swept(attack, over)]
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ def run_evaluation(
     if plan.plots is not None:
         plan.plots.mkdir(parents=True, exist_ok=True)
     bar = Progress("measuring", _batches(subject, plan, batch_size), 0, show=show)
-    options = {"batch_size": batch_size, "on_batch": bar.step}
+    options = {"objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step}
     model, images = subject.model, subject.images
     report = matrix = None
+    examples = _examples(subject, plan)
     try:
         if _wants_report(plan):
             report = measure(model, images, plan.attacks, check_normalisation=not subject.own, **options)
@@ -109,7 +112,7 @@ def run_evaluation(
         bar.close()
     found = Evaluation(report, sweeps, matrix)
     if plan.plots is not None:
-        _draw(subject, plan, found, plan.plots)
+        _draw(subject, found, examples, plan.plots)
     return found
 
 
@@ -118,10 +121,9 @@ def _wants_report(plan: EvaluationPlan) -> bool:
 
 
 def _batches(subject: Subject, plan: EvaluationPlan, batch_size: int) -> int:
-    """How often a batch of images will be dealt with (AutoAttack counts its own)."""
-    attacks = sum(isinstance(attack, Attack) for attack in plan.attacks)
-    rounds = (1 + attacks) * _wants_report(plan) + (plan.transfer is not None)
-    rounds += sum(len(plan.swept(over)) * len(set(values)) for over, values in (plan.sweeps or {}).items())
+    """How often a batch of images will be dealt with."""
+    rounds = (1 + len(plan.attacks)) * _wants_report(plan) + (plan.transfer is not None)
+    rounds += sum(1 + len(plan.swept(over)) * len(set(values)) for over, values in (plan.sweeps or {}).items())
     return rounds * -(-len(subject.images) // batch_size)
 
 
@@ -129,28 +131,37 @@ def _check(subject: Subject, plan: EvaluationPlan, networks: Mapping[str, nn.Mod
     classes = subject.images.num_classes
     for attack in plan.attacks:
         attack.require_classes(classes)
-        if isinstance(attack, AutoAttack):
-            import_auto_attack()
     for over, values in (plan.sweeps or {}).items():
         check_sweep(plan.swept(over), over, values)
     if plan.transfer is not None:
         check_transfer(plan.transfer, len(networks), classes)
-    if plan.plots is not None and not (_shown(plan) or plan.sweeps or plan.transfer):
+    if plan.plots is not None and not (plan.attacks or plan.sweeps or plan.transfer):
         raise ValueError("plots: nothing to draw without an attack, a sweep or a transfer matrix")
+
+
+def _targets(attack: Attack) -> str | None:
+    return getattr(attack, "targets", None)
 
 
 def _shown(plan: EvaluationPlan) -> Attack | None:
     """The attack whose perturbations are shown: the first of those with the most steps, an untargeted one if any."""
-    own = [attack for attack in plan.attacks if isinstance(attack, Attack)]
-    return max(own, key=lambda attack: (attack.targets is None, attack.steps), default=None)
+    stepping = [attack for attack in plan.attacks if hasattr(attack, "steps")]
+    return max(stepping, key=lambda one: (_targets(one) is None, one.steps), default=next(iter(plan.attacks), None))
 
 
-def _draw(subject: Subject, plan: EvaluationPlan, found: Evaluation, folder: Path) -> None:
+def _examples(subject: Subject, plan: EvaluationPlan) -> tuple[str, Examples] | None:
+    """With what they show; made before the long work, because an attack may have none."""
     attack = _shown(plan)
-    if attack is not None:
-        one_round = replace(attack, targets="next" if attack.targets == "all" else attack.targets)
-        examples = adversarial_examples(subject.model, subject.images, one_round)
-        title = f"{subject.name}: {one_round.label}, {attack.norm} eps {attack.eps:.4g}"
+    if attack is None or plan.plots is None:
+        return None
+    one_round = replace(attack, targets="next") if _targets(attack) == "all" else attack
+    title = f"{subject.name}: {one_round.label}, {attack.norm} eps {attack.eps:.4g}"
+    return title, adversarial_examples(subject.model, subject.images, one_round, objective=subject.objective)
+
+
+def _draw(subject: Subject, found: Evaluation, shown: tuple[str, Examples] | None, folder: Path) -> None:
+    if shown is not None:
+        title, examples = shown
         write_atomically(folder / "examples.png", lambda file: plot_examples(examples, file, title=title))
     for one in found.sweeps:
         title = f"{subject.name}, accuracy over {one.over}"

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from ...data import ImageSet
-from ...evaluation import attack_survivors, correct_images
+from ...evaluation import Attack, PGDAttack, outcomes
 from ..config import Config
 from ..host import Interrupted, Processes, StopRequest
+from .objective import make_objective
 
 
 def curve_accuracies(
@@ -23,7 +24,10 @@ def curve_accuracies(
     Raises:
         Interrupted: a stop was requested, on all processes whichever was asked; looked for before each forward pass.
     """
-    attacks = {"fgsm": (1, config.ball.eps), "curve_robust": (config["curve_steps"], None)}
+    ball = config.ball
+    # From a random start, as the training's own steps, unlike the FGSM of `yopo evaluate`.
+    one_step = PGDAttack(ball.eps, steps=1, alpha=ball.eps, norm=ball.norm)
+    attacks = {"fgsm": one_step, "curve_robust": PGDAttack(ball.eps, steps=config["curve_steps"], norm=ball.norm)}
     return _accuracies(config, model, images, processes, attacks, stop)
 
 
@@ -31,8 +35,9 @@ def final_accuracies(
     config: Config, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
 ) -> dict[str, float]:
     """Clean and PGD-``eval_steps`` accuracy in percent; raises as `curve_accuracies`."""
-    attacks = {"robust": (config.measuring.eval_steps, config.measuring.eval_alpha)}
-    return _accuracies(config, model, images, processes, attacks, stop)
+    ball, final = config.ball, config.measuring
+    attack = PGDAttack(ball.eps, steps=final.eval_steps, alpha=final.eval_alpha, norm=ball.norm)
+    return _accuracies(config, model, images, processes, {"robust": attack}, stop)
 
 
 def _accuracies(
@@ -40,7 +45,7 @@ def _accuracies(
     model: nn.Module,
     images: ImageSet,
     processes: Processes,
-    attacks: Mapping[str, tuple[int, float | None]],
+    attacks: Mapping[str, Attack],
     stop: StopRequest,
 ) -> dict[str, float]:
     part = images.shard(processes.rank, processes.count)
@@ -48,12 +53,8 @@ def _accuracies(
     found = torch.zeros(len(names) + 1, dtype=torch.int64, device=part.images.device)
     try:
         with _stopping(model, stop):
-            survivors = [correct_images(model, part)]
-            for steps, alpha in attacks.values():
-                survivors.append(attack_survivors(
-                    model, part, eps=config.ball.eps, alpha=alpha, steps=steps, restarts=1, losses=("ce",),
-                    norm=config.ball.norm,
-                ))  # fmt: skip
+            measured = outcomes(model, part, list(attacks.values()), objective=make_objective(config))
+            survivors = [measured.correct, *(outcome.survived for outcome in measured.attacked)]
             found[:-1] = torch.stack([one.sum() for one in survivors])
     except Interrupted:
         found[-1] = 1  # the others learn of it where all meet

@@ -11,7 +11,7 @@ from torch import nn
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...data import Dataset, ImageSet, draw_part, to_float
-from ...evaluation.staleness import Staleness, staleness
+from ...evaluation.frozen_costate import Staleness, staleness
 from ..config import Config
 from ..host import Processes, StopRequest
 from .measuring import curve_accuracies

@@ -11,10 +11,12 @@ from torch import nn
 
 from ...data import Dataset, ImageSet, draw_part, load_dataset
 from ...models import build_model, load_weights
+from ...objectives.objective import Objective
 from ..config import change_config
 from ..files import EPOCHS, LAST, CheckpointError
 from ..host import open_device
 from .networks import make_model
+from .objective import make_objective
 from .prepare_data import prepare_data
 from .trained import measured_weights, open_checkpoint
 
@@ -24,7 +26,9 @@ class Subject:
     """A network in evaluation's hands, its images on the same device, and what it was trained for.
 
     name: for titles; dataset: of the images; eps, norm: the training's, eps None where it is not known; own: whether a
-    run of ours trained it, so that its normalisation is known to be right.
+    run of ours trained it, so that its normalisation is known to be right; steps, alpha: of the PGD that the run
+    measured itself with, None where it is not known, alpha also where it follows from eps and steps; objective: what
+    reads the network's outputs, None: logits.
     """
 
     name: str
@@ -34,6 +38,9 @@ class Subject:
     eps: float | None
     norm: str
     own: bool
+    steps: int | None = None
+    alpha: float | None = None
+    objective: Objective | None = None
 
 
 def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", limit: int | None = None) -> Subject:
@@ -51,8 +58,11 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
     data = prepare_data(config)
     model = make_model(config, data)
     model.load_state_dict(measured_weights(state))
-    name, ball = f"{config.model.model} on {options.dataset}", config.ball
-    return Subject(name, options.dataset, model.to(place), data.test.to(place), ball.eps, ball.norm, own=True)
+    name, ball, final = f"{config.model.model} on {options.dataset}", config.ball, config.measuring
+    return Subject(
+        name, options.dataset, model.to(place), data.test.to(place), ball.eps, ball.norm, own=True,
+        steps=final.eval_steps, alpha=final.eval_alpha, objective=make_objective(config),
+    )  # fmt: skip
 
 
 def open_weights(

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Clean predictions and attacks, image by image: what all measuring is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..inference_mode import outside_inference_mode
+from ..objectives.objective import Objective
+from .attacks.attack import Attack, Outcome
+from .image_batch import ImageBatch
+from .image_source import Images, ImageSource, OnBatch, call
+from .mode import frozen_eval
+from .verdict import column_count, measured_objective
+
+# How far a perturbation may leave the ball or the box by rounding.
+_SLACK = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What a network, and attacks on it, did to N images, in their order.
+
+    correct: (N,) bool, True where it is right without an attack; attacked: of each attack, without ``eta``.
+    """
+
+    correct: Tensor
+    attacked: tuple[Outcome, ...]
+
+
+def outcomes(
+    model: nn.Module,
+    images: Images,
+    attacks: Sequence[Attack] = (),
+    *,
+    objective: Objective | None = None,
+    batch_size: int = 512,
+    on_batch: OnBatch | None = None,
+) -> Outcomes:
+    """Goes through the images once: of each batch the clean verdict, then each attack on what is right.
+
+    May be called on a shard of a set (`ImageSet.shard`), also an empty one: the counts of the shards add up to those of
+    the whole for attacks that draw for the image alone. Arguments and errors as `measure`.
+    """
+    source, objective = ImageSource(images), measured_objective(objective)
+    require_attacks(attacks, source.classes)
+    correct: list[Tensor] = []
+    attacked: list[list[Outcome]] = [[] for _ in attacks]
+    with frozen_eval(model):
+        for part in source.batches(batch_size, objective, model):
+            for attack in attacks:
+                _require_in_bounds(part, attack)
+            with torch.no_grad():
+                outputs = model(part.x)
+                correct.append(part.right(outputs))
+            if source.classes is None and len(correct) == 1:
+                require_attacks(attacks, column_count(objective, outputs))
+            call(on_batch)
+            for attack, found in zip(attacks, attacked, strict=True):
+                outcome = attack_batch(attack, model, part, correct[-1])
+                found.append(Outcome(outcome.survived, outcome.reached))
+                call(on_batch)
+    none = torch.zeros(0, dtype=torch.bool)
+    return Outcomes(
+        torch.cat(correct) if correct else none, tuple(_joined(found) if found else Outcome(none) for found in attacked)
+    )
+
+
+@outside_inference_mode
+def attack_batch(attack: Attack, model: nn.Module, images: ImageBatch, correct: Tensor) -> Outcome:
+    """What the attack does to the images of which ``correct`` (B,) bool says that the network is right.
+
+    The model is in evaluation mode (`frozen_eval`).
+
+    Raises:
+        TypeError, RuntimeError: the attack returned something else than it must, or left its ball or the box.
+    """
+    images = images.ordinary()
+    with torch.enable_grad():
+        outcome = attack.run(model, images, correct.clone())
+    _require_mask(attack, "survived", outcome.survived, correct)
+    if outcome.reached is not None:
+        _require_mask(attack, "reached", outcome.reached, correct)
+    if outcome.eta is not None:
+        _require_feasible(attack, outcome.eta.detach(), images.x)
+    return outcome
+
+
+def require_attacks(attacks: object, classes: int | None = None) -> None:
+    """Raises ``TypeError`` for anything but a sequence of attacks, and what they raise for so few ``classes``."""
+    if not isinstance(attacks, Sequence) or isinstance(attacks, str):
+        raise TypeError(f"attacks: got a {type(attacks).__name__}, expected a sequence of attacks")
+    for attack in attacks:
+        if isinstance(attack, type) or not isinstance(attack, Attack):
+            found = repr(attack) if isinstance(attack, (str, type)) else f"a {type(attack).__name__}"
+            raise TypeError(
+                f"attacks: got {found}, expected objects with label, eps, norm, require_classes and run, as PGDAttack"
+            )
+        if classes is not None:
+            attack.require_classes(classes)
+
+
+def _joined(found: list[Outcome]) -> Outcome:
+    reached = None if found[0].reached is None else torch.cat([one.reached for one in found])
+    return Outcome(torch.cat([one.survived for one in found]), reached)
+
+
+def _require_in_bounds(images: ImageBatch, attack: Attack) -> None:
+    bounds = getattr(attack, "bounds", (0.0, 1.0))
+    if bounds is None or len(images) == 0 or (bounds[0] <= 0 and bounds[1] >= 1):
+        return
+    low, high = (float(value) for value in images.x.aminmax())
+    if low < bounds[0] or high > bounds[1]:
+        raise ValueError(f"bounds: got {bounds}, expected to hold the images, which run from {low:g} to {high:g}")
+
+
+def _require_mask(attack: Attack, name: str, mask: object, correct: Tensor) -> None:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != correct.shape:
+        found = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
+        raise TypeError(f"{attack.label}: its outcome's {name} is {found}, expected bool {tuple(correct.shape)}")
+    if bool((mask & ~correct).any()):
+        raise RuntimeError(f"{attack.label}: its outcome's {name} is True for images that the network is wrong on")
+
+
+def _require_feasible(attack: Attack, eta: Tensor, x: Tensor) -> None:
+    if eta.shape != x.shape:
+        raise TypeError(f"{attack.label}: its outcome's eta is {tuple(eta.shape)}, expected {tuple(x.shape)}")
+    if len(x) == 0:
+        return
+    flat, perturbed = eta.flatten(1), x + eta
+    size = float((flat.abs().amax(1) if attack.norm == "linf" else flat.norm(dim=1)).max())
+    low, high = (float(value) for value in perturbed.aminmax())
+    bounds = getattr(attack, "bounds", (0.0, 1.0)) or (-torch.inf, torch.inf)
+    # Written so that NaN fails too.
+    in_box = low >= bounds[0] - _SLACK and high <= bounds[1] + _SLACK
+    if not (size <= attack.eps * (1 + _SLACK) + _SLACK and in_box):
+        raise RuntimeError(
+            f"{attack.label} returned a perturbation of size {size:.6g} and images from {low:.6g} to {high:.6g}, "
+            f"expected at most {attack.eps:.6g} and [{bounds[0]:g}, {bounds[1]:g}]"
+        )
