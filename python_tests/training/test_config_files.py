@@ -78,6 +78,23 @@ def test_a_file_overrides_a_preset_and_is_overridden(tmp_path):
     assert make_config(file=path)["eps"] == 0.3  # the data set's recipe
 
 
+def test_what_a_file_says_of_a_choice_goes_with_it(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(TOML + "[optimizer]\nname = 'nesterov'\nmomentum = 0.5\nlr = 0.01\n")
+    config = make_config(file=path, method="pgd-4", schedule="cosine", optimizer="adam")
+    expected = {"method": "pgd-4", "schedule": "cosine", "optimizer": "adam", "lr": 0.01}
+    assert config == make_config(**expected, eps=0.2, curve_steps=4)
+    assert make_config(file=path, method="yopo", n=5)["n"] == 5
+    with pytest.raises(ValueError, match=r"momentum: optimizer adam has no such setting"):
+        make_config(file=path, optimizer="adam", momentum=0.5)
+    path.write_text("[ball]\nalpha = 0.01\n[method]\nname = 'fast'\n")
+    assert make_config(file=path, schedule="cosine")["alpha"] == 0.01
+    assert make_config(file=path, method="n-fgsm")["alpha"] == 0.15  # its own
+    path.write_text("[method]\nname = 'pgd'\nm = 3")
+    with pytest.raises(ValueError, match=r"m: method pgd has no such setting"):
+        make_config(file=path, method="yopo")
+
+
 WRONG = {
     "epsilon = 1": "epsilon: unknown section, expected data, model, ball, loop, ",
     "eps = 0.1": "eps: unknown section",

@@ -61,7 +61,7 @@ def test_replays_train_as_eager_steps_do(kind):
 
 
 def test_what_changes_is_recorded_again():
-    inner, recorder = PGD(relu_net(), 2, 0.06, 0.02, generator=seeded()), Recorder()
+    inner, recorder = PGD(relu_net(), Ball(0.06, 0.02), 2, generator=seeded()), Recorder()
     graphed = GraphedAdversary(inner, torch.Generator(), recorder)
     counts = []
     for step in range(2 * (WARM_UP + 2)):

@@ -97,12 +97,12 @@ def test_weights_of_others(folder, tmp_path):
         ({"dataset": "mnist"}, "--data-dir"),
         ({"model": "smallcnn"}, "takes 28x28 images"),
         ({"model": "resnet18"}, "does not fit the network: missing"),
-        ({"limit": 0}, "cannot take 0 images"),
+        ({"limit": 0}, "count: got 0, expected at least 1"),
         ({"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}, "mean: got 3 values, expected 1, one a channel"),
         ({"mean": [0.1]}, "mean and std go together"),
         ({"device": "warp"}, "device 'warp' cannot be used"),
         ({"prefix": "net."}, "no key begins with the prefix"),
-        ({"activation": "swish"}, "unknown activation"),
+        ({"activation": "swish"}, "activation: got 'swish', expected one of relu, "),
     ],
 )
 def test_weights_that_are_refused(folder, change, message):

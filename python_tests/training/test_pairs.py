@@ -26,6 +26,7 @@ SETS = {"digits": (1, 8, 8, 10), "two classes": (2, 8, 8, 2), "four channels": (
 VALUES = {
     "set": list(SETS),
     "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo"],
+    "objective": [None, "cross-entropy", "trades"],
     "norm": ["linf", "l2"],
     "bn_mode": [None, "train", "eval"],
     "reduction": ["mean", "sum"],
@@ -66,7 +67,7 @@ def config_of(row):
     changes = {
         name: value
         for name, value in row.items()
-        if name != "set" and (name not in OF_A_CHOICE or value != VALUES[name][0])
+        if name != "set" and (name not in (*OF_A_CHOICE, "objective") or value != VALUES[name][0])
     }
     if changes.get("mean") is not None:
         channels = SETS[row.get("set", "digits")][0]
@@ -109,7 +110,7 @@ def test_every_setting_is_crossed_or_named_here():
     sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std"}
-    elsewhere = {"objective", "compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard"}
+    elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard"}
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | elsewhere == {*KINDS, *homes()}
 
