@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "cuda/fixed_kernel.cuh"
 #include "cuda/fixed_launch.h"
@@ -17,6 +19,18 @@ bool takes_costate(const Costate& p) {
     const Strides& t = p.strides;
     return p.dtype == DType::float32 && t.w == 1 && t.h == size && t.c == size * size &&
            t.n % together == 0 && reinterpret_cast<std::uintptr_t>(p.data) % (4 * together) == 0;
+}
+
+template <class... Shapes>
+std::vector<std::string> names_of(FixedShapes<Shapes...>) {
+    const auto name = [](auto shape) {
+        using Shape = decltype(shape);
+        const auto text = [](int number) { return std::to_string(number); };
+        return text(Shape::channels) + " -> " + text(Shape::out_channels) + " channels, " +
+               text(Shape::kernel) + " x " + text(Shape::kernel) + ", padding " + text(Shape::padding) +
+               ", on " + text(Shape::size) + " x " + text(Shape::size);
+    };
+    return {name(Shapes{})...};
 }
 
 }  // namespace
@@ -55,3 +69,11 @@ Status launch_fixed(const AscentArguments& a, const FixedPlan& plan, void* strea
 }
 
 }  // namespace yopo::cuda
+
+namespace yopo {
+
+std::vector<std::string> cuda_geometries() {
+    return cuda::names_of(cuda::FixedTable{});
+}
+
+}  // namespace yopo

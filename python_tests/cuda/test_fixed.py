@@ -43,6 +43,21 @@ def test_the_table_is_taken(shape):
         assert path_of(make_problem(shape, **options)) == "fixed"
 
 
+def test_explain_names_the_kernel(backend):
+    def explain(problem, **options):
+        return yopo_ext.explain(
+            *problem.tensors, **problem.adversary, **problem.layer, steps=1, backend=backend, **options
+        )
+
+    problem = make_problem(CIFAR)
+    assert "runs on: cuda_on_host (fixed: tensor cores, compiled for this geometry)" in str(
+        explain(problem, precision="high")
+    )
+    assert explain(problem, precision="high", norm="l2").kernel.startswith("resident: ")
+    assert explain(problem, precision="highest").kernel.startswith("image: ")
+    assert "3 -> 64 channels, 3 x 3, padding 1, on 32 x 32" in cuda_on_host.host_module().cuda_geometries()
+
+
 @pytest.mark.parametrize(
     "other",
     [
