@@ -69,6 +69,39 @@ might meet. The same holds for the kernels that keep eta in global memory (`upda
 With three channels, 3 × 3, images of 64 × 64 and 128 output channels fit every architecture from sm_80 on. What does
 not fit takes the FMA kernels.
 
+## Nonlinear layers with a geometry of their own
+
+`fixed_kernel` takes what `fixed_shape.h` lists, with p in 32 bits and NCHW without gaps, `norm="linf"`, any
+activation, either direction, x and eta at any strides; everything else of the same geometry takes `resident_kernel`,
+whose sums over a sample and whose orders of channels it does not repeat. `explain` says which one serves a call,
+`yopo info` lists the geometries. Counts, divisions and addresses are the compiler's, a warp owns four rows of outputs
+and of pixels, and eight threads share a row of pixels out, four to a thread:
+
+* x, eta and its interval stay in registers; whoever gathers g of a pixel moves it and writes its word of u.
+* With three channels the second product sums over dy: when a row of outputs is done, its accumulators move up by one
+  dy and only complete rows leave, 11 numbers a pixel instead of 27. Each row of p has a scale of its own, so they are
+  multiplied by the ratio of two scales on the way. Ratios are exact. Sums follow two of them at most, so no row's
+  scale may exceed those of the two before it 2^93 times: rows of p that differ 10^32 times are what that costs bits.
+  Where two warps' sums meet, the one in the larger unit stays and the other is scaled down.
+* ReLU: weights of both products in registers for all steps, everything unrolled, the bias as two halves in the spare
+  slot of the first product, act' a mask of halves (a z of 0 and a NaN are what they are everywhere else).
+* Other activations: the bias in the accumulators, weights from shared memory, one loop for all rows and channels,
+  whose sixteen slopes are computed together behind one choice of the activation (`half_slopes.cuh`,
+  `approximate.cuh`), which the general kernel shares. The special-function unit's powers of two and reciprocals are
+  within 1e-6; gelu is a power of two times a polynomial, within 5e-6.
+* A block takes several images one after another and asks for the next one's p while it steps.
+
+3 → 64 needs 226 KB and has code from sm_90 on; 3 → 16 and 1 → 32 (two blocks on a multiprocessor with ReLU) also on
+sm_80.
+
+Two ways lead to full speed for more geometries. *More instances ahead of time*: one line in the table, some two
+seconds of nvcc for each architecture and kernel, nothing at run time; but somebody must have asked for the shape.
+*The same template compiled at first use*, with NVRTC, as DeepGEMM and CuPy do: every shape that fits, for seconds of
+waiting at its first call, a cache on disk that several processes and versions share, a compiler found in torch's
+wheels at run time, a path that cannot be tested without a GPU, and sources that must be shipped. First layers are
+few, their geometry is in the published networks, and the general kernel is right for all others, so the instances are
+compiled ahead of time.
+
 ## The first layer's own gradient, and shapes that no other kernel takes
 
 `weight_kernel` sums dW and db: eight channels of p and seven taps at a time in a warp's registers, then over the lanes,

@@ -48,8 +48,7 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const std::uint32_t (&a)
 // 2t+9; g)
 __device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                         std::uint32_t b1) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
         "{%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -58,8 +57,7 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[
 // The same with D = A B + C.
 __device__ __forceinline__ void mma_f16(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                         std::uint32_t b1, const float4& c) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
         "{%10,%11,%12,%13};"
         : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c.x), "f"(c.y), "f"(c.z),
@@ -81,6 +79,15 @@ __device__ __forceinline__ std::uint32_t pack_halves(float low, float high) {
     std::uint32_t word;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
     return word;
+}
+
+// And back.
+__device__ __forceinline__ float2 unpack_halves(std::uint32_t word) {
+    float2 pair;
+    asm("{.reg .b16 low, high;\n mov.b32 {low, high}, %2;\n cvt.f32.f16 %0, low;\n cvt.f32.f16 %1, high;}"
+        : "=f"(pair.x), "=f"(pair.y)
+        : "r"(word));
+    return pair;
 }
 
 // All bits of each half of the word that is not <= 0; NaN is not.
@@ -109,6 +116,9 @@ __device__ __forceinline__ std::uint32_t pack_halves(float, float) {
 }
 __device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t) {
     return 0;
+}
+__device__ __forceinline__ float2 unpack_halves(std::uint32_t) {
+    return {};
 }
 
 #else
@@ -139,6 +149,10 @@ inline std::uint32_t half_of(float value) {
 }
 inline std::uint32_t pack_halves(float low, float high) {
     return half_of(low) | half_of(high) << 16;
+}
+inline float2 unpack_halves(std::uint32_t word) {
+    return {from_float16(static_cast<std::uint16_t>(word)),
+            from_float16(static_cast<std::uint16_t>(word >> 16))};
 }
 inline std::uint32_t positive_halves(std::uint32_t word) {
     const auto mask = [](std::uint32_t half) {

@@ -64,6 +64,20 @@ def test_high_precision_runs_on_tensor_cores(measured):
 
 
 @needs_cuobjdump
+def test_kernels_of_one_geometry_waste_nothing(measured):
+    """The code of conv + ReLU 3 -> 64: the 256 products of a warp's step, no address of unknown kind, nothing in local
+    memory, p sixteen bytes at a time."""
+    _, cubins = measured
+    code = {name: sass for name, sass in instructions(cubins, "fixed").items() if "MaskedProducts" in name[1]}
+    large = [sass for name, sass in code.items() if "Li3ELi4E" in name[1] and "sm_80" not in name[0]]
+    assert len(large) == 2
+    for sass in large:
+        assert len(re.findall(r"\bHMMA", sass)) == 256
+        assert re.search(r"LDG\.E\S*\.128", sass)
+        assert not re.search(r"\bLD\.E|\bST\.E|\b(LDL|STL)\b", sass)
+
+
+@needs_cuobjdump
 def test_resident_kernels_know_where_each_part_of_p_lies(measured):
     """Sixteen bytes at a time from shared memory and from L2, and none by addresses of unknown kind."""
     _, cubins = measured
