@@ -247,15 +247,7 @@ __global__ void __launch_bounds__(LinearRows::threads, 1) linear_rows_kernel(con
     const GradientQuad g(memory, y, x0);
     PixelWalk pixels[4 * L::in_channels];
 #pragma unroll
-    for (int c = 0; c < L::in_channels; ++c) {
-        const Limits limits = limits_of(s, c);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            pixels[4 * c + i].begin(
-                limits, s.boxed, x[c][i], eta[c][i],
-                constant_step(s.direction, limits.alpha, s.layer.denormalize(g.at[c][i], c)));
-        }
-    }
+    for (int c = 0; c < L::in_channels; ++c) begin_walks<4>(s, c, x[c], eta[c], g.at[c], pixels + 4 * c);
     walk(pixels, s.steps);
 #pragma unroll
     for (int i = 0; i < 4 * L::in_channels; ++i) eta[i / 4][i % 4] = pixels[i].eta;

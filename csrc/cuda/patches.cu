@@ -59,13 +59,11 @@ Status launch_patches(const AscentArguments& a, void* stream) {
     arguments.ascent = a;
     arguments.p = view.p;
     arguments.wide_weights = taps % 4 == 0 && reinterpret_cast<std::uintptr_t>(a.layer.weight) % 16 == 0;
-    arguments.whole_quads = s.kernel_w % 4 == 0;
     const auto wide = [&](const void* data, const Strides& t) {
         return quad_access(data, t, s.in_channels) == QuadAccess::lines;
     };
-    arguments.wide_x = wide(a.x.data, a.x.strides);
-    arguments.wide_eta = wide(a.eta.data, a.eta.strides);
-    arguments.wide_out = wide(a.out.data, a.out.strides);
+    arguments.wide_pixels = s.kernel_w % 4 == 0 && wide(a.x.data, a.x.strides) &&
+                            wide(a.eta.data, a.eta.strides) && wide(a.out.data, a.out.strides);
     const Launch l{static_cast<unsigned>(tiles(s)), 1, PatchTile::threads, shared_bytes()};
     switch (view.p.dtype) {
         case DType::float32:

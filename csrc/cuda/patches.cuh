@@ -5,6 +5,8 @@
 // all steps at once.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/patch_tile.cuh"
 #include "cuda/pixel_quad.cuh"
 #include "cuda/pixel_walk.cuh"
@@ -14,8 +16,8 @@ namespace yopo::cuda {
 struct PatchArguments {
     AscentArguments ascent;
     FlatCostate p;
-    bool wide_weights, wide_x, wide_eta, wide_out;  // quads of taps are aligned
-    bool whole_quads;                               // four taps from a multiple of four on lie in one line
+    bool wide_weights;  // four taps from a multiple of four on are sixteen aligned bytes
+    bool wide_pixels;   // and the pixels that they meet are, too, in all three images
 };
 
 // Of a pixel, in elements, in each of the three images.
@@ -60,14 +62,16 @@ struct PatchMemory {
 
 // Which tile this block has.
 struct PatchPlace {
-    std::int64_t first_patch, patches;  // patches: of the batch, from the first on
-    int first_tap, taps;                // taps: from the first on
+    std::int64_t first_patch;  // counted over the images
+    int patches;               // of the tile that exist
+    int first_tap, taps;       // taps: all from the first on
 
     __device__ __forceinline__ PatchPlace(const ConvShape& s, int positions) {
         const int all_taps = s.in_channels * s.kernel_h * s.kernel_w;
         const unsigned across = ceil_div(all_taps, PatchTile::taps), row = blockIdx.x / across;
         first_patch = static_cast<std::int64_t>(row) * PatchTile::patches;
-        patches = static_cast<std::int64_t>(s.batch) * positions - first_patch;
+        const std::int64_t left = static_cast<std::int64_t>(s.batch) * positions - first_patch;
+        patches = left < PatchTile::patches ? static_cast<int>(left) : PatchTile::patches;
         first_tap = static_cast<int>(blockIdx.x - row * across) * PatchTile::taps;
         taps = all_taps - first_tap;
     }
@@ -112,8 +116,9 @@ struct PatchSums {
 #pragma unroll
             for (int m = 0; m < m_tiles; ++m) {
                 const std::uint32_t words[4] = {a[m].x, a[m].y, a[m].z, a[m].w};
-                mma_tf32(at[m][pair][0], words, b.x, b.z);
-                mma_tf32(at[m][pair][1], words, b.y, b.w);
+                const bool turned = PatchSlab::half_of_pair(pair, 0);
+                mma_tf32(at[m][pair][turned], words, b.x, b.y);
+                mma_tf32(at[m][pair][!turned], words, b.z, b.w);
             }
         }
     }
@@ -173,74 +178,61 @@ __device__ __forceinline__ void multiply_tile(const PatchArguments& a, const Pat
     }
 }
 
-// Moves the pixels of `count` patches that see the same four taps (together: in one line), or one of them.
-template <bool together>
+// Moves the pixels of four patches that see the same taps: four neighbours of a line (wide), or one.
+template <bool wide>
 __device__ __forceinline__ void move_pixels(const PatchArguments& a, const PatchPlace& place,
                                             const PatchMemory& memory, int tap, int patch) {
     constexpr int batch = 4, step = 8;  // patches at a time, and from one to the next
-    constexpr int pixels = together ? 4 : 1;
+    constexpr int pixels = wide ? 4 : 1;
+    using Pixels = std::conditional_t<wide, float4, float>;
     const AscentArguments& s = a.ascent;
     const PixelOffsets from_corner = memory.taps[tap];
-    const int c = memory.channels[tap];
-    const Limits limits = limits_of(s, c);
-    float x[batch][4], eta[batch][4];
     PixelOffsets at[batch];
+    Pixels x[batch], eta[batch], g[batch];
+#pragma unroll
+    for (int k = 0; k < batch;
+         ++k) {  // what lies beyond the last patch is that patch once more, and is not kept
+        at[k] = memory.patches[smaller(patch + k * step, place.patches - 1)] + from_corner;
+        x[k] = __ldg(reinterpret_cast<const Pixels*>(s.x.data + at[k].x));
+        eta[k] = __ldg(reinterpret_cast<const Pixels*>(s.eta.data + at[k].eta));
+    }
 #pragma unroll
     for (int k = 0; k < batch; ++k) {
-        if (patch + k * step >= place.patches) continue;
-        at[k] = memory.patches[patch + k * step] + from_corner;
-        if constexpr (together) {
-            read_quad(s.x.data + at[k].x, s.x.strides.w, a.wide_x, x[k]);
-            read_quad(s.eta.data + at[k].eta, s.eta.strides.w, a.wide_eta, eta[k]);
-        } else {
-            x[k][0] = s.x.data[at[k].x], eta[k][0] = s.eta.data[at[k].eta];
-        }
+        const float* const from = memory.g + (patch + k * step) * PatchMemory::pitch + tap;
+        g[k] = *reinterpret_cast<const Pixels*>(from);
     }
     PixelWalk walks[batch * pixels];
-#pragma unroll
-    for (int k = 0; k < batch; ++k) {
-        float g[4];
-        const float* const from = memory.g + (patch + k * step) * PatchMemory::pitch + tap;
-        if constexpr (together) {
-            read_quad(from, 1, true, g);
-        } else {
-            g[0] = from[0];
-        }
-#pragma unroll
-        for (int i = 0; i < pixels; ++i) {
-            walks[k * pixels + i].begin(
-                limits, s.boxed, x[k][i], eta[k][i],
-                constant_step(s.direction, limits.alpha, s.layer.denormalize(g[i], c)));
-        }
-    }
+    begin_walks<batch * pixels>(s, memory.channels[tap], reinterpret_cast<const float*>(x),
+                                reinterpret_cast<const float*>(eta), reinterpret_cast<const float*>(g),
+                                walks);
     walk(walks, s.steps);
 #pragma unroll
     for (int k = 0; k < batch; ++k) {
         if (patch + k * step >= place.patches) continue;
-#pragma unroll
-        for (int i = 0; i < pixels; ++i) eta[k][i] = walks[k * pixels + i].eta;
-        if constexpr (together) {
-            write_quad(s.out.data + at[k].out, s.out.strides.w, a.wide_out, eta[k]);
+        float* const to = s.out.data + at[k].out;
+        if constexpr (wide) {
+            *reinterpret_cast<float4*>(to) = {walks[4 * k].eta, walks[4 * k + 1].eta, walks[4 * k + 2].eta,
+                                              walks[4 * k + 3].eta};
         } else {
-            s.out.data[at[k].out] = eta[k][0];
+            *to = walks[k].eta;
         }
     }
 }
 
 // A warp has sixteen taps at a time, of eight patches side by side: one line of each, as a rule.
-template <bool together>
+template <bool wide>
 __device__ __forceinline__ void move_tile(const PatchArguments& a, const PatchPlace& place,
                                           const PatchMemory& memory) {
-    constexpr int at_once = together ? 16 : 4, patches_at_once = 32;
+    constexpr int at_once = wide ? 16 : 4, patches_at_once = 32;
     // The lanes of a quarter of the warp read patches four apart: no bank conflicts.
     const int lane = lane_index() >> 2, first_patch = lane / 2 + lane % 2 * 4;
-    const int tap_of_lane = (lane_index() & 3) * (together ? 4 : 1);
+    const int tap_of_lane = (lane_index() & 3) * (wide ? 4 : 1);
     const int groups = PatchTile::taps / at_once * (PatchTile::patches / patches_at_once);
 #pragma unroll 1
     for (int group = warp_index(); group < groups; group += PatchTile::warps) {
         const int tap = group / (PatchTile::patches / patches_at_once) * at_once + tap_of_lane;
         const int patch = group % (PatchTile::patches / patches_at_once) * patches_at_once + first_patch;
-        if (tap < place.taps) move_pixels<together>(a, place, memory, tap, patch);
+        if (tap < place.taps) move_pixels<wide>(a, place, memory, tap, patch);
     }
 }
 
@@ -255,7 +247,7 @@ __global__ void __launch_bounds__(PatchTile::threads, 2) patches_kernel(const Pa
     multiply_tile<LoadedCostate>(a, place, memory, sums);
     sums.store(memory.g);
     __syncthreads();
-    if (a.whole_quads) {
+    if (a.wide_pixels) {
         move_tile<true>(a, place, memory);
     } else {
         move_tile<false>(a, place, memory);

@@ -7,31 +7,62 @@
 
 namespace yopo::cuda {
 
-// sign(g), or g itself, times alpha. What is not a number moves nothing: not even a negative zero, which is
+// alpha times sign(g), or g itself. What is not a number moves nothing: not even a negative zero, which is
 // why it is one.
-__device__ __forceinline__ float constant_step(Direction direction, float alpha, float g) {
-    // two comparisons that give numbers, and nothing to select
-    const float up = g > 0.0f ? 1.0f : 0.0f, down = g < 0.0f ? 1.0f : 0.0f;
-    const float delta = rounded_product(alpha, direction == Direction::sign ? up - down : g);
-    return delta == delta ? delta : -0.0f;
+template <int count>
+__device__ __forceinline__ void constant_steps(Direction direction, float alpha, const float (&g)[count],
+                                               float (&delta)[count]) {
+    if (direction == Direction::sign) {
+#pragma unroll
+        for (int i = 0; i < count; ++i) {  // two comparisons that give numbers, and nothing to select
+            const float up = g[i] > 0.0f ? 1.0f : 0.0f, down = g[i] < 0.0f ? 1.0f : 0.0f;
+            delta[i] = rounded_product(alpha, up - down);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < count; ++i) {
+            const float along = rounded_product(alpha, g[i]);
+            delta[i] = along == along ? along : -0.0f;
+        }
+    }
 }
 
 // Of two numbers fmaxf and fminf take the one that is not NaN. So a sum that is none (of infinities) becomes
-// a bound, and where eta is NaN the bounds are NaN too, which keeps it so through all steps.
+// a bound, and where eta is NaN the bounds are NaN too, which keeps it so through all steps. As in clamp, the
+// upper bound wins.
 struct PixelWalk {
     float eta, delta, lower, upper;
 
-    // eta becomes the projection of `start`. As in clamp, the upper bound wins.
-    __device__ __forceinline__ void begin(const Limits& l, bool boxed, float x, float start, float step) {
-        lower = boxed ? fmaxf(l.low - x, -l.eps) : -l.eps;
-        upper = boxed ? fminf(l.high - x, l.eps) : l.eps;
-        eta = fminf(fmaxf(start, lower), upper);
-        if (start != start || (boxed && x != x)) eta = lower = upper = NAN;
-        delta = step;
-    }
-
     __device__ __forceinline__ void step() { eta = fminf(fmaxf(eta + delta, lower), upper); }
 };
+
+// `count` pixels of channel c before their first step: eta is the projection of `start`. g: of the normalised
+// input.
+template <int count>
+__device__ __forceinline__ void begin_walks(const AscentArguments& a, int c, const float* x,
+                                            const float* start, const float* g, PixelWalk* walks) {
+    const Limits l = limits_of(a, c);
+    float raw[count], delta[count];
+#pragma unroll
+    for (int i = 0; i < count; ++i) raw[i] = a.layer.denormalize(g[i], c);
+    constant_steps(a.direction, l.alpha, raw, delta);
+    float zero = 0.0f;  // or NaN, where one of the numbers is not finite: seldom, and then each is looked at
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+        PixelWalk& walk = walks[i];
+        walk.lower = a.boxed ? fmaxf(l.low - x[i], -l.eps) : -l.eps;
+        walk.upper = a.boxed ? fminf(l.high - x[i], l.eps) : l.eps;
+        walk.eta = fminf(fmaxf(start[i], walk.lower), walk.upper);
+        walk.delta = delta[i];
+        zero += start[i] * 0.0f + x[i] * 0.0f;
+    }
+    if (zero == 0.0f) return;
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+        const bool is_nan = start[i] != start[i] || (a.boxed && x[i] != x[i]);
+        if (is_nan) walks[i].eta = walks[i].lower = walks[i].upper = NAN;
+    }
+}
 
 // All steps of several pixels, a step of each in turn.
 template <int count>
