@@ -22,6 +22,8 @@ _PRECISIONS = {"highest": 0, "high": 1}
 
 #: What serves a call, by the native module's name for it.
 _KERNELS = {
+    "linear_rows": "tensor cores, compiled for this geometry, all steps from one gradient",
+    "patches": "tensor cores, patches that do not overlap, all steps from one gradient",
     "linear_mma": "tensor cores, all steps from one gradient",
     "linear_fma": "float32 units, all steps from one gradient",
     "fixed": "tensor cores, compiled for this geometry",
