@@ -11,13 +11,12 @@ import argparse
 import re
 import shutil
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CSRC = ROOT / "csrc"
+from cubins import ROOT, compile_cubin, nvcc_version, sources
+
 ARCHITECTURES = (80, 90, 100)
 DOCUMENT = ROOT / "docs" / "cuda-kernels.md"
 
@@ -93,21 +92,6 @@ class Usage:
     static_shared: int
 
 
-def sources() -> list[Path]:
-    """The sources that define kernels."""
-    return sorted(path for path in (CSRC / "cuda").glob("*.cu") if path.name != "device.cu")
-
-
-def compile_cubin(source: Path, architecture: int, folder: Path) -> tuple[Path, str]:
-    cubin = folder / f"{source.stem}.sm_{architecture}.cubin"
-    result = subprocess.run(
-        ["nvcc", "-std=c++20", "-O3", f"-arch=sm_{architecture}", f"-I{CSRC}", f"-I{CSRC / 'include'}",
-         "-Xptxas", "-v", "-cubin", str(source), "-o", str(cubin)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return cubin, result.stderr
-
-
 def readable(mangled: str) -> str:
     """The kernel's name and template arguments, without the parameters."""
     demangler = shutil.which("c++filt")
@@ -145,11 +129,11 @@ def parse(report: str, architecture: int) -> list[Usage]:
     return usages
 
 
-def measure(folder: Path, architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
+def measure(architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
     """The usage of every kernel, and the cubins."""
     jobs = [(source, architecture) for architecture in architectures for source in sources()]
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda job: compile_cubin(*job, folder), jobs))
+        results = list(pool.map(lambda job: compile_cubin(*job), jobs))
     usages = [
         usage
         for (_, report), (_, architecture) in zip(results, jobs, strict=True)
@@ -175,14 +159,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/cuda-kernels.md")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        usages, _ = measure(Path(folder))
+    usages, _ = measure()
     print(table(usages))
     if arguments.write:
-        version = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
-        release = re.search(r"release ([\d.]+), V([\d.]+)", version)
-        assert release is not None
-        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {release[2]}") + table(usages) + "\n")
+        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {nvcc_version()}") + table(usages) + "\n")
 
 
 if __name__ == "__main__":

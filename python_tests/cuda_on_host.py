@@ -78,7 +78,7 @@ def compile_and_link(sources: list[Path], target: Path, flags: tuple[str, ...], 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
         partial = Path(scratch) / target.name
-        subprocess.run(["g++", *flags, *link, "-o", str(partial), *map(str, objects), "-lpthread"], check=True)
+        subprocess.run(["g++", *flags, *link, "-o", str(partial), *map(str, objects), "-lpthread", "-ldl"], check=True)
         partial.rename(built)
     return built
 
