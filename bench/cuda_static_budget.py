@@ -11,11 +11,15 @@ import argparse
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent / "machine_code"))
+
 from cubins import ROOT, compile_cubin, nvcc_version, sources
+from document import section
 
 ARCHITECTURES = (80, 90, 100)
 DOCUMENT = ROOT / "docs" / "cuda-kernels.md"
@@ -75,7 +79,7 @@ then in shared memory, then over the sections of the batch, always in one order.
 are aligned, it and `gradient_kernel` read sixteen bytes at a time. `gradient_kernel` and `ascend_images_kernel` take
 any stride and dilation: a pixel goes from one tap that reads it straight to the next, a stride apart.
 
-## Registers
+{counts}## Registers
 
 None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.
 
@@ -162,7 +166,7 @@ def main() -> None:
     usages, _ = measure()
     print(table(usages))
     if arguments.write:
-        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {nvcc_version()}") + table(usages) + "\n")
+        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {nvcc_version()}", counts=section()) + table(usages) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 """Counts what the CUDA kernels issue on sm_90, by executing their machine code on the CPU. Needs nvcc and nvdisasm.
 
     python bench/machine_code/count.py --case cifar-relu            # one case, by phase and source line
-    python bench/machine_code/count.py --all --json FILE            # every counted case, and their table in markdown
-    python bench/machine_code/count.py --table FILE                 # the table again
+    python bench/machine_code/count.py --all [--write]              # every counted case, and their table in markdown
     python bench/machine_code/count.py --check                      # the odd cases: are their results right?
 
 Exit status 1 where a result is wrong, an access is unordered, or (with --reverse) the order of warps matters.
@@ -21,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # arrays of 32 lanes
 
 import cubins
+import document
 from backend import ARCHITECTURE
 from cases import CASES, CHECKED, COUNTED
 from measure import complaints_about, measure
-from report import describe, table
+from report import describe
 
 
 def arguments() -> argparse.Namespace:
@@ -32,16 +32,15 @@ def arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--case", choices=CASES)
     what.add_argument("--all", action="store_true")
-    what.add_argument("--table", type=Path, metavar="FILE")
     what.add_argument("--check", action="store_true")
-    parser.add_argument("--json", type=Path, help="where the figures of --all go")
+    parser.add_argument("--write", action="store_true", help="keep the figures of --all in bench/results and in docs")
     parser.add_argument("--reverse", action="store_true", help="also run the warps last to first, and compare")
     parser.add_argument("--rows", type=int, default=20, help="dearest places to print")
     parser.add_argument("--depth", type=int, default=2, help="calls to tell phases apart by")
     return parser.parse_args()
 
 
-def count_all(to: Path | None, reverse: bool) -> bool:
+def count_all(keep: bool, reverse: bool) -> bool:
     record = {"architecture": ARCHITECTURE, "nvcc": cubins.nvcc_version(), "cases": {}}
     right = True
     for case in COUNTED:
@@ -49,9 +48,10 @@ def count_all(to: Path | None, reverse: bool) -> bool:
         record["cases"][case.name] = measured.record()
         right &= measured.right
         print(f"{case.name}: {'; '.join(measured.complaints) or 'right'}", file=sys.stderr, flush=True)
-        if to is not None:
-            to.write_text(json.dumps(record, indent=1) + "\n")
-    print(table(record))
+    print(document.table(record))
+    if keep:
+        document.RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        document.write()
     return right
 
 
@@ -66,11 +66,8 @@ def check_all() -> bool:
 
 def main() -> int:
     args = arguments()
-    if args.table:
-        print(table(json.loads(args.table.read_text())))
-        return 0
     if args.all:
-        return 0 if count_all(args.json, args.reverse) else 1
+        return 0 if count_all(args.write, args.reverse) else 1
     if args.check:
         return 0 if check_all() else 1
     measured = measure(CASES[args.case], args.reverse)

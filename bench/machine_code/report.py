@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measurements as text: one case by phase and source line, and all cases as the table of the documentation."""
+"""A measurement as text: totals, and where they come from by phase and source line."""
 
 from __future__ import annotations
 
@@ -71,24 +71,3 @@ def describe(m: Measurement, rows: int, depth: int) -> str:
         if what == "issued":
             names[m.block.ins[i].base] += n
     return "\n".join([*lines, f"\n{unit}: " + ", ".join(f"{name} {n:,.0f}" for name, n in names.most_common(24))])
-
-
-def table(record: dict) -> str:
-    """The table of all cases, in markdown, from what `count.py --json` wrote."""
-    lines = [
-        "| case | registers | blocks | a step: warp instructions | slots | HMMA | wavefronts merged / split "
-        "| model cycles | head + tail: slots | model cycles | a call in the model |",
-        "|---" * 11 + "|",
-    ]
-    for name, case in record["cases"].items():
-        step, rest, call = case["step"], case["rest"], case.get("call")
-        unit = "" if case["unit"] == "step" else f" (a {case['unit']} of p)"
-        spilled = f" + {case['spilled']} bytes spilled" if case["spilled"] else ""
-        told = f"{call['images']} images, {call['steps']} steps: {call['model_us']:.1f} µs" if call else ""
-        lines.append(
-            f"| {name}{unit} | {case['registers']}{spilled} | {case['blocks']} | {step['instructions']:,.0f} "
-            f"| {step['slots']:,.0f} | {step['hmma']:,.0f} "
-            f"| {step['wavefronts']:,.0f} / {step['wavefronts_split']:,.0f} | {step['model_cycles']:,.0f} "
-            f"| {rest['slots']:,.0f} | {rest['model_cycles']:,.0f} | {told} |"
-        )
-    return "\n".join(lines)
