@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 from code_blocks import DOCS, ROOT, blocks, languages
+from document import section
 
 from yopo_ext.cli import build_parser
 from yopo_ext.training import PRESETS
@@ -101,3 +102,9 @@ def test_every_picture_is_drawn_by_the_script_and_shown():
     shown = {name for page in PAGES for name in re.findall(r"\(figures/(\w+)\.svg\)", page.read_text(encoding="utf-8"))}
     assert shown == {path.stem for path in (DOCS / "figures").glob("*.svg")}
     assert all(f'"{name}": draw_{name}' in source for name in shown)
+
+
+def test_the_counts_of_the_machine_code_are_those_that_were_written_down():
+    assert section() in (DOCS / "cuda-kernels.md").read_text(encoding="utf-8"), (
+        "run: python bench/machine_code/count.py --all --write"
+    )
