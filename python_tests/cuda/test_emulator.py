@@ -13,7 +13,7 @@ import pytest
 from cuda_tools import needs_disassembler
 from emulator import timing
 from emulator.global_memory import GlobalMemory
-from emulator.listing import constants_of, kernels_of, read_kernel
+from emulator.listing import Instruction, Kernel, constants_of, kernels_of, read_kernel, split_instruction
 from emulator.machine import Emulator
 
 pytestmark = needs_disassembler
@@ -161,6 +161,17 @@ def test_arithmetic(bench):
     exact = (f.astype(np.float64) * g).astype(np.float32)
     expected = [f + g, f * g, fused, np.fmin(f, g), np.trunc(f), np.where(np.abs(f) > g, f, g), exact, f - np.trunc(f)]
     assert np.array_equal(real, np.stack(expected, 1).astype(np.float32))
+
+
+def test_a_false_predicate_keeps_uniform_registers_as_they_are():
+    """What works for the whole warp has no lanes to leave out: it must not be executed at all."""
+    lines = ("UMOV UR4, 0x5", "UISETP.NE.AND UP0, UPT, UR4, 0x5, UPT", "@UP0 UIADD3 UR4, UR4, 0x1, URZ",
+             "@!UP0 UIADD3 UR5, UR4, 0x2, URZ", "EXIT")  # fmt: skip
+    instructions = [Instruction(16 * i, text, (), *split_instruction(text)) for i, text in enumerate(lines)]
+    block = Emulator(Kernel("by hand", instructions, {}, b""), GlobalMemory(256), b"", threads=32)
+    block.run()
+    assert block.warps[0].U[4:6] == [5, 7]
+    assert block.issued.total() == len(lines)  # what is not executed takes its slot
 
 
 def test_an_access_outside_is_an_error(bench):

@@ -148,7 +148,8 @@ class Emulator(Operands, Memory, Control, Integers, Logic, Floats, Conversions, 
                 pc = target
             else:
                 self._waves = 0
-                act(w, m)
+                if guard is None or m.any():  # what works for the whole warp does not look at its lanes
+                    act(w, m)
                 trace.append((pc, self._waves))
                 pc += 1
             if others:
