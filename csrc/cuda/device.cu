@@ -11,14 +11,17 @@
 
 #ifndef YOPO_CUDA_ARCHITECTURES
 #define YOPO_CUDA_ARCHITECTURES ""
+#define YOPO_CUDA_PTX ""
 #endif
 
 namespace yopo {
+namespace {
 
-std::vector<int> cuda_architectures() {
+// As in "80,90".
+std::vector<int> numbers_in(const char* text) {
     std::vector<int> result;
     int number = 0;
-    for (const char* c = YOPO_CUDA_ARCHITECTURES;; ++c) {
+    for (const char* c = text;; ++c) {
         if (*c >= '0' && *c <= '9') {
             number = number * 10 + (*c - '0');
         } else {
@@ -27,6 +30,16 @@ std::vector<int> cuda_architectures() {
             if (!*c) return result;
         }
     }
+}
+
+}  // namespace
+
+std::vector<int> cuda_architectures() {
+    return numbers_in(YOPO_CUDA_ARCHITECTURES);
+}
+
+std::vector<int> cuda_ptx() {
+    return numbers_in(YOPO_CUDA_PTX);
 }
 
 namespace cuda {

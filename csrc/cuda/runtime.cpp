@@ -17,6 +17,7 @@ std::string built_for() {
     std::string text;
     for (int architecture : cuda_architectures())
         text += (text.empty() ? "sm_" : ", sm_") + std::to_string(architecture);
+    for (int architecture : cuda_ptx()) text += ", PTX for sm_" + std::to_string(architecture);
     return text.empty() ? "nothing" : text;
 }
 

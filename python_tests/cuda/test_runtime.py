@@ -27,7 +27,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = [CSRC / "cuda/device.cu", CSRC / "cuda/runtime.cpp", STAND_IN / "calls.cpp"]
     subprocess.run(
         ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", f"-I{STAND_IN}", f"-I{CSRC}", f"-I{CSRC / 'include'}",
-         '-DYOPO_CUDA_ARCHITECTURES="75,90"', "-x", "c++", *map(str, sources), "-o", str(built)],
+         '-DYOPO_CUDA_ARCHITECTURES="80,90"', '-DYOPO_CUDA_PTX="75,90"', "-x", "c++", *map(str, sources),
+         "-o", str(built)],
         check=True,
     )  # fmt: skip
     return built
@@ -54,7 +55,8 @@ def test_paths_follow_what_the_code_was_compiled_for(program):
 def test_a_device_without_code_is_named_before_anything_runs(program):
     lines = calls(program, "describe", FAKE_DEVICE="70", FAKE_FAIL="cudaFuncGetAttributes=209")
     assert lines[-1].endswith(
-        "(yopo_ext was built for sm_75, sm_90; this device is sm_70: reinstall with YOPO_EXT_CUDA_ARCHS=70)"
+        "(yopo_ext was built for sm_80, sm_90, PTX for sm_75, PTX for sm_90; this device is sm_70: reinstall with "
+        "YOPO_EXT_CUDA_ARCHS=70)"
     )
 
 

@@ -15,6 +15,10 @@ std::vector<int> cuda_architectures() {
     return {90};
 }
 
+std::vector<int> cuda_ptx() {
+    return {90};
+}
+
 namespace cuda {
 
 Status describe(int index, Device& device) {
