@@ -8,10 +8,11 @@ import re
 import subprocess
 import sys
 
+import document
 import pytest
 import torch
+import triton_document
 from code_blocks import DOCS, ROOT, blocks, languages
-from document import section
 
 from yopo_ext.cli import build_parser
 from yopo_ext.training import PRESETS
@@ -105,6 +106,8 @@ def test_every_picture_is_drawn_by_the_script_and_shown():
 
 
 def test_the_counts_of_the_machine_code_are_those_that_were_written_down():
-    assert section() in (DOCS / "cuda-kernels.md").read_text(encoding="utf-8"), (
-        "run: python bench/machine_code/count.py --all --write"
-    )
+    for made, page, command in (
+        (document.section(), "cuda-kernels.md", "python bench/machine_code/count.py --all --write"),
+        (triton_document.section(), "triton-kernels.md", "python bench/machine_code/triton_count.py --write"),
+    ):
+        assert made in (DOCS / page).read_text(encoding="utf-8"), f"run: {command}"
