@@ -33,7 +33,9 @@ class Tensors(NamedTuple):
     filled: list[Tensor]  # copies of what the caller gave
 
 
-class _Allocations(TorchDispatchMode):
+class Allocations(TorchDispatchMode):
+    """Remembers in `made` every tensor that is made inside its scope."""
+
     def __init__(self) -> None:
         super().__init__()
         self.made = Tensors([], [])
@@ -52,7 +54,7 @@ def launches_of(run: Callable[[], object]) -> tuple[object, list[Launch], Tensor
     Returns:
         What the call returned, its launches in order, and the tensors that were made meanwhile.
     """
-    allocations = _Allocations()
+    allocations = Allocations()
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "launches"
         record.touch()

@@ -34,6 +34,7 @@ from device_memory import DeviceMemory
 from emulator import timing
 from emulator.listing import constants_of, kernels_of, read_kernel
 from emulator.machine import Emulator
+from launches import Allocations
 from triton_document import RESULTS, section, write
 from verdict import check
 
@@ -52,8 +53,10 @@ class _Recorder:
         return None
 
     def inner_ascent(self, call: Any) -> torch.Tensor:
-        self.call, out = call, torch.empty_like(call.eta)
-        self.launches = plan.inner_ascent(call, out, CAPABILITY)
+        with Allocations() as allocations:
+            out = torch.empty_like(call.eta)
+            self.launches = plan.inner_ascent(call, out, CAPABILITY)
+        self.call, self.made = call, allocations.made
         return out
 
 
@@ -110,7 +113,7 @@ def execute(case: Case, folder: Path) -> dict[str, object]:
     listing = cubins.listing_of(cubin)
     (name,) = kernels_of(listing)
     kernel = read_kernel(listing, name, constants_of(cubin, name))
-    memory = DeviceMemory(tensors_in(recorder.call), [out])
+    memory = DeviceMemory(tensors_in(recorder.call) + recorder.made.filled, recorder.made.empty)
     parameters = memory.translate(parameters_of(launch, compiled.src.signature))
     images = case.call[0]
     programs = launch.grid[0] // images

@@ -29,22 +29,23 @@ class Copies:
         return self.nothing(i, mods, ops)
 
     def i_STSM(self, i, mods, ops):
-        """Four 8 x 8 matrices of 16 bits: lane 8 i + r has the address of row r of matrix i."""
-        allow(mods, "16", "M88", "4")
+        """8 x 8 matrices of 16 bits, two or four: lane 8 i + r has the address of row r of matrix i."""
+        allow(mods, "16", "M88", "2", "4")
         address, first, lane = self.address(ops[0]), self.dst(ops[1]), np.arange(32)
+        matrices = int(mods[-1])
 
         def act(w, m):
             if not m.all():
                 raise RuntimeError(f"STSM with inactive lanes: {self.ins[i]}")
             rows = address(w)
-            for matrix in range(4):
+            for matrix in range(matrices):
                 at = rows[8 * matrix + (lane >> 2)] + 4 * (lane & 3)
                 self.store(w, i, at, m, 4, [w.R[first + matrix]], "shared")
 
         return act
 
     def i_LDSM(self, i, mods, ops):
-        """The same the other way round; LDSM.x reads x matrices."""
+        """The same the other way round."""
         allow(mods, "16", "M88", "2", "4")
         first, address, lane = self.dst(ops[0]), self.address(ops[1]), np.arange(32)
         matrices = int(mods[-1])

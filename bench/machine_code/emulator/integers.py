@@ -83,28 +83,28 @@ class Integers:
         d, x = self.dst(ops[0]), self.src(ops[1])
         return lambda w, m: self.put(w, d, m, np.abs(signed(x(w)).astype(I64)).astype(U32))
 
-    def minimum_or_maximum(self, d, value, other, p, unsigned):
+    def minimum_or_maximum(self, mods, d, value, other, p):
+        allow(mods, "U32", "RELU")
+        unsigned = "U32" in mods
+
         def act(w, m):
             a, b = value(w), other(w)
             if not unsigned:
                 a, b = signed(a), signed(b)
-            self.put(w, d, m, np.where(p(w), np.minimum(a, b), np.maximum(a, b)).view(U32))
+            chosen = np.where(p(w), np.minimum(a, b), np.maximum(a, b))
+            self.put(w, d, m, (np.maximum(chosen, 0) if "RELU" in mods else chosen).view(U32))
 
         return act
 
     def i_VIMNMX(self, i, mods, ops):
-        allow(mods, "U32")
-        return self.minimum_or_maximum(
-            self.dst(ops[0]), self.src(ops[1]), self.src(ops[2]), self.pred(ops[3]), "U32" in mods
-        )
+        return self.minimum_or_maximum(mods, self.dst(ops[0]), self.src(ops[1]), self.src(ops[2]), self.pred(ops[3]))
 
     i_IMNMX = i_VIMNMX
 
     def i_VIADDMNMX(self, i, mods, ops):
-        allow(mods, "U32")
         x, y = self.src(ops[1]), self.src(ops[2])
         return self.minimum_or_maximum(
-            self.dst(ops[0]), lambda w: x(w) + y(w), self.src(ops[3]), self.pred(ops[4]), "U32" in mods
+            mods, self.dst(ops[0]), lambda w: x(w) + y(w), self.src(ops[3]), self.pred(ops[4])
         )
 
     def i_LEA(self, i, mods, ops):
