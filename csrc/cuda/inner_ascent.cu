@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "cuda/fixed_launch.h"
 #include "cuda/gradient_launch.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear_launch.h"
@@ -16,12 +17,13 @@ namespace {
 // Images of more tiles than this are better spread over the chip, with one launch a step.
 constexpr int most_tiles_of_a_block = 4;
 
-enum class Path { linear_mma, linear_fma, resident, streamed, image, tiles };
+enum class Path { linear_mma, linear_fma, fixed, resident, streamed, image, tiles };
 
 struct Plan {
     Path path;
     TilePlan tiles;
     ResidentPlan resident{};
+    FixedPlan fixed{};
 
     // Of the paths that keep something there between the steps.
     std::size_t workspace_bytes(const ConvShape& s) const {
@@ -41,6 +43,8 @@ Plan make_plan(const InnerAscent& problem, Precision precision, const Device& de
         return {kernel == LinearKernel::fma ? Path::linear_fma : Path::tiles, tiles};
     }
     if (precision == Precision::high) {
+        const FixedPlan fixed = plan_fixed(problem, device);
+        if (fixed.fits()) return {Path::fixed, tiles, {}, fixed};
         const ResidentPlan resident = plan_resident(problem, device);
         if (resident.fits()) return {resident.slot_bytes ? Path::streamed : Path::resident, tiles, resident};
     }
@@ -54,6 +58,8 @@ const char* name_of(Path path) {
             return "linear_mma";
         case Path::linear_fma:
             return "linear_fma";
+        case Path::fixed:
+            return "fixed";
         case Path::resident:
             return "resident";
         case Path::streamed:
@@ -118,6 +124,8 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
             return launch_linear(a, LinearKernel::mma, options.stream);
         case Path::linear_fma:
             return launch_linear(a, LinearKernel::fma, options.stream);
+        case Path::fixed:
+            return launch_fixed(a, plan.fixed, options.stream);
         case Path::resident:
         case Path::streamed:
             return launch_resident(a, plan.resident, options.stream);

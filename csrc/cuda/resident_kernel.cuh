@@ -39,10 +39,7 @@ class CostateReader {
 
     __device__ __forceinline__ CostateFragment read() const {
         // Apart, so that each load is one of its own address space.
-        if (placed_) {
-            YOPO_ASSUME_SHARED(near_);
-            return {near_[0], near_[32]};
-        }
+        if (placed_) return {near_[0], near_[32]};
         return {far_[0], far_[32]};
     }
     __device__ __forceinline__ void move_on(int blocks) {

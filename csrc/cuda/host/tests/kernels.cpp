@@ -173,6 +173,8 @@ constexpr ConvShape crowd = {3, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};  // more
 constexpr ConvShape narrow = {1, 1, 20, 18, 72, 3, 3, 1, 1, 0, 0, 1, 1};
 constexpr ConvShape strided = {1, 2, 150, 40, 9, 5, 3, 2, 3, 1, 2, 1, 1};
 constexpr ConvShape large = {1, 3, 20, 44, 8, 5, 5, 1, 1, 2, 2, 1, 1};
+constexpr ConvShape cifar = {3, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1, 1, 1};  // more images than blocks, as below
+constexpr ConvShape mnist = {5, 1, 28, 28, 32, 3, 3, 1, 1, 0, 0, 1, 1};
 const Trial trials[] = {
     {"relu", small, Activation::relu, DType::float32, false, Precision::highest, Norm::linf, "image"},
     {"relu in two tiles", tall, Activation::relu, DType::float32, false, Precision::highest, Norm::linf,
@@ -189,6 +191,9 @@ const Trial trials[] = {
      "linear_fma"},
     {"linear fma pixels", wide, Activation::identity, DType::float16, true, Precision::highest, Norm::linf,
      "linear_fma"},
+    {"fixed", cifar, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "fixed"},
+    {"fixed, one channel", mnist, Activation::relu, DType::float32, false, Precision::high, Norm::linf,
+     "fixed"},
     {"resident", wide, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "resident"},
     {"resident l2", narrow, Activation::gelu, DType::bfloat16, true, Precision::high, Norm::l2, "resident"},
     {"streamed", crowd, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "streamed",

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "cuda/fixed_kernel.cuh"
+#include "cuda/fixed_launch.h"
+#include "cuda/flat.h"
+#include "cuda/launch.cuh"
+
+namespace yopo::cuda {
+namespace {
+
+// p as CostateRow reads it: planes without gaps.
+template <class Shape>
+bool takes_costate(const Costate& p) {
+    constexpr int together = CostateRow<Shape>::together, size = Shape::out_size;
+    const Strides& t = p.strides;
+    return p.dtype == DType::float32 && t.w == 1 && t.h == size && t.c == size * size &&
+           t.n % together == 0 && reinterpret_cast<std::uintptr_t>(p.data) % (4 * together) == 0;
+}
+
+}  // namespace
+
+FixedPlan plan_fixed(const InnerAscent& problem, const Device& device) {
+    FixedPlan plan;
+    if (problem.layer.activation != Activation::relu || problem.norm != Norm::linf) return plan;
+    const ConvShape& s = problem.layer.shape;
+    const auto try_shape = [&](auto shape) {
+        using Shape = decltype(shape);
+        const std::size_t bytes = fixed_shared_bytes<Shape>();
+        if (device.architecture < Shape::least_architecture || bytes > device.shared_bytes) return;
+        if (!takes_costate<Shape>(problem.p)) return;
+        plan.shared_bytes = bytes;
+        plan.blocks = std::min(s.batch, device.multiprocessors * Shape::blocks);
+    };
+    with_fixed_shape(s, try_shape, FixedTable{});
+    return plan;
+}
+
+Status launch_fixed(const AscentArguments& a, const FixedPlan& plan, void* stream) {
+    const FixedArguments arguments{a, flat_view(a.p, a.layer.shape).p};
+    Status status;
+    const auto launch_shape = [&](auto shape) {
+        using Shape = decltype(shape);
+        const Launch l{static_cast<unsigned>(plan.blocks), 1, Shape::threads, plan.shared_bytes};
+        status = launch(l, stream, fixed_kernel<Shape>, arguments);
+    };
+    with_fixed_shape(a.layer.shape, launch_shape, FixedTable{});
+    return status;
+}
+
+}  // namespace yopo::cuda

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// The two products of a warp's four rows with act' as a mask, weights in registers, everything unrolled: the
+// first product of sixteen channels is issued while the last one's meets p.
+#pragma once
+
+#include "cuda/fixed_input.cuh"
+#include "cuda/fixed_sums.cuh"
+#include "cuda/fixed_weights.cuh"
+
+namespace yopo::cuda {
+
+template <class Shape>
+class MaskedProducts {
+  public:
+    __device__ __forceinline__ MaskedProducts(const FixedMemory<Shape>& m)
+        : input_(m, bias_input),
+          sums_(m),
+          p_(m.p + warp_index() * Shape::rows * FixedMemory<Shape>::row_vectors + lane_index()) {}
+
+    // V of the warp's rows, where the gather looks for it.
+    __device__ __forceinline__ void multiply(const WeightFragments<Shape>& weights) {
+        constexpr int blocks = Shape::sixteens, all = Shape::rows * blocks;
+        // As early as the registers of the row before last are free, and early enough.
+        constexpr int ahead = blocks > 2 ? 1 : 0;
+        sums_.begin();
+        input_.load(0, a_[0]);
+        first_product(weights, 0);
+#pragma unroll
+        for (int it = 0; it < all; ++it) {
+            const int row = it / blocks, block = it % blocks;
+            if (block == ahead && row + 1 < Shape::rows) input_.load(row + 1, a_[(row + 1) & 1]);
+            if (it + 1 < all) first_product(weights, it + 1);
+            std::uint32_t q[4][2];
+            mask(it & 1, q);
+            sums_.add(weights, block, q);
+            if (block + 1 == blocks) sums_.finish_row(row);
+        }
+        sums_.finish();
+    }
+
+  private:
+    // z of sixteen channels at a row, and the p that it will meet.
+    __device__ __forceinline__ void first_product(const WeightFragments<Shape>& weights, int it) {
+        constexpr int depth = FixedSlots<Shape>::depth;
+        const int row = it / Shape::sixteens, block = it % Shape::sixteens;
+        const uint4* const from = p_ + row * FixedMemory<Shape>::row_vectors + block * 64;
+        next_p_[it & 1][0] = from[0], next_p_[it & 1][1] = from[32];
+#pragma unroll
+        for (int k = 0; k < depth; ++k) {
+#pragma unroll
+            for (int n = 0; n < 2; ++n) {
+                const std::uint32_t (&w)[2 * depth] = weights.forward[2 * block + n];
+#pragma unroll
+                for (int tile = 0; tile < 2; ++tile) {
+                    float (&z)[4] = z_[it & 1][n][tile];
+                    if (k == 0) {
+                        mma_f16(z, a_[row & 1][tile][k], w[2 * k], w[2 * k + 1], float4{0, 0, 0, 0});
+                    } else {
+                        mma_f16(z, a_[row & 1][tile][k], w[2 * k], w[2 * k + 1]);
+                    }
+                }
+            }
+        }
+    }
+
+    // q = p where z > 0
+    __device__ __forceinline__ void mask(int parity, std::uint32_t (&q)[4][2]) const {
+#pragma unroll
+        for (int tile = 0; tile < 2; ++tile) {
+            const uint4 v = next_p_[parity][tile];
+            const std::uint32_t p[2][2] = {{v.x, v.y}, {v.z, v.w}};
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+#pragma unroll
+                for (int n = 0; n < 2; ++n) {
+                    const float (&z)[4] = z_[parity][n][tile];
+                    q[2 * tile + half][n] =
+                        p[half][n] & positive_halves(pack_halves(z[2 * half], z[2 * half + 1]));
+                }
+            }
+        }
+    }
+
+    FixedInput<Shape> input_;
+    FixedSums<Shape> sums_;
+    const uint4* p_;
+    std::uint32_t a_[2][2][FixedSlots<Shape>::depth][4];
+    float z_[2][2][2][4];  // [parity][eight channels][tile of positions]
+    uint4 next_p_[2][2];
+};
+
+}  // namespace yopo::cuda
