@@ -14,13 +14,13 @@ HEADING, NEXT_HEADING = "## What the machine code issues", "## Limits"
 TEXT = """{heading}
 
 Written by `python bench/machine_code/triton_count.py --write` for sm_90, with Triton {triton}, in precision `"high"`.
-The linear kernel is executed for one image without a GPU, as [](cuda-kernels.md) describes, all its programs and steps
-together, beside what `cuda` issues for the same image and steps:
+Kernels are executed for one image without a GPU, as [](cuda-kernels.md) describes, with the tiles that a whole batch
+has. All programs of the image together, beside what `cuda` issues for it; slots are warp instructions by four:
 
 {executed}
 
-The nonlinear kernel multiplies with `wgmma`, which the emulator does not know. What is in its code, each instruction
-once (most of it lies in loops):
+Where the compiler multiplies with `wgmma`, which the emulator does not know: what is in the code, each instruction once
+(most of it lies in loops):
 
 {listed}
 
@@ -32,25 +32,25 @@ def section(record: dict | None = None) -> str:
     record = record or json.loads(RESULTS.read_text())
     cuda = json.loads(document.RESULTS.read_text())["cases"]
     executed = [
-        "| case | registers | programs an image | slots | of `cuda` | ratio | wavefronts | of `cuda` | HMMA "
-        "| of `cuda` |",
+        "| case | registers | programs an image | a step: slots | of `cuda` | wavefronts | of `cuda` "
+        "| head + tail: slots | of `cuda` | a call: slots, times those of `cuda` |",
         "|---" * 10 + "|",
     ]
     listed = ["| case | registers | threads | shared memory | instructions | HMMA | wgmma |", "|---" * 7 + "|"]
     for name, case in record["cases"].items():
-        if "image" not in case:
+        if "step" not in case:
             listed.append(
                 f"| {name} | {case['registers']} | {case['threads']} | {case['shared']:,} | {case['instructions']:,} "
                 f"| {case['hmma']} | {case['wgmma']} |"
             )
             continue
-        image, (step, rest) = case["image"], (cuda[name][part] for part in ("step", "rest"))
-        steps = cuda[name]["call"]["steps"]
-        slots, waves, hmma = (rest[what] + steps * step[what] for what in ("slots", "wavefronts", "hmma"))
+        steps, theirs = cuda[name]["call"]["steps"], cuda[name]
+        call, of_cuda = (c["rest"]["slots"] + steps * c["step"]["slots"] for c in (case, theirs))
         executed.append(
-            f"| {name} | {case['registers']} | {case['programs']} | {image['slots']:,.0f} | {slots:,.0f} "
-            f"| {image['slots'] / slots:.2f} | {image['wavefronts']:,.0f} | {waves:,.0f} | {image['hmma']:,.0f} "
-            f"| {hmma:,.0f} |"
+            f"| {name} | {case['registers']} | {case['programs']} | {case['step']['slots']:,.0f} "
+            f"| {theirs['step']['slots']:,.0f} | {case['step']['wavefronts']:,.0f} "
+            f"| {theirs['step']['wavefronts']:,.0f} | {case['rest']['slots']:,.0f} | {theirs['rest']['slots']:,.0f} "
+            f"| {steps} steps: {call / of_cuda:.2f} |"
         )
     return TEXT.format(heading=HEADING, triton=record["triton"], executed="\n".join(executed), listed="\n".join(listed))
 
