@@ -10,10 +10,13 @@ import cubins
 import cuda_on_host
 import pytest
 import torch
-from backend import MachineCode
+from backend import ARCHITECTURE, MachineCode
 from cases import CASES, Case
 from cuda_tools import needs_disassembler
 from differential import Shape, make_problem
+from emulator.global_memory import GlobalMemory
+from emulator.listing import kernels_of, read_kernel
+from emulator.machine import Emulator
 from hard_inputs import NAMES, harden
 from measure import measure
 
@@ -51,6 +54,16 @@ def machine_code(name: str = "cuda_machine_code", **options) -> MachineCode:
 def ascend(problem, backend: str, precision: str = "high", steps: int = 2, **more) -> torch.Tensor:
     options = {**problem.adversary, **problem.layer, "steps": steps, "precision": precision, **more}
     return yopo_ext.inner_ascent(*problem.tensors, **options, backend=backend)
+
+
+def test_the_emulator_knows_every_instruction_of_every_kernel():
+    unknown = set()
+    for source in cubins.sources():
+        listing = cubins.listing_of(cubins.compile_cubin(source, ARCHITECTURE)[0])
+        for name in kernels_of(listing):
+            block = Emulator(read_kernel(listing, name), GlobalMemory(256), b"", threads=32)
+            unknown |= {f"{name}: {instruction}" for instruction in block.unknown()}
+    assert not unknown
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -69,13 +69,17 @@ class Emulator(Operands, Memory, Copies, Control, Integers, Logic, Floats, Conve
         self.barriers = 0
         self.trace = [[] for _ in range(self.nw)]  # (index, wavefronts), for the timing model
         self.barrier_sizes = {}  # (warp, place in its trace) -> (barrier, warps, whether it waits)
-        self._waves = 0
+        self._waves, self._unknown = 0, []
         self.races = Races(self.shared.size, self.nw) if races else None
         self.code = [self.decode(i) for i in range(len(self.ins))]
 
     def unordered(self) -> list[str]:
         """Accesses of two warps to the same shared memory that no barrier orders."""
         return list(self.races.report(self.ins, SHARED_BASE)) if self.races else []
+
+    def unknown(self) -> list[str]:
+        """Instructions that raise when they are executed."""
+        return list(self._unknown)
 
     def decode(self, i):
         """(guard, what to do, base name) of an instruction."""
@@ -92,6 +96,7 @@ class Emulator(Operands, Memory, Copies, Control, Integers, Logic, Floats, Conve
             def unknown(w, m):
                 raise NotImplementedError(message)
 
+            self._unknown.append(message)
             return guard, unknown, ins.base
 
     def run(self, reverse: bool = False) -> None:

@@ -213,3 +213,17 @@ class Uniform:
                     w.UP[self.pdst(where)] = bool(int(table, 16) >> k & 1)
 
         return act
+
+    def i_VOTEU(self, i, mods, ops):
+        """[uniform register: a bit a lane], uniform predicate, the lanes' predicate"""
+        allow(mods, "ANY", "ALL")
+        register = None if self.is_pred(ops[0]) else self.udst(ops[0])
+        p, c = self.pdst(ops[-2]), self.pred(ops[-1])
+
+        def act(w, m):
+            v = c(w) & m
+            self.set_uniform(w, register, sum(1 << int(lane) for lane in np.nonzero(v)[0]))
+            if p is not None:
+                w.UP[p] = bool(v.any() if "ANY" in mods else (v | ~m).all())
+
+        return act
