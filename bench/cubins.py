@@ -44,7 +44,7 @@ def nvcc_version() -> str:
 def _folder() -> Path:
     """For cubins of these sources by this nvcc: YOPO_TEST_BUILD, or a folder for temporary files."""
     digest = hashlib.sha256(nvcc_version().encode())
-    for pattern in ("cuda/*.*", "math/*.h", "include/yopo/*.h"):
+    for pattern in ("cuda/*.cu", "cuda/*.cuh", "cuda/*.h", "math/*.h", "include/yopo/*.h"):
         for path in sorted(CSRC.glob(pattern)):
             digest.update(str(path.relative_to(CSRC)).encode() + path.read_bytes())
     folder = Path(os.environ.get("YOPO_TEST_BUILD", tempfile.gettempdir())) / f"yopo-cubins-{os.getuid()}"
