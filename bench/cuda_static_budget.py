@@ -106,7 +106,8 @@ def readable(mangled: str) -> str:
     name = re.sub(r"yopo::(cuda::)?", "", name)
     for value, dtype in enumerate(("float32", "bfloat16", "float16")):
         for layout_value, layout in enumerate(("planes", "pixels")):
-            name = name.replace(f"CostateChunk<(DType){value}, (Layout){layout_value}>", f"{dtype}, {layout}")
+            costate = rf"(Patch)?Costate(Chunk|Row)?<\(DType\){value}, \(Layout\){layout_value}>"
+            name = re.sub(costate, f"{dtype}, {layout}", name)
             name = name.replace(f"EitherHalfChunk<(Layout){layout_value}>", f"16 bits, {layout}")
     return name.replace(" >", ">")
 

@@ -40,8 +40,8 @@ def launch(case: Case, count: int, device: str) -> None:
 
     import yopo_ext
 
-    tensors = {name: tensor.to(device) for name, tensor in case.tensors(count).items()}
-    call = {**case.layer, **case.adversary, "steps": case.steps(count), "precision": "high"}
+    tensors = {name: tensor.to(device) for name, tensor in case.tensors().items()}
+    call = {**case.layer, **case.adversary, "steps": count, "precision": "high"}
     yopo_ext.inner_ascent(**tensors, **call, backend="cuda" if device == "cuda" else "torch")
     if device == "cuda":
         torch.cuda.synchronize()

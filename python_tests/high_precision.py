@@ -12,25 +12,25 @@ from yopo_ext.backends import cuda_backend
 from yopo_ext.ops import _read_inner_ascent
 
 
-def plan_of(problem, precision: str = "high") -> tuple[int, str]:
+def plan_of(problem, precision: str = "high", norm: str = "linf") -> tuple[int, str]:
     """The workspace's bytes and the kernels that the host library chooses for a problem."""
     layer = {"stride": 1, "padding": 0, "dilation": 1, **problem.layer}
     call = _read_inner_ascent(
         problem.x, problem.eta, problem.p, problem.weight, problem.bias, 0.1, 0.1, 1, layer["stride"],
-        layer["padding"], layer["dilation"], layer["activation"], None, None, None, "linf", "sign", precision,
+        layer["padding"], layer["dilation"], layer["activation"], None, None, None, norm, "sign", precision,
     )  # fmt: skip
     return cuda_on_host.host_module().inner_ascent_cuda_plan(
         cuda_backend._costate(call.p),
         cuda_backend._shape(call.x, call.layer),
         cuda_backend._activation(call.layer),
-        0,
-        0,
+        cuda_backend._NORMS[call.norm],
+        cuda_backend._DIRECTIONS[call.direction],
         (0, 0, cuda_backend._PRECISIONS[precision]),
     )
 
 
-def path_of(problem) -> str:
-    return plan_of(problem)[1]
+def path_of(problem, precision: str = "high", norm: str = "linf") -> str:
+    return plan_of(problem, precision, norm)[1]
 
 
 def gradient(problem, backend: str, precision: str) -> torch.Tensor:

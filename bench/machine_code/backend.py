@@ -59,7 +59,6 @@ class MachineCode:
         host: the kernels' host build, as a backend.
         reverse: execute the warps of a block last to first.
         races: look for unordered accesses (takes as long again).
-        only: execute launches of the kernels whose mangled name has this part, and leave the others out.
         first_block: execute the first block of each launch alone.
         change: makes a planted fault of a kernel.
     """
@@ -70,12 +69,11 @@ class MachineCode:
         *,
         reverse: bool = False,
         races: bool = True,
-        only: str = "",
         first_block: bool = False,
         change: Callable[[Kernel], Kernel] = lambda kernel: kernel,
     ) -> None:
         self.can_run = host.can_run
-        self._host, self._reverse, self._races, self._only = host, reverse, races, only
+        self._host, self._reverse, self._races = host, reverse, races
         self._first_block, self._change = first_block, change
         self.blocks: list[Emulator] = []  # those of the last call, after their run
         self.launches: list[Launch] = []
@@ -96,8 +94,8 @@ class MachineCode:
     def _execute(self, call: Any, run: Callable[[], Any]) -> Any:
         result, launches, made = launches_of(run)
         memory = DeviceMemory(tensors_in(call) + made.filled, made.empty)
-        self.blocks, self.launches = [], [launch for launch in launches if self._only in launch.kernel]
-        for launch in self.launches:
+        self.blocks, self.launches = [], launches
+        for launch in launches:
             self._run_blocks(launch, memory)
         memory.bring_back(made.empty)
         return result

@@ -26,8 +26,7 @@ class Case:
     boxed: bool = True
     own_values: bool = False  # eps and alpha of their own for each channel
     counts: tuple[int, int] = (1, 2)  # two runs, of as many steps; their difference is what a step costs
-    by_channel: bool = False  # the runs differ in channels of p instead, with one step
-    only: str = ""  # part of the mangled name of the kernel to count, where a call launches several
+    first_block: bool = False  # execute no other, and do not ask whether eta is right
     call: tuple[int, int] = (0, 0)  # images and steps of the call that the table estimates
 
     @property
@@ -43,10 +42,9 @@ class Case:
         values = {"eps": [(8 + c) / 255 for c in own], "alpha": [(2 + c) / 255 for c in own]}
         return {**values, "bounds": (0.0, 1.0) if self.boxed else None}
 
-    def tensors(self, count: int, seed: int = 0) -> dict[str, Tensor]:
-        """x, eta, p, weight and bias of a run; p about as large as it arrives in practice."""
-        draw = torch.Generator().manual_seed(seed)
-        channels = count if self.by_channel else self.out_channels
+    def tensors(self, seed: int = 0) -> dict[str, Tensor]:
+        """x, eta, p, weight and bias; p about as large as it arrives in practice."""
+        draw, channels = torch.Generator().manual_seed(seed), self.out_channels
         images = (self.batch, self.channels, self.size, self.size)
         out = (self.size + 2 * self.padding - self.kernel) // self.stride + 1
         filters = (channels, self.channels, self.kernel, self.kernel)
@@ -65,9 +63,6 @@ class Case:
             tensors["bias"] = torch.randn(channels, generator=draw) * 0.1
         return tensors
 
-    def steps(self, count: int) -> int:
-        return 1 if self.by_channel else count
-
 
 LINEAR = {"activation": "identity", "counts": (1, 3)}
 BF16_NHWC = {"p_dtype": torch.bfloat16, "channels_last": True}
@@ -78,11 +73,8 @@ COUNTED = (
     Case("cifar-linear", 3, 32, 64, **LINEAR, call=(128, 3)),
     Case("cifar-linear-bf16-nhwc", 3, 32, 64, **LINEAR, **BF16_NHWC, call=(128, 3)),
     Case("wrn-linear", 3, 32, 16, **LINEAR, call=(128, 3)),
-    Case(
-        "patch", 3, 64, 768, kernel=16, stride=16, padding=0, activation="identity", counts=(64, 128), by_channel=True,
-        only="gradient_kernel",
-    ),
-)  # fmt: skip
+    Case("patch", 3, 224, 768, kernel=16, stride=16, padding=0, **LINEAR, first_block=True, call=(32, 3)),
+)
 CHECKED = (
     Case("relu-k128", 3, 32, 128),
     Case("relu-bf16-nhwc", 3, 32, 64, **BF16_NHWC),
@@ -94,6 +86,7 @@ CHECKED = (
     Case("relu-normalized", 3, 32, 64, normalized=True, own_values=True),
     Case("relu-unboxed", 3, 32, 64, boxed=False, own_values=True),
     Case("mnist-normalized", 1, 28, 32, padding=0, normalized=True),
+    Case("patch-small", 3, 64, 96, kernel=16, stride=16, padding=0, **LINEAR),
     Case("linear-normalized", 3, 32, 64, **LINEAR, normalized=True, own_values=True),
 )
 CASES = {case.name: case for case in (*COUNTED, *CHECKED)}

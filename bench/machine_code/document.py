@@ -14,7 +14,7 @@ HEADING, NEXT_HEADING = "## What the machine code issues", "## Registers"
 TEXT = """{heading}
 
 Written by `python bench/machine_code/count.py --all --write`: the sm_90 machine code of nvcc {nvcc}, executed on the
-CPU for one image (for `patch`, one tile), and every warp instruction counted. One costs a scheduler a slot; there are
+CPU for one image (for `patch`, one block of many), and every warp instruction counted. One costs a scheduler a slot; there are
 four. Counts are exact. Cycles are those of a coarse in-order model that no GPU has confirmed: they rank variants, and
 leave out HBM, L2 and the instruction cache. A step is what one step more costs; head and tail are all the rest. A call
 counts waves of blocks on 132 multiprocessors at 1.75 GHz. `count.py --case` names the source lines that it goes to.
@@ -38,11 +38,10 @@ def table(record: dict) -> str:
     ]
     for name, case in record["cases"].items():
         step, rest, call = case["step"], case["rest"], case.get("call")
-        unit = "" if case["unit"] == "step" else f" (a {case['unit']} of p)"
         spilled = f" + {case['spilled']} bytes spilled" if case["spilled"] else ""
         told = f"{call['images']} images, {call['steps']} steps: {call['model_us']:.1f} µs" if call else ""
         lines.append(
-            f"| {name}{unit} | {case['registers']}{spilled} | {case['blocks']} | {step['instructions']:,.0f} "
+            f"| {name} | {case['registers']}{spilled} | {case['blocks']} | {step['instructions']:,.0f} "
             f"| {step['slots']:,.0f} | {step['hmma']:,.0f} "
             f"| {step['wavefronts']:,.0f} / {step['wavefronts_split']:,.0f} | {step['model_cycles']:,.0f} "
             f"| {rest['slots']:,.0f} | {rest['model_cycles']:,.0f} | {told} |"

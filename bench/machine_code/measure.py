@@ -46,6 +46,7 @@ class Measurement:
     blocks: int  # that fit a multiprocessor
     threads: int
     shared: int
+    grid: int  # blocks for the case's images
     complaints: list[str] = field(default_factory=list)
 
     @property
@@ -58,14 +59,15 @@ class Measurement:
         images, steps = self.case.call
         if not images:
             return None
-        waves = -(-images // (MULTIPROCESSORS * self.blocks))
+        blocks = images * self.grid // self.case.batch
+        waves = -(-blocks // (MULTIPROCESSORS * self.blocks))
         cycles = self.rest.total("cycles") + steps * self.step.total("cycles")
         return waves * cycles / GIGAHERTZ / 1000
 
     def record(self) -> dict[str, object]:
         result: dict[str, object] = {
             "kernel": self.kernel, "threads": self.threads, "shared": self.shared, "registers": self.registers,
-            "spilled": self.spilled, "blocks": self.blocks, "unit": "channel" if self.case.by_channel else "step",
+            "spilled": self.spilled, "blocks": self.blocks,
             "step": figures(self.step, self.block), "rest": figures(self.rest, self.block),
         }  # fmt: skip
         if (microseconds := self.call_microseconds) is not None:
@@ -87,10 +89,10 @@ def usage_of(kernel: str) -> tuple[int, int]:
 
 
 def execute(case: Case, count: int, **options: object) -> tuple[MachineCode, dict[str, torch.Tensor], torch.Tensor]:
-    """One run: (the backend with what it counted, its inputs, eta)."""
-    backend, tensors = MachineCode(host(), only=case.only, **options), case.tensors(count)
+    """One run of so many steps: (the backend with what it counted, its inputs, eta)."""
+    backend, tensors = MachineCode(host(), first_block=case.first_block, **options), case.tensors()
     yopo_ext.backends.register("cuda_machine_code", backend)
-    call = {**case.layer, **case.adversary, "steps": case.steps(count), "precision": "high"}
+    call = {**case.layer, **case.adversary, "steps": count, "precision": "high"}
     return backend, tensors, yopo_ext.inner_ascent(**tensors, **call, backend="cuda_machine_code")
 
 
@@ -98,8 +100,8 @@ def complaints_about(case: Case, count: int, reverse: bool) -> tuple[MachineCode
     """A run and what is wrong with it: its result, unordered accesses, another result in the reverse order."""
     backend, tensors, eta = execute(case, count)
     found = list(backend.unordered)
-    if not case.only:  # else the launches that finish eta were left out
-        differing, ratio = check(case, tensors, case.steps(count), eta)
+    if not case.first_block:
+        differing, ratio = check(case, tensors, count, eta)
         if not ratio <= 1:
             found.append(f"eta differs from float64 at {differing} pixels, by up to {ratio:.1f} times the error band")
     if reverse:
@@ -114,7 +116,7 @@ def measure(case: Case, reverse: bool = False) -> Measurement:
     runs, complaints = [], []
     for count in case.counts:
         backend, found = complaints_about(case, count, reverse)
-        complaints += [f"{count} {'channels' if case.by_channel else 'steps'}: {text}" for text in found]
+        complaints += [f"{count} steps: {text}" for text in found]
         runs.append(backend)
     launch, block = runs[0].launches[0], runs[0].blocks[0]
     registers, spilled = usage_of(launch.kernel)
@@ -123,5 +125,6 @@ def measure(case: Case, reverse: bool = False) -> Measurement:
     first, second = (Counts.of(run.blocks[0], timing.simulate(run.blocks[0], blocks)[0]) for run in runs)
     step, rest = step_and_rest(first, second, case.counts)
     return Measurement(
-        case, step, rest, block, launch.kernel, registers, spilled, blocks, launch.threads, launch.shared, complaints
-    )
+        case, step, rest, block, launch.kernel, registers, spilled, blocks, launch.threads, launch.shared,
+        launch.grid[0] * launch.grid[1], complaints,
+    )  # fmt: skip

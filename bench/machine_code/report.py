@@ -46,7 +46,7 @@ def rows_by(m: Measurement, counts: Counts, key: Callable[[tuple], tuple], most:
 
 def describe(m: Measurement, rows: int, depth: int) -> str:
     """Totals of a case, its dearest phases and lines, and its instructions by name."""
-    record, unit = m.record(), "a channel" if m.case.by_channel else "a step"
+    record, unit = m.record(), "a step"
     lines = [
         f"{m.case.name}: {m.kernel}",
         f"{m.registers} registers, {m.spilled} bytes spilled, {m.threads} threads, {m.shared} bytes of shared memory, "

@@ -63,7 +63,7 @@ class _Recorder:
 def planned(case: Case, steps: int) -> tuple[_Recorder, dict[str, torch.Tensor], torch.Tensor]:
     """The launches of the whole batch: how an image is cut depends on it."""
     images, _ = case.call
-    one = case.tensors(1)
+    one = case.tensors()
     tensors = {name: tensor.repeat(images, 1, 1, 1).contiguous(memory_format=_format_of(tensor))
                if name in ("x", "eta", "p") else tensor for name, tensor in one.items()}  # fmt: skip
     recorder = _Recorder()

@@ -17,7 +17,7 @@ namespace {
 // Images of more tiles than this are better spread over the chip, with one launch a step.
 constexpr int most_tiles_of_a_block = 4;
 
-enum class Path { linear_mma, linear_fma, fixed, resident, streamed, image, tiles };
+enum class Path { linear_rows, patches, linear_mma, linear_fma, fixed, resident, streamed, image, tiles };
 
 struct Plan {
     Path path;
@@ -33,14 +33,28 @@ struct Plan {
     }
 };
 
+Path path_of(LinearKernel kernel) {
+    switch (kernel) {
+        case LinearKernel::rows:
+            return Path::linear_rows;
+        case LinearKernel::patches:
+            return Path::patches;
+        case LinearKernel::mma:
+            return Path::linear_mma;
+        case LinearKernel::fma:
+            return Path::linear_fma;
+        case LinearKernel::none:
+            break;
+    }
+    return Path::tiles;
+}
+
 Plan make_plan(const InnerAscent& problem, Precision precision, const Device& device) {
     const ConvShape& shape = problem.layer.shape;
     const bool linear = problem.layer.activation == Activation::identity;
     const TilePlan tiles = plan_tiles(shape, device, linear);
     if (linear) {
-        const LinearKernel kernel = choose_linear(shape, problem.p, precision, device);
-        if (kernel == LinearKernel::mma) return {Path::linear_mma, tiles};
-        return {kernel == LinearKernel::fma ? Path::linear_fma : Path::tiles, tiles};
+        return {path_of(choose_linear(shape, problem.p, problem.norm, precision, device)), tiles};
     }
     if (precision == Precision::high) {
         const FixedPlan fixed = plan_fixed(problem, device);
@@ -54,6 +68,10 @@ Plan make_plan(const InnerAscent& problem, Precision precision, const Device& de
 
 const char* name_of(Path path) {
     switch (path) {
+        case Path::linear_rows:
+            return "linear_rows";
+        case Path::patches:
+            return "patches";
         case Path::linear_mma:
             return "linear_mma";
         case Path::linear_fma:
@@ -120,6 +138,10 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
     const Plan plan = make_plan(problem, options.precision, device);
     const AscentArguments a = ascent_arguments(problem, options);
     switch (plan.path) {
+        case Path::linear_rows:
+            return launch_linear(a, LinearKernel::rows, options.stream);
+        case Path::patches:
+            return launch_linear(a, LinearKernel::patches, options.stream);
         case Path::linear_mma:
             return launch_linear(a, LinearKernel::mma, options.stream);
         case Path::linear_fma:

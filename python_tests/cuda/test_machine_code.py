@@ -122,7 +122,7 @@ def is_noticed(problem, index: int) -> bool:
 def test_hard_inputs_in_machine_code_and_on_the_host(name):
     executed = machine_code()
     case = Case("hard", 3, 12, 16)
-    tensors, options = harden(case.tensors(2, seed=3), name), {**case.layer, **case.adversary, "precision": "high"}
+    tensors, options = harden(case.tensors(seed=3), name), {**case.layer, **case.adversary, "precision": "high"}
     eta, host = (
         yopo_ext.inner_ascent(**tensors, **options, steps=2, backend=backend)
         for backend in ("cuda_machine_code", "cuda_on_host")

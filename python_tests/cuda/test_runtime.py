@@ -131,6 +131,7 @@ KERNEL(stub_mma_tf32, mma_tf32(*d, *a, w[0], w[1]))
 KERNEL(stub_mma_f16, mma_f16(*d, *a, w[0], w[1]))
 KERNEL(stub_mma_f16_with_c, mma_f16(*d, *a, w[0], w[1], c))
 KERNEL(stub_mma_bf16, mma_bf16(*d, *a, w[0], w[1]))
+KERNEL(stub_pack_bfloat16, *w = pack_bfloat16(f[0], f[1]))
 KERNEL(stub_pack_halves, *w = pack_halves(f[0], f[1]))
 KERNEL(stub_positive_halves, *w = positive_halves(w[1]))
 """

@@ -58,7 +58,8 @@ def instructions(cubins: list[Path], source: str) -> dict[tuple[str, str], str]:
 @needs_cuobjdump
 def test_high_precision_runs_on_tensor_cores(measured):
     _, cubins = measured
-    for source, kernels in (("linear", "linear_mma"), ("resident", "resident")):
+    sources = {"linear": "linear_mma", "linear_rows": "linear_rows", "patches": "patches", "resident": "resident"}
+    for source, kernels in sources.items():
         code = {name: sass for name, sass in instructions(cubins, source).items() if kernels in name[1]}
         assert len(code) >= 6 * len(budget.ARCHITECTURES)
         assert not [name for name, sass in code.items() if "HMMA" not in sass]
@@ -80,8 +81,11 @@ def test_resident_kernels_know_where_each_part_of_p_lies(measured):
 def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
     _, cubins = measured
     half_planes = re.compile(r"(DTypeE[12]E|EitherHalfChunkI)L\w*?LayoutE0")
-    wide = {name: sass for name, sass in instructions(cubins, "linear").items() if not half_planes.search(name[1])}
-    assert wide
+    code = {}
+    for source in ("linear", "linear_rows", "patches"):
+        code.update(instructions(cubins, source))
+    wide = {name: sass for name, sass in code.items() if not half_planes.search(name[1])}
+    assert len(wide) >= 14 * len(budget.ARCHITECTURES)
     assert not [name for name, sass in wide.items() if not re.search(r"LDG\.E\S*\.128", sass)]
 
 
