@@ -29,7 +29,7 @@ import torch
 import triton
 from backend import tensors_in
 from cases import CASES, Case
-from counts import Counts, figures, step_and_rest
+from counts import Counts, figures
 from device_memory import DeviceMemory
 from emulator import timing
 from emulator.listing import constants_of, kernels_of, read_kernel
@@ -139,17 +139,17 @@ def run(case: Case, steps: int, folder: Path) -> tuple[Counts, list[Emulator], l
 
 
 def execute(case: Case, folder: Path) -> dict[str, object]:
-    """What a step and everything else cost an image, from two runs."""
-    runs = []
+    """What a step and everything else cost an image, from two runs (whose code may differ: steps can be unrolled)."""
+    totals, complaints = [], []
     for steps in case.counts:
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            runs.append(run(case, steps, Path(own)))
-    (first, blocks, wrong), (second, _, more_wrong) = runs
-    step, rest = step_and_rest(first, second, case.counts)
-    return {
-        "programs": len(blocks), "step": figures(step, blocks[0]), "rest": figures(rest, blocks[0]),
-        "wrong": wrong + more_wrong,
-    }  # fmt: skip
+            counts, blocks, wrong = run(case, steps, Path(own))
+        totals.append(figures(counts, blocks[0]))
+        complaints += wrong
+    (less, more), (first, second) = case.counts, totals
+    step = {what: round((second[what] - first[what]) / (more - less), 1) for what in first}
+    rest = {what: round(first[what] - less * step[what], 1) for what in first}
+    return {"programs": len(blocks), "step": step, "rest": rest, "wrong": complaints}
 
 
 def static(compiled: Any, cubin: Path) -> dict[str, object]:
