@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Writes IDX files and CIFAR's binary files."""
+"""Writes IDX files, and CIFAR in its binary and in its Python version."""
 
 from __future__ import annotations
 
 import gzip
+import pickle
 import struct
 from pathlib import Path
 
@@ -64,3 +65,53 @@ def write_cifar100(folder: Path, *, train: int, test: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cifar100_records(train, seed=1).tofile(folder / "train.bin")
     cifar100_records(test, seed=2).tofile(folder / "test.bin")
+
+
+def pickled_dict(records: np.ndarray, labels: dict[str, int], *, protocol: int | None, fortran: bool = False) -> bytes:
+    """A file of CIFAR's Python version: the records' pixels, and for each key the label in that byte of a record.
+
+    protocol: None for the bytes that Python 2 wrote; else Python 3's pickle of the same.
+    """
+    pixels = np.ascontiguousarray(records[:, len(labels) :])
+    values = {key: [int(label) for label in records[:, byte]] for key, byte in labels.items()}
+    if protocol is None:
+        return _python2_pickle(pixels, values)
+    content = {key.encode(): value for key, value in values.items()}
+    content |= {b"data": np.asfortranarray(pixels) if fortran else pixels, b"batch_label": b"batch 1 of 5"}
+    return pickle.dumps(content | {b"filenames": [b"a.png"] * len(pixels)}, protocol=protocol)
+
+
+def _python2_pickle(pixels: np.ndarray, values: dict[str, list[int]]) -> bytes:
+    """Protocol 2 as Python 2 wrote it: its strings are bytes, the array's content among them."""
+
+    def string(text: bytes) -> bytes:
+        return b"T" + struct.pack("<i", len(text)) + text
+
+    def number(value: int) -> bytes:
+        return b"J" + struct.pack("<i", value)
+
+    shape = number(pixels.shape[0]) + number(pixels.shape[1]) + b"\x86"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + number(0) + b"\x85" + string(b"b") + b"\x87R"
+    dtype = b"cnumpy\ndtype\n" + string(b"u1") + number(0) + number(1) + b"\x87R"
+    dtype += b"(" + number(3) + string(b"|") + b"NNN" + number(-1) + number(-1) + number(0) + b"tb"
+    array = empty + b"(" + number(1) + shape + dtype + b"\x89" + string(pixels.tobytes()) + b"tb"
+    entries = string(b"batch_label") + string(b"batch 1 of 5") + string(b"data") + array
+    for key, labels in values.items():
+        entries += string(key.encode()) + b"](" + b"".join(map(number, labels)) + b"e"
+    return b"\x80\x02}(" + entries + b"u."
+
+
+def write_pickled_cifar10(folder: Path, *, train: int, test: int, **options: object) -> None:
+    """The six files of the Python version, with the images and labels of `write_cifar10`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate([f"data_batch_{index}" for index in range(1, 6)] + ["test_batch"], 1):
+        records = cifar_records(test if name == "test_batch" else train, seed=index)
+        (folder / name).write_bytes(pickled_dict(records, {"labels": 0}, **options))
+
+
+def write_pickled_cifar100(folder: Path, *, train: int, test: int, **options: object) -> None:
+    """The two files of the Python version, with the images and labels of `write_cifar100`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = {"coarse_labels": 0, "fine_labels": 1}
+    for index, (name, count) in enumerate({"train": train, "test": test}.items(), 1):
+        (folder / name).write_bytes(pickled_dict(cifar100_records(count, seed=index), labels, **options))

@@ -12,7 +12,7 @@ def everything(trainer):
         "optimizer": trainer.optimizer.state_dict(),
         "loader": trainer.loader.state_dict(),
         "generator": trainer.generator.get_state(),
-        "torch": torch.get_rng_state(),
+        "noise": trainer.noise.state_dict(),
         "log": [{name: value for name, value in line.items() if name not in timed} for line in trainer.log],
     }
 

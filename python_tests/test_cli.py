@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from yopo_ext.cli import build_parser, main
+from yopo_ext.cli.argument_order import join_negative_numbers
 from yopo_ext.cli.numbers import number
 from yopo_ext.training import TrainConfig
 
@@ -67,7 +69,72 @@ def test_when_a_natural_run_is_made(monkeypatch, capsys, arguments, natural):
 def test_every_option_is_a_setting():
     from yopo_ext.cli.settings import OVERRIDES
 
-    assert {name.replace("-", "_") for name, _, _ in OVERRIDES} <= set(TrainConfig().to_dict())
+    assert {name.replace("-", "_") for name, _, _ in OVERRIDES} == set(TrainConfig().to_dict())
+
+
+# A value for every option: those that take words, then those of several values; 2 is for the others.
+WORDS = {
+    "dataset": "mnist", "data-dir": "d", "model": "smallcnn", "activation": "tanh", "method": "trades", "norm": "l2",
+    "bn-mode": "train", "reduction": "sum", "first-layer-grad": "both", "delay": "auto", "optimizer": "nesterov",
+    "schedule": "cosine", "memory-format": "contiguous", "amp": "off", "device": "cuda", "label-smoothing": "0.25",
+    "ewa-decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval-alpha": "1e-3", "mean": "0.5", "std": "0.5",
+    "momentum": "0.25",
+}  # fmt: skip
+
+
+def test_every_option_reaches_its_setting():
+    from yopo_ext.cli.settings import OVERRIDES, given_settings
+
+    for name, kind, _ in OVERRIDES:
+        flag = f"-{name}" if len(name) == 1 else f"--{name}"
+        words = [flag] if kind is bool else [flag, WORDS.get(name, "2")]
+        options = build_parser().parse_args(join_negative_numbers(["train", *words]))
+        given = given_settings(options)
+        assert list(given) == [name.replace("-", "_")]
+        (value,) = given.values()
+        one = kind[0] if isinstance(kind, tuple) else kind
+        expected = True if kind is bool else one(words[1])
+        assert value == ((expected,) if isinstance(kind, tuple) else expected)
+        method = "yopo" if name == "staleness-every" else "trades"
+        config = replace(TrainConfig(), **{"held_out": 9, "mean": (0.5,), "std": (0.5,), "method": method} | given)
+        assert getattr(config, name.replace("-", "_")) == value
+
+
+def test_every_option_by_both_names_of_a_boolean():
+    from yopo_ext.cli.settings import OVERRIDES, given_settings
+
+    for name in (name for name, kind, _ in OVERRIDES if kind is bool):
+        given = given_settings(build_parser().parse_args(["train", f"--no-{name}"]))
+        assert given == {name.replace("-", "_"): False}
+
+
+@pytest.mark.parametrize("text", ["-2/255", "-1e-3", "-0.5", "-.5e2", "-2", "8/255"])
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_negative_number_is_no_option(text, joined):
+    words = [f"--alpha={text}"] if joined else ["--alpha", text]
+    options = build_parser().parse_args(join_negative_numbers(["train", *words, "--eps", "0.1"]))
+    assert (options.alpha, options.eps) == (number(text), 0.1)
+
+
+def test_a_defect_can_be_traced(monkeypatch, capsys):
+    def broken(options):
+        raise ValueError("of a defect")
+
+    monkeypatch.setattr("yopo_ext.cli.info.run", broken)
+    assert run(capsys, "info") == (2, "", "yopo: of a defect\n")
+    status, _, err = run(capsys, "info", "--traceback")
+    assert status == 2
+    assert "in broken" in err
+    assert err.endswith("yopo: of a defect\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes close otherwise elsewhere")
+def test_output_that_is_cut_off_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*COMMAND, "info"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize(
@@ -75,18 +142,25 @@ def test_every_option_is_a_setting():
     [
         (["train", "--dataset", "imagenet"], "unknown dataset 'imagenet'; known: digits, mnist"),
         (["train", "--preset", "best"], "unknown preset 'best'; known: mnist-yopo-5-10"),
-        (["train", "--model", "vgg"], "unknown model 'vgg'; known: digits-cnn"),
+        (["train", "--model", "vgg"], "model: got 'vgg', expected one of digits-cnn"),
         (["train", "--model", "smallcnn"], "takes 28x28 images, these are 8x8"),
         (["train", "--method", "fgsm"], "unknown method 'fgsm'; known: natural, fast, n-fgsm, pgd-STEPS"),
         (["train", "--dataset", "mnist"], "--data-dir"),
         (["train", "--dataset", "cifar10", "--data-dir", "nowhere"], "nowhere: found no such folder"),
-        (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin, expected"),
+        (["train", "--dataset", "cifar10", "--data-dir", "."], "found no data_batch_1.bin or data_batch_1, expected"),
         (["train", "--eps", "much"], "argument --eps: 'much' is not a number or a fraction like 8/255"),
         (["train", "--eps", "8/0"], "'8/0' is not a number"),
         (["train", "--eps", "nan"], "eps must be at least 0 and finite, got nan"),
         (["train", "--eps", "-1"], "eps must be at least 0"),
         (["train", "--alpha", "inf"], "alpha must be finite"),
         (["train", "-m", "0"], "m must be at least 1"),
+        (
+            ["train", "--eps", "8"],
+            "eps must be below 1 with norm linf, got 8: images lie in [0, 1], so for grey levels write 8/255",
+        ),
+        (["train", "--method", "pgd-10", "-m", "3"], "m: got 3, but method pgd does not read it"),
+        (["train", "--data-dir", "d"], "data_dir: got 'd', but dataset digits is read from no files"),
+        (["train", "--delay", "20", "--epochs", "20"], "delay must end before the 20 epochs do"),
         (["train", "--epochs", "1.5"], "invalid int value: '1.5'"),
         (["train", "--held-out", "9999"], "cannot hold out 9999 of 1437 images"),
         (["train", "--device", "warp"], "device 'warp' cannot be used"),

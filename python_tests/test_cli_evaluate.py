@@ -73,6 +73,34 @@ def test_without_options_it_is_pgd_40_with_two_losses_at_the_trainings_eps(evalu
     assert (found["eps"], found["norm"], found["sweeps"], found["transfer"]) == (0.15, "linf", [], None)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--attacks", "fgsm"], ["--losses", "ce"], ["--attacks", "fgsm", "pgd", "--losses", "margin", "ce"],
+        ["--targeted", "next"], ["--sweep-eps", "0", "8/255"], ["--sweep-steps", "1", "2"],
+    ],
+)  # fmt: skip
+def test_the_folder_may_follow_a_list(evaluate, folder, words):
+    common = ["--limit", 5, "--steps", 1]
+    assert report(evaluate, *common, *words, folder) == report(evaluate, folder, *common, *words)
+
+
+def test_a_misspelt_value_is_still_named(evaluate, folder):
+    status, _, err = evaluate(folder, "--attacks", "fgsm", "pdg")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "invalid choice: 'pdg'" in err
+    assert "nowhere/run: no such checkpoint" in evaluate("--attacks", "fgsm", "nowhere/run")[2]
+
+
+def test_lists_know_their_words():
+    from yopo_ext.cli.evaluate import _LISTS
+    from yopo_ext.evaluation.losses import ATTACK_LOSSES
+    from yopo_ext.evaluation.targets import TARGETS
+
+    assert all(map(_LISTS["--losses"], ATTACK_LOSSES))
+    assert all(map(_LISTS["--targeted"], TARGETS))
+
+
 def test_clean_only(evaluate, folder):
     found = report(evaluate, folder, "--attacks", "clean")
     assert (found["robust"], found["images"]) == ({}, 40)
@@ -109,6 +137,25 @@ def test_weights_of_others(evaluate, folder, weights):
     assert report(evaluate, *arguments, "--attacks", "clean")["clean"] == ours["clean"]
     normalised = report(evaluate, *arguments, "--attacks", "clean", "--mean", 0.9, "--std", 0.1, "--activation", "tanh")
     assert normalised["clean"] != ours["clean"]
+
+
+def test_surplus_keys_of_weights(evaluate, weights, tmp_path):
+    path, zero = tmp_path / "more.pt", torch.zeros(1)
+    state = torch.load(weights)
+    torch.save(state | {"module.aux.bias": zero, "module.aux.weight": zero, "module.total_ops": zero}, path)
+    arguments = ["--weights", path, "--model", "digits-cnn", "--dataset", "digits", "--limit", 40, "--attacks", "clean"]
+    status, out, err = evaluate(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith("--ignore-keys aux.* (ignore=)\n")
+    status, out, err = evaluate(*arguments, "--ignore-keys", "aux.*", "--json")
+    assert (status, err) == (0, f"yopo: warning: {path}: left out total_ops, no part of the network\n")
+    ours = report(evaluate, "--weights", weights, *arguments[2:])
+    assert json.loads(out)["clean"] == ours["clean"]
+    torch.save(state | {"module.mu": torch.tensor([0.9]), "module.sigma": torch.tensor([0.1])}, path)
+    status, out, err = evaluate(*arguments, "--json")
+    assert err == f"yopo: warning: {path}: mu and sigma normalise the images: mean (0.9) and std (0.1)\n"
+    explicit = report(evaluate, "--weights", weights, *arguments[2:], "--mean", 0.9, "--std", 0.1)
+    assert json.loads(out)["clean"] == explicit["clean"] != ours["clean"]
 
 
 def test_a_doubt_is_one_line_on_stderr(evaluate, tmp_path):
@@ -150,6 +197,7 @@ def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
         (["--weights", "WEIGHTS"], "--weights needs --model"),
         (["--weights", "WEIGHTS", "--model", "digits-cnn"], "--weights needs --dataset"),
         (["--weights", "WEIGHTS", "--model", "digits-cnn", "--dataset", "digits"], "--weights needs --eps"),
+        (["RUN", "--ignore-keys", "x"], "--ignore-keys goes with --weights"),
         (
             ["--weights", "WEIGHTS", "--model", "smallcnn", "--dataset", "digits", "--eps", "1"],
             "'smallcnn' takes 28x28 images",

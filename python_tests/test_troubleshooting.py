@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -14,11 +16,25 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import yopo_ext
+from yopo_ext.adversaries import pgd
 from yopo_ext.cli import main
 from yopo_ext.data import DataFileError, Dataset, ImageSet, load_dataset
-from yopo_ext.training import CheckpointError, StopRequest, Trainer, TrainingError, make_config, run_job
+from yopo_ext.evaluation import accuracy
+from yopo_ext.models import WeightsError, load_weights
+from yopo_ext.training import (
+    CheckpointError,
+    ProcessError,
+    Processes,
+    StopRequest,
+    Trainer,
+    TrainingError,
+    make_config,
+    run_job,
+)
 from yopo_ext.training.checkpoint import check_same_run
+from yopo_ext.training.comparison import check_rows
 from yopo_ext.training.device import open_device
+from yopo_ext.training.sync_batch_norm import with_joint_statistics
 
 QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
 X, Y = torch.linspace(0, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8), torch.tensor([1, 2])
@@ -63,9 +79,64 @@ def out_of_bounds() -> None:
     yopo(model, model[0], 4 * X - 2)
 
 
-def left_out_normalisation() -> None:
-    model = Called(lambda first, x: first(4 * x - 2))
+class Skip(nn.Module):
+    """The input reaches the loss past the first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.skip, self.head = (nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Conv2d(3, 4, 3), nn.Linear(144, 10)
+        self.features = nn.Sequential(*self.first)
+
+    def forward(self, x):
+        return self.head((self.features(x) + 5 * self.skip(x)).flatten(1))
+
+
+def past_the_first_layer() -> None:
+    model = Skip()
     yopo(model, model.first)
+
+
+def something_in_between() -> None:
+    model = net()
+    model.insert(1, nn.MaxPool2d(2))
+    model[-1] = nn.Linear(36, 10)
+    yopo(model, (model[0], model[2]))
+
+
+def resized() -> None:
+    model = Called(lambda first, x: first(nn.functional.interpolate(x, scale_factor=2))[..., :6, :6])
+    yopo(model, model.first)
+
+
+def part_of_the_batch() -> None:
+    model = Called(lambda first, x: first(x[:1]).expand(2, -1, -1, -1))
+    yopo(model, model.first)
+
+
+def grey_levels() -> None:
+    model = net()
+    yopo(model, model[0], eps=8)
+
+
+def one_output() -> None:
+    model = net()
+    model[-1] = nn.Linear(144, 1)
+    yopo(model, model[0])
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x):
+        return self.net(x), x
+
+
+def a_pair() -> None:
+    model = Pair()
+    yopo(model, model.net[0])
 
 
 def one_relu_for_all() -> None:
@@ -111,6 +182,24 @@ def bytes_for_images() -> None:
     yopo(model, model[0], (255 * X).byte())
 
 
+def one_neuron() -> None:
+    accuracy(nn.Sequential(nn.Flatten(), nn.Linear(192, 1)), ImageSet((255 * X).byte(), Y - 1, 2))
+
+
+def a_loader() -> None:
+    accuracy(net(), torch.utils.data.DataLoader([(X, Y)]))
+
+
+def made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        pgd(net(), X, Y, eps=0.1, alpha=0.1, steps=1)
+
+
+def surplus_key() -> None:
+    torch.save(net().state_dict() | {"aux.bias": torch.zeros(1)}, "w.pt")
+    load_weights(net(), Path("w.pt"))
+
+
 def grouped() -> None:
     layer = yopo_ext.FirstLayer(nn.Conv2d(3, 6, 3, groups=3))
     layer.inner_ascent(X, torch.zeros_like(X), torch.zeros(2, 6, 6, 6), eps=0.1, alpha=0.1, steps=1, backend="torch")
@@ -148,9 +237,40 @@ def a_run_is_there() -> None:
     run_job(make_config(), folder, compare_natural=False, resume=False, show=False)
 
 
-def not_finite() -> None:
+def small_run() -> Trainer:
     images = ImageSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), 10)
-    trainer = Trainer(make_config(m=1, n=1), Dataset("digits", images, images), Path("runs"), show=False)
+    return Trainer(make_config(m=1, n=1, epochs=1), Dataset("digits", images, images), Path("runs/NAME"), show=False)
+
+
+def a_used_folder() -> None:
+    trainer = small_run()
+    (trainer.folder / "last.pt").touch()
+    trainer.fit(StopRequest())
+
+
+def full_disk() -> None:
+    trainer = small_run()
+    (trainer.folder / "last.pt").touch()
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch("yopo_ext.training.files._RawFile._system_write", side_effect=full):
+        trainer.save()
+
+
+def joint_batch_norm_on_cpus() -> None:
+    with_joint_statistics(net(), make_config(sync_bn=True), Processes(0, 2), torch.device("cpu"), images=4)
+
+
+def another_process_fails() -> None:
+    cuda = AssertionError("Torch not compiled with CUDA enabled")
+    with mock.patch("torch.zeros", side_effect=cuda), pytest.raises(ValueError, match=r".") as error:
+        open_device("cuda:1")
+    told = [None, str(error.value)]
+    with mock.patch.object(Processes, "gather", return_value=told), Processes(0, 2).together():
+        pass
+
+
+def not_finite() -> None:
+    trainer = small_run()
     with torch.no_grad():
         next(trainer.model.parameters()).fill_(float("nan"))
     trainer.fit(StopRequest())
@@ -160,10 +280,26 @@ def other_settings() -> None:
     check_same_run(Path("runs/NAME/last.pt"), make_config(lr=0.1), {"config": make_config(lr=0.05)})
 
 
+def one_image_alone() -> None:
+    images = ImageSet(torch.zeros(17, 1, 8, 8, dtype=torch.uint8), torch.zeros(17, dtype=torch.int64), 10)
+    config = make_config(model="preactresnet18", batch_size=16)
+    Trainer(config, Dataset("digits", images, images), Path("runs"), show=False)
+
+
+def other_images() -> None:
+    check_rows([make_config(method="natural"), make_config(method="pgd-2", limit_train=16)])
+
+
 RAISED = {
     "a slice of the model": (RuntimeError, a_slice),
     "images out of bounds": (ValueError, out_of_bounds),
-    "normalisation left out": (RuntimeError, left_out_normalisation),
+    "past the first layer": (RuntimeError, past_the_first_layer),
+    "something in between": (RuntimeError, something_in_between),
+    "resized": (RuntimeError, resized),
+    "part of the batch": (RuntimeError, part_of_the_batch),
+    "grey levels": (ValueError, grey_levels),
+    "one output": (ValueError, one_output),
+    "a pair": (TypeError, a_pair),
     "one ReLU for all": (RuntimeError, one_relu_for_all),
     "no_grad": (RuntimeError, called_in_no_grad),
     "compiled": (RuntimeError, compiled),
@@ -171,6 +307,10 @@ RAISED = {
     "learnable before": (RuntimeError, learnable_before),
     "a loss a sample": (ValueError, not_reduced),
     "bytes": (TypeError, bytes_for_images),
+    "one neuron": (ValueError, one_neuron),
+    "a loader": (TypeError, a_loader),
+    "inference mode": (RuntimeError, made_in_inference_mode),
+    "a surplus key": (WeightsError, surplus_key),
     "groups": (RuntimeError, grouped),
     "shape of p": (ValueError, lambda: operator(p=torch.zeros(2, 4, 8, 8))),
     "radius": (ValueError, lambda: operator(eps=-0.1)),
@@ -181,11 +321,20 @@ RAISED = {
     "no GPU": (ValueError, no_gpu),
     "no files": (DataFileError, no_files),
     "a run is there": (FileExistsError, a_run_is_there),
+    "a used folder": (FileExistsError, a_used_folder),
+    "full disk": (TrainingError, full_disk),
+    "sync_bn on cpus": (ValueError, joint_batch_norm_on_cpus),
+    "another process": (ProcessError, another_process_fails),
     "not finite": (TrainingError, not_finite),
     "other settings": (CheckpointError, other_settings),
+    "one image alone": (ValueError, one_image_alone),
+    "natural to the end": (ValueError, lambda: make_config(delay=4, epochs=4)),
+    "rows of other images": (ValueError, other_images),
 }
 PRINTED = {
     "data": ["train", "--dataset", "mnist"],
+    "grey levels": ["train", "--eps", "8"],
+    "not read": ["train", "--method", "pgd-10", "-m", "7"],
     "resume": ["train", "--resume", "runs/NAME", "--lr", "0.1"],
 }
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from yopo_ext.autocast_cache import autocast_cache
 from yopo_ext.first_layer import FirstLayer, Modules, first_layer_modules
+from yopo_ext.inference_mode import out_of_inference_mode
 
 
 class Costate:
@@ -85,7 +86,8 @@ class _OutputHook:
 def _called_again(name: str) -> str:
     return (
         f"the first layer ({name}) was called again, so its co-state is ambiguous: call it once per block, give it "
-        "modules that the model uses nowhere else, and keep it out of activation checkpointing"
+        "modules that the model uses nowhere else, and keep it out of activation checkpointing and nn.DataParallel "
+        "(torch.nn.parallel.DistributedDataParallel is what works)"
     )
 
 
@@ -110,7 +112,8 @@ def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
         p = costate.value
 
     The graph stays as it is, and an in-place activation after the layer does no harm. Under autocast p has
-    the dtype of the layer's output.
+    the dtype of the layer's output. Inside `torch.inference_mode` the block leaves it (tensors made before in that mode
+    have to be cloned, as autograd demands).
 
     Args:
         first_layer: a module, a sequence of modules that the model calls one after another (p is taken at the
@@ -125,18 +128,23 @@ def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
     costate = Costate(last)
     handle = last.register_forward_hook(_OutputHook(costate))
     try:
-        yield costate
+        with out_of_inference_mode():
+            yield costate
     finally:
         handle.remove()
     costate.value  # noqa: B018  raises where there is none
 
 
 @contextmanager
-def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
+def cut_at_first_layer(first_layer: Modules | FirstLayer, *, past: Tensor | None = None) -> Iterator[Costate]:
     """As `capture_costate`, with the graph cut at the first layer's output.
 
     The first layer runs without a graph, which saves its weight gradient and saved tensors; its parameters
     get no gradient from the pass, their `requires_grad` stays, and batch-norm statistics are updated as ever.
+
+    Args:
+        first_layer: as for `capture_costate`.
+        past: a leaf whose gradient goes past the cut: the first layer then runs with a graph, its parameters frozen.
 
     Raises:
         RuntimeError: as `capture_costate`; also if the layer's input requires grad, for that gradient would
@@ -144,7 +152,7 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
         TypeError, ValueError: as `capture_costate`.
     """
     modules = first_layer_modules(first_layer)
-    switch = _GradSwitch(modules)
+    switch = _GradSwitch(modules) if past is None else _ParameterSwitch(modules, past)
     handles = []
     # Both are restored where a module raises between switching off and on.
     with torch.set_grad_enabled(torch.is_grad_enabled()), autocast_cache(torch.is_autocast_cache_enabled()):
@@ -155,28 +163,90 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
             with capture_costate(modules) as costate:
                 yield costate
         finally:
+            switch.undo()
             for handle in handles:
                 handle.remove()
 
 
-class _GradSwitch:
-    """Hooks that disable gradients, and autocast's cache with them, while a module runs."""
+class _Switch:
+    """Hooks that do something while a module of the first layer runs."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._before: list[tuple[bool, bool]] = []
         self._calls_left = Counter(modules)
 
-    def off(self, module: nn.Module, args: tuple[object, ...]) -> None:
+    def _require_first_call(self, module: nn.Module) -> None:
         _refuse_compilation()
         # Here already: a ReLU shared with a deeper layer would otherwise be blamed for its input.
         if self._calls_left[module] == 0:
             raise RuntimeError(_called_again(type(module).__name__))
         self._calls_left[module] -= 1
+
+    def undo(self) -> None:
+        """What a module that raised left switched."""
+
+
+class _ParameterSwitch(_Switch):
+    """Keeps a module's parameters out of the graph while it runs; the gradient of the leaf `past` goes through."""
+
+    def __init__(self, modules: Sequence[nn.Module], past: Tensor) -> None:
+        super().__init__(modules)
+        self._past = past
+        self._frozen: list[nn.Parameter] = []
+
+    def off(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        self._require_first_call(module)
+        if torch.is_grad_enabled() and any(leaf is not self._past for item in args for leaf in _leaves(item)):
+            raise RuntimeError(_learnable_input(type(module).__name__))
+        self._frozen = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+
+    def on(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
+        self.undo()
+
+    def undo(self) -> None:
+        for parameter in self._frozen:
+            parameter.requires_grad_(True)
+        self._frozen = []
+
+    off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
+
+
+def _leaves(item: object) -> Iterator[Tensor]:
+    """What a backward pass from a tensor would give gradients to."""
+    if not isinstance(item, Tensor) or not item.requires_grad:
+        return
+    if item.grad_fn is None:
+        yield item
+        return
+    nodes, seen = [item.grad_fn], {item.grad_fn}
+    while nodes:
+        node = nodes.pop()
+        if hasattr(node, "variable"):
+            yield node.variable
+        following = {child for child, _ in node.next_functions if child is not None} - seen
+        seen |= following
+        nodes.extend(following)
+
+
+def _learnable_input(name: str) -> str:
+    return (
+        f"the input of the first layer ({name}) requires grad, and the cut would lose that gradient: pass a detached "
+        "input, and let first_layer include what is learnable"
+    )
+
+
+class _GradSwitch(_Switch):
+    """Disables gradients, and autocast's cache with them, while a module runs."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__(modules)
+        self._before: list[tuple[bool, bool]] = []
+
+    def off(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        self._require_first_call(module)
         if torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in args):
-            raise RuntimeError(
-                f"the input of the first layer ({type(module).__name__}) requires grad, and the cut would "
-                "lose that gradient: pass a detached input, and let first_layer include what is learnable"
-            )
+            raise RuntimeError(_learnable_input(type(module).__name__))
         self._before.append((torch.is_grad_enabled(), torch.is_autocast_cache_enabled()))
         torch.set_grad_enabled(False)
         torch.set_autocast_cache_enabled(False)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from yopo_ext import arguments, layer_modules, ops
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
 from yopo_ext.layer_modules import ConvolutionLayer, NotAConvolutionLayer
 from yopo_ext.projection import feasible_set, per_channel
 
@@ -26,16 +27,20 @@ class LayerExplanation:
         reason: why the path is "autograd"; empty for "operator".
         backend: the operator's backends (`yopo_ext.explain`); None for "autograd", or where no images were
             given.
+        input_gradient_error: what the check of YOPO's first batch found (`input_gradient_error`); None before it.
     """
 
     path: str
     reason: str
     backend: ops.Explanation | None
+    input_gradient_error: float | None = None
 
     def __str__(self) -> str:
+        found = self.input_gradient_error
+        compared = "" if found is None else f"\nagainst the network's input gradient: relative error {found:.2g}"
         if self.path == "autograd":
-            return f"runs through autograd, slower: {self.reason}"
-        return str(self.backend) if self.backend else "runs through the operators"
+            return f"runs through autograd, slower: {self.reason}{compared}"
+        return (str(self.backend) if self.backend else "runs through the operators") + compared
 
 
 class FirstLayer:
@@ -56,13 +61,23 @@ class FirstLayer:
     Raises:
         TypeError: neither a module nor a sequence of modules.
         ValueError: an empty sequence.
+
+    Attributes:
+        modules: in the order of their calls.
+        input_gradient_error: what the check of YOPO's first batch found; None before it.
     """
 
     def __init__(self, module: Modules | FirstLayer) -> None:
         self.modules: tuple[nn.Module, ...] = first_layer_modules(module)
+        self.input_gradient_error: float | None = None
 
     def __repr__(self) -> str:
-        return f"FirstLayer({', '.join(type(module).__name__ for module in self.modules)})"
+        return f"FirstLayer{self.names}"
+
+    @property
+    def names(self) -> str:
+        """The modules' classes, for messages: "(Conv2d, ReLU)"."""
+        return f"({', '.join(type(module).__name__ for module in self.modules)})"
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The layer's parameters, each once."""
@@ -117,8 +132,16 @@ class FirstLayer:
                 u, p.detach(), layer.weight, layer.bias, **layer.options, precision=precision, backend=backend
             )
         with torch.autocast(u.device.type, enabled=False):
-            return self._hamiltonian_by_autograd(u, p)
+            return self.hamiltonian_of_modules(u, p)
 
+    def hamiltonian_of_modules(self, u: Tensor, p: Tensor) -> Tensor:
+        """H(u, p) by the modules themselves, under autocast where it is on. Arguments and errors as `hamiltonian`."""
+        output = self._evaluate(u)
+        _require_shape("p", p, tuple(output.shape), "the first layer's output")
+        kind = torch.promote_types(output.dtype, torch.float32)
+        return (output.to(kind) * p.detach().to(kind)).sum()
+
+    @outside_inference_mode
     def accumulate_hamiltonian(
         self,
         u: Tensor,
@@ -147,7 +170,7 @@ class FirstLayer:
                 outputs = zip((layer.weight, layer.bias), grads[:2], strict=True)
             else:
                 with torch.autocast(u.device.type, enabled=False):
-                    h = self._hamiltonian_by_autograd(u, p)
+                    h = self.hamiltonian_of_modules(u, p)
                 outputs = iter([(h, torch.ones_like(h))])
         wanted = [(out, grad) for out, grad in outputs if out is not None and out.requires_grad]
         torch.autograd.backward(
@@ -171,22 +194,24 @@ class FirstLayer:
         precision: str | None = None,
         backend: str | None = None,
     ) -> LayerExplanation:
-        """Which path `inner_ascent` takes and, given images x, which backend. Nothing runs.
+        """Which path `inner_ascent` takes and, given images x, which backend; and what YOPO's first batch showed.
+
+        Nothing runs.
 
         η and p default to tensors like those of a float32 network. Errors as `inner_ascent`.
         """
         try:
             layer = layer_modules.read_layer(self.modules)
         except NotAConvolutionLayer as reason:
-            return LayerExplanation("autograd", str(reason), None)
+            return LayerExplanation("autograd", str(reason), None, self.input_gradient_error)
         if x is None:
-            return LayerExplanation("operator", "", None)
+            return LayerExplanation("operator", "", None, self.input_gradient_error)
         backends = ops.explain(
             x, x if eta is None else eta, layer.output_like(x) if p is None else p, layer.weight, layer.bias,
             **layer.options, eps=eps, alpha=alpha, steps=steps, bounds=bounds, norm=norm, direction=direction,
             precision=precision, backend=backend,
         )  # fmt: skip
-        return LayerExplanation("operator", "", backends)
+        return LayerExplanation("operator", "", backends, self.input_gradient_error)
 
     def _read(self, backend: str | None) -> ConvolutionLayer | None:
         """The layer as the operators take it; None for autograd."""
@@ -206,12 +231,7 @@ class FirstLayer:
         # A module that works in place changes a copy, and so may be given a leaf.
         return torch.func.functional_call(chain, buffers, (u.clone(),))
 
-    def _hamiltonian_by_autograd(self, u: Tensor, p: Tensor) -> Tensor:
-        output = self._evaluate(u)
-        _require_shape("p", p, tuple(output.shape), "the first layer's output")
-        kind = torch.promote_types(output.dtype, torch.float32)
-        return (output.to(kind) * p.detach().to(kind)).sum()
-
+    @outside_inference_mode
     def _inner_ascent_by_autograd(
         self, x: Tensor, eta: Tensor, p: Tensor, *, eps, alpha, steps, bounds, norm, direction
     ) -> Tensor:  # fmt: skip
@@ -227,7 +247,7 @@ class FirstLayer:
         for _ in range(steps):
             with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
                 leaf = eta.requires_grad_()
-                g = torch.autograd.grad(self._hamiltonian_by_autograd(x + leaf, p), leaf)[0]
+                g = torch.autograd.grad(self.hamiltonian_of_modules(x + leaf, p), leaf)[0]
             eta = feasible.step(eta.detach(), g, step_size, direction)
         return eta
 

@@ -58,9 +58,9 @@ class FeasibleSet:
         elif self.norm == "linf":
             delta = alpha * torch.where(g.isnan(), 0, g.sign())
         else:
-            delta = alpha * g / _norm(g).clamp(min=1e-12)
+            delta = alpha * _unit(g)
         if self.norm == "l2":
-            delta = torch.where(_norm(g).isfinite(), delta, 0)
+            delta = torch.where(_largest(g).isfinite(), delta, 0)
         moved = eta + delta
         return self.project(torch.where(moved.isnan(), eta, moved))
 
@@ -85,6 +85,18 @@ def feasible_set(x: Tensor, eps: object, bounds: tuple[object, object] | None, n
     lower = torch.maximum(-radius, low - x)
     upper = torch.minimum(radius, high - x)
     return FeasibleSet(x, radius, low, high, norm, lower, upper)
+
+
+def _largest(g: Tensor) -> Tensor:
+    """max |g| of each sample, (B, 1, 1, 1); NaN where g has one."""
+    return g.abs().amax(dim=(1, 2, 3), keepdim=True) if g.numel() else g.new_zeros(len(g), 1, 1, 1)
+
+
+def _unit(g: Tensor) -> Tensor:
+    """g / ‖g‖₂ of each sample, 0 where g is 0; scaled by max |g| first, so that no square leaves the dtype's range."""
+    largest = _largest(g)
+    scaled = g / torch.where(largest > 0, largest, 1)
+    return scaled / _norm(scaled).clamp(min=1)
 
 
 def _norm(t: Tensor) -> Tensor:

@@ -75,12 +75,10 @@ struct Update {
             });
             return;
         }
-        const float norm = gradient_norm(gradient);
+        const double norm = gradient_norm(gradient);
         if (!std::isfinite(norm)) return;
-        const float length = norm > 1e-12f ? norm : 1e-12f;
-        for (std::int64_t n = 0; n < steps; ++n) {
-            step_l2(gradient, problem.direction == Direction::sign ? length : 1.0f);
-        }
+        const double scale = problem.direction == Direction::gradient ? 1.0 : norm > 0 ? 1.0 / norm : 0.0;
+        for (std::int64_t n = 0; n < steps; ++n) step_l2(gradient, scale);
     }
 
   private:
@@ -148,23 +146,25 @@ struct Update {
         return total;
     }
 
-    float gradient_norm(const float* gradient) const {
+    double gradient_norm(const float* gradient) const {
         double squares = 0;
         for_each_row([&](int c, int i) {
             gradient_row<I>(plan, problem.layer.normalization, gradient, c, i, rows.g);
             for (int j = 0; j < plan.shape.width; ++j) squares += static_cast<double>(rows.g[j]) * rows.g[j];
         });
-        return static_cast<float>(std::sqrt(squares));
+        return std::sqrt(squares);
     }
 
-    void step_l2(const float* gradient, float length) const {
+    // One step of alpha * g * scale. The scale reaches 1e45, g as far down: their product is made in double.
+    void step_l2(const float* gradient, double scale) const {
         const float alpha = problem.budget.alpha[0];
         double squares = 0;
         for_each_row([&](int c, int i) {
             load_rows(problem.out.data, problem.out.strides, c, i);
             gradient_row<I>(plan, problem.layer.normalization, gradient, c, i, rows.g);
+            for (int j = 0; j < plan.shape.width; ++j) rows.g[j] = static_cast<float>(rows.g[j] * scale);
             for (int j = 0; j < plan.row_floats; j += I::lanes) {
-                store(rows.eta + j, moved(load<V>(rows.eta + j), alpha * load<V>(rows.g + j) / length));
+                store(rows.eta + j, moved(load<V>(rows.eta + j), alpha * load<V>(rows.g + j)));
             }
             squares += finite_squares(rows.eta);
             store_row(c, i);

@@ -118,10 +118,10 @@ class Update {
     // ---- l2: per sample, sums in double ----
 
     __device__ void steps_l2(std::int64_t steps) const {
-        const float norm = gradient_norm();
+        const double norm = gradient_norm();
         if (!(norm < INFINITY)) return;
-        const float length = norm > 1e-12f ? norm : 1e-12f;
-        for (std::int64_t n = 0; n < steps; ++n) step_l2(a_.direction == Direction::sign ? length : 1.0f);
+        const double scale = a_.direction == Direction::gradient ? 1.0 : norm > 0 ? 1.0 / norm : 0.0;
+        for (std::int64_t n = 0; n < steps; ++n) step_l2(scale);
     }
 
     __device__ __forceinline__ double finite_square(float value) const {
@@ -130,21 +130,23 @@ class Update {
         return static_cast<double>(value) * value;
     }
 
-    __device__ float gradient_norm() const {
+    __device__ double gradient_norm() const {
         double squares = 0;
         for_each([&](Pixel at, const Channel& channel) { return pixels_.gradient(at, channel); },
                  [&](Pixel, const Channel&, float g) { squares += static_cast<double>(g) * g; });
-        return static_cast<float>(sqrt(block_sum(squares, scratch_)));
+        return sqrt(block_sum(squares, scratch_));
     }
 
-    __device__ void step_l2(float length) const {
+    // One step of alpha * g * scale. The scale reaches 1e45, g as far down: their product is made in double.
+    __device__ void step_l2(double scale) const {
         double squares = 0;
         for_each(
             [&](Pixel at, const Channel& channel) {
                 return State{pixels_.x(at), pixels_.eta(at), pixels_.gradient(at, channel)};
             },
             [&](Pixel at, const Channel& channel, const State& s) {
-                const float eta = moved(s.eta, rounded_product(channel.alpha, s.g) / length);
+                const float along = static_cast<float>(s.g * scale);
+                const float eta = moved(s.eta, rounded_product(channel.alpha, along));
                 squares += finite_square(eta);
                 pixels_.set(at, channel, s.x, eta);
             });

@@ -281,7 +281,7 @@ def test_images_that_require_grad_get_none():
     assert x.grad is None
 
 
-def test_normalised_images_are_noticed_on_the_first_batch():
+def test_normalised_images_are_noticed_in_every_batch():
     x, y = batch(torch.float32)
     model = relu_net()
     normalised = (x - 0.5) / 0.25
@@ -291,7 +291,8 @@ def test_normalised_images_are_noticed_on_the_first_batch():
     YOPO(model, model[0], bounds=None).accumulate(normalised, y)
     yopo = YOPO(model, model[0])
     yopo.accumulate(x, y)
-    yopo.accumulate(normalised, y)  # only the first batch is looked at
+    with pytest.raises(ValueError, match="normalised"):
+        yopo.accumulate(normalised, y)
 
 
 class Normalized(nn.Module):
@@ -306,7 +307,7 @@ class Normalized(nn.Module):
 def test_normalisation_left_out_of_the_first_layer_is_noticed():
     x, y = batch(torch.float32)
     model = Normalized()
-    with pytest.raises(RuntimeError, match=r"something else than x \+ eta.*normalisation"):
+    with pytest.raises(RuntimeError, match=r"first_layer \(Conv2d\).*relative error 0[.]75.*normalisation"):
         YOPO(model, model.net[0]).accumulate(x, y)
     assert not model.net[0]._forward_pre_hooks
     rounding = Normalized(torch.bfloat16)

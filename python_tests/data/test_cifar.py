@@ -1,8 +1,20 @@
 # SPDX-License-Identifier: MIT
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
-from image_files import CIFAR100_RECORD, CIFAR_RECORD, cifar100_records, cifar_records, write_cifar10, write_cifar100
+from image_files import (
+    CIFAR100_RECORD,
+    CIFAR_RECORD,
+    cifar100_records,
+    cifar_records,
+    write_cifar10,
+    write_cifar100,
+    write_pickled_cifar10,
+    write_pickled_cifar100,
+)
 
 from yopo_ext.data import DataFileError, cifar
 from yopo_ext.data.cifar import (
@@ -11,6 +23,12 @@ from yopo_ext.data.cifar import (
     read_cifar10_train,
     read_cifar100_test,
     read_cifar100_train,
+)
+from yopo_ext.data.cifar_pickles import (
+    read_pickled_cifar10_test,
+    read_pickled_cifar10_train,
+    read_pickled_cifar100_test,
+    read_pickled_cifar100_train,
 )
 
 
@@ -107,3 +125,63 @@ def test_cifar100s_files_are_checked(tmp_path):
     refused(path, "3073 bytes", "a whole number of 3074-byte records", lambda: read_cifar100_test(tmp_path))
     path.unlink()
     refused(path, "no such file", "a binary CIFAR-100 batch", lambda: read_cifar100_test(tmp_path))
+
+
+VERSIONS = [{"protocol": None}, *({"protocol": number} for number in (2, 4, 5)), {"protocol": 4, "fortran": True}]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_the_python_versions_hold_the_same_as_the_binary_ones(tmp_path, monkeypatch, version):
+    monkeypatch.setattr(cifar, "IMAGES_PER_TRAIN_FILE", 4)
+    monkeypatch.setattr(cifar, "CIFAR100_TRAIN_IMAGES", 7)
+    for folder, cifar10, cifar100, options in (
+        (tmp_path / "binary", write_cifar10, write_cifar100, {}),
+        (tmp_path / "python", write_pickled_cifar10, write_pickled_cifar100, version),
+    ):
+        cifar10(folder, train=4, test=6, **options)
+        cifar100(folder, train=7, test=5, **options)
+    pairs = (
+        (read_cifar10_train, read_pickled_cifar10_train),
+        (read_cifar10_test, read_pickled_cifar10_test),
+        (read_cifar100_train, read_pickled_cifar100_train),
+        (read_cifar100_test, read_pickled_cifar100_test),
+    )
+    for binary, pickled in pairs:
+        expected, found = binary(tmp_path / "binary"), pickled(tmp_path / "python")
+        assert torch.equal(found.images, expected.images)
+        assert torch.equal(found.labels, expected.labels)
+        assert found.num_classes == expected.num_classes
+
+
+PIXELS = np.zeros((3, 3072), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "expected"),
+    [
+        ({"data": PIXELS}, "a dict of data", "data and labels"),
+        ({}, "a dict of nothing", "data and labels"),
+        ({"data": PIXELS, "fine_labels": [0, 1, 2]}, "a dict of data, fine_labels", "data and labels"),
+        ({"data": PIXELS, "labels": [0, 1]}, "2 labels", "3, as many as images"),
+        ({"data": PIXELS, "labels": [0, 10, 2]}, "label 10 in record 1", "0..9"),
+        ({"data": PIXELS, "labels": [0, 1, -1]}, "label -1 in record 2", "0..9"),
+        ({"data": PIXELS, "labels": [0, 1, 2.0]}, "labels of type list", "a list of whole numbers"),
+        ({"data": PIXELS, "labels": b"abc"}, "labels of type bytes", "a list of whole numbers"),
+        ({"data": PIXELS[:, :-1], "labels": [0, 1, 2]}, "data (3, 3071) uint8", "(N, 3072) uint8"),
+        ({"data": PIXELS / 255, "labels": [0, 1, 2]}, "data (3, 3072) float64", "(N, 3072) uint8"),
+        ({"data": PIXELS[:0], "labels": []}, "data (0, 3072) uint8", "(N, 3072) uint8"),
+        ({"data": [1], "labels": [0]}, "data of type list", "(N, 3072) uint8"),
+    ],
+)
+def test_a_pickle_that_is_not_cifars(tmp_path, content, found, expected):
+    path = tmp_path / "test_batch"
+    path.write_bytes(pickle.dumps(content))
+    refused(path, found, expected, lambda: read_pickled_cifar10_test(tmp_path))
+
+
+def test_pickled_training_files_have_their_number_of_images(tmp_path):
+    write_pickled_cifar10(tmp_path, train=4, test=4, protocol=2)
+    path = tmp_path / "data_batch_1"
+    refused(path, "data (4, 3072) uint8", "(10000, 3072) uint8", lambda: read_pickled_cifar10_train(tmp_path))
+    path.unlink()
+    refused(path, "no such file", "a pickled dict", lambda: read_pickled_cifar10_train(tmp_path))

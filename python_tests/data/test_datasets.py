@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from image_files import write_cifar10, write_cifar100, write_idx_set
+from image_files import write_cifar10, write_cifar100, write_idx_set, write_pickled_cifar10, write_pickled_cifar100
 
 from yopo_ext.data import DATASETS, DataFileError, cifar, load_dataset
 
@@ -77,6 +77,31 @@ def test_cifar100_nested_and_flat(tmp_path, monkeypatch, folder):
     data = load_dataset("cifar100", str(tmp_path))
     assert (data.name, len(data.train), len(data.test)) == ("cifar100", 4, 3)
     assert not torch.equal(data.train.images[:3], data.test.images)
+
+
+@pytest.mark.parametrize("folder", ["cifar-10-batches-py", "."])
+def test_torchvisions_cifar10_nested_and_flat(tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(cifar, "IMAGES_PER_TRAIN_FILE", 2)
+    write_pickled_cifar10(tmp_path / folder, train=2, test=3, protocol=None)
+    data = load_dataset("cifar10", tmp_path)
+    assert (len(data.train), len(data.test), data.train.num_classes) == (10, 3, 10)
+
+
+@pytest.mark.parametrize("folder", ["cifar-100-python", "."])
+def test_torchvisions_cifar100_nested_and_flat(tmp_path, monkeypatch, folder):
+    monkeypatch.setattr(cifar, "CIFAR100_TRAIN_IMAGES", 4)
+    write_pickled_cifar100(tmp_path / folder, train=4, test=3, protocol=None)
+    data = load_dataset("cifar100", tmp_path)
+    assert (len(data.train), len(data.test), data.train.num_classes) == (4, 3, 100)
+
+
+def test_a_set_is_found_beside_folders_of_the_other_layout_that_lack_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "CIFAR100_TRAIN_IMAGES", 4)
+    (tmp_path / "train").mkdir()  # as of an image folder
+    with pytest.raises(DataFileError, match=r"found no train.bin or train, expected cifar-100-binary/train.bin or "):
+        load_dataset("cifar100", tmp_path)
+    write_pickled_cifar100(tmp_path / "cifar-100-python", train=4, test=3, protocol=2)
+    assert len(load_dataset("cifar100", tmp_path).train) == 4
 
 
 def test_a_test_file_is_missing(tmp_path):

@@ -26,6 +26,28 @@ def test_labels_and_step_sizes():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"eps": "8/255"}, "eps: got '8/255', expected a number"),
+        ({"eps": None}, "eps: got None, expected a number"),
+        ({"alpha": "1"}, "alpha: got '1', expected a number"),
+        ({"steps": 2.5}, "steps: got 2.5, expected a whole number"),
+        ({"restarts": True}, "restarts: got True, expected a whole number"),
+        ({"seed": "a"}, "seed: got 'a', expected a whole number"),
+    ],
+)
+def test_values_of_another_type(change, message):
+    with pytest.raises(TypeError, match=message):
+        Attack(**{"eps": 0.1, **change})
+
+
+def test_a_radius_may_be_as_wide_as_the_box_and_wider_where_there_is_none():
+    assert Attack(1.0, alpha=1.0).eps == 1.0
+    assert Attack(8, norm="l2").eps == 8
+    assert Attack(8, bounds=None, alpha=2).eps == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         ({"steps": 0}, "at least one step and one start, got steps=0"),
         ({"restarts": 0}, "restarts=0"),
         ({"loss": "kl"}, "unknown attack loss 'kl'; known: ce, margin, dlr"),
@@ -36,6 +58,9 @@ def test_labels_and_step_sizes():
         ({"norm": "l1"}, "norm: got 'l1', expected one of linf, l2"),
         ({"targets": "nearest"}, "targets: got 'nearest', expected one of None, all, next, random, least-likely"),
         ({"restarts": 2, "random_start": False}, "restarts: got 2 without a random start"),
+        ({"eps": 8}, "eps: got 8, expected at most 1, the width of the bounds; .* 8/255"),
+        ({"eps": 200, "bounds": (0.0, 128.0)}, "eps: got 200, expected at most 128"),
+        ({"alpha": 2}, "alpha: got 2, expected below 1, .* 2/255"),
     ],
 )
 def test_what_is_refused(change, message):

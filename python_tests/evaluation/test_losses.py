@@ -70,3 +70,14 @@ def test_descending_towards_a_target_by_cross_entropy_and_margin_looks_at_the_ta
 def test_names():
     assert {"ce": ce_loss, "margin": margin_loss, "dlr": dlr_loss} == ATTACK_LOSSES
     assert ce_loss(LOGITS, LABELS) == pytest.approx(3 * float(F.cross_entropy(LOGITS, LABELS)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "needed"), [(ce_loss, 2), (margin_loss, 2), (dlr_loss, 3), (lambda z, y: targeted_dlr_loss(z, y, y), 4)]
+)
+def test_too_few_logits_are_named(loss, needed):
+    y = torch.zeros(5, dtype=torch.int64)
+    loss(torch.randn(5, needed), y)
+    for shape in ((5, needed - 1), (5,), (5, needed, 2)):
+        with pytest.raises(ValueError, match=rf"logits: got \({shape[0]},.*\), expected \(B, K\) with K >= {needed}"):
+            loss(torch.randn(shape), y)

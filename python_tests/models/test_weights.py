@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from yopo_ext.models import MnistCNN, Normalize, PreActResNet18, WeightsError, load_weights
+from yopo_ext.models import MnistCNN, Normalize, PreActResNet18, WeightsError, WeightsWarning, load_weights
 
 
 def other_weights():
@@ -37,7 +37,8 @@ def test_a_network_inside_a_sequential(tmp_path):
     whole = nn.Sequential(Normalize([0.1], [0.3]), MnistCNN())
     whole[1].load_state_dict(other_weights())
     state = {**whole.state_dict(), "0.mean": torch.zeros(1), "0.std": torch.ones(1)}
-    assert_loads(tmp_path / "w.pt", state, prefix="1.")
+    with pytest.warns(WeightsWarning, match="0.mean and 0.std normalise the images"):
+        assert_loads(tmp_path / "w.pt", state, prefix="1.")
     with pytest.raises(WeightsError, match=r"all are there under the prefix '1\.': say so \(--prefix, prefix=\)"):
         load_weights(MnistCNN(), tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"no key begins with the prefix 'net\.'"):
@@ -79,6 +80,8 @@ def test_what_is_missing_unexpected_or_of_another_shape(tmp_path):
     assert complaint(path, lambda state: state.pop("7.bias")).endswith(": missing 7.bias")
     text = complaint(path, lambda state: state.update({"fc.bias": state.pop("7.bias"), "x": torch.zeros(())}))
     assert text.endswith(": missing 7.bias; unexpected fc.bias, x")
+    text = complaint(path, lambda state: state.update({"aux.0.bias": torch.zeros(1), "x": torch.zeros(())}))
+    assert text.endswith(": unexpected aux.0.bias, x; if these play no part in it: --ignore-keys aux.* x (ignore=)")
     text = complaint(
         path, lambda state: state.update({"0.weight": torch.zeros(16, 3, 4, 4), "7.bias": torch.tensor(1.0)})
     )

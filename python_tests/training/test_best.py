@@ -32,7 +32,7 @@ def followed(runs, monkeypatch):
         config = replace(runs.config, held_out=16, epochs=len(robust), **changes)
         figures = iter(robust)
 
-        def measure(config, model, images, processes):
+        def measure(config, model, images, processes, stop):
             assert len(images) == 16
             return {"clean": 90.0, "fgsm": 0.0, "robust": next(figures)}
 
@@ -59,6 +59,20 @@ def test_training_ends_when_patience_is_over(followed):
     trainer.fit(StopRequest())
     assert [line["robust"] for line in trainer.log] == [10.0, 30.0, 20.0, 29.0]
     assert trainer.is_done
+
+
+@pytest.mark.parametrize(
+    ("begins", "changes"),
+    [(3, {"delay": 3}), (3, {"eps_warmup_epochs": 3}), (4, {"delay": 2, "eps_warmup_epochs": 1.5})],
+)
+def test_patience_and_best_begin_with_the_whole_attack(followed, begins, changes):
+    # The 50 is of a network that has not met it.
+    robust = [50.0, 0.0, 0.0, 10.0, 30.0, 20.0, 20.0, 99.0]
+    trainer = followed(robust, patience=2, **changes)
+    trainer.fit(StopRequest())
+    assert [line["robust"] for line in trainer.log] == robust[:7]
+    assert (trainer.best.robust, trainer.best.epoch) == (30.0, 5)
+    assert trainer.best.epoch > begins
 
 
 def test_the_test_set_decides_nothing(runs):

@@ -86,7 +86,7 @@ def test_checkpoints_of_other_programs(path, foreign):
 def test_another_version_or_an_incomplete_state(path):
     content = torch.load(path, weights_only=True)
     torch.save({**content, "version": 99}, path)
-    refused(path, "found version 99, expected 2")
+    refused(path, "found version 99, expected 3")
     del content["generator"], content["loader"]
     torch.save(content, path)
     refused(path, "incomplete, without generator, loader")

@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 
 from yopo_ext.cli import main
-from yopo_ext.cli.compare import config_of
+from yopo_ext.cli.compare import config_of, require_read_by_one
+from yopo_ext.cli.settings import OVERRIDES
 from yopo_ext.training import Interrupted, run_comparison
 from yopo_ext.training.breakdown import breakdown_table
+from yopo_ext.training.comparison import SHARED, check_rows, row_labels
+from yopo_ext.training.method_settings import READ_BY
 
 
 @pytest.fixture
@@ -58,11 +61,77 @@ def test_settings_for_one_method_only():
         ("pgd-10:speed=3", "'speed=3' in 'pgd-10:speed=3' is not SETTING=VALUE"),
         ("pgd-10:epochs", "'epochs' in 'pgd-10:epochs' is not SETTING=VALUE"),
         ("pgd-10:epochs=many", "'epochs=many' in"),
-        ("pgd-10:eps=8/0", "not a number"),
+        ("pgd-10:lr=8/0", "not a number"),
+        ("natural:limit-train=16", "got limit_train for one method, expected it for all"),
         ("mart", "unknown method 'mart'"),
     ):
         with pytest.raises(ValueError, match=message):
             config_of(text, {})
+
+
+# Of the settings that take words; 7 is for the others.
+WORDS = {
+    "dataset": "mnist", "model": "smallcnn", "activation": "tanh", "norm": "l2", "bn-mode": "eval", "reduction": "sum",
+    "first-layer-grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
+    "memory-format": "contiguous", "momentum": "0.5", "label-smoothing": "0.5", "ewa-decay": "0.5", "alpha": "0.5",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind, _ in OVERRIDES])
+def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name, kind):
+    field, value, common = name.replace("-", "_"), WORDS.get(name, "7"), {"held_out": 20, "epochs": 12}
+    method = next(one for one in ("yopo", "pgd", "trades") if one in READ_BY.get(field, ("yopo",)))
+    if field in SHARED or field == "method" or kind is bool or isinstance(kind, tuple):
+        with pytest.raises(ValueError, match=f"--methods: '{name}={value}' in"):
+            config_of(f"{method}:{name}={value}", common)
+        return
+    other = "yopo-9-9" if method == "yopo" else f"{method}-9"
+    rows = [config_of(text, common) for text in (f"{method}:{name}={value}", other)]
+    assert getattr(rows[0], field) == kind(value) != getattr(rows[1], field)
+    check_rows(rows)
+    tells = f"-{value}" if field in ("m", "n", "pgd_steps") else f", {field} {value}"
+    assert tells in row_labels(rows)[0]
+
+
+def test_rows_share_their_images_and_how_they_are_measured(configs):
+    others = {"limit_train": 9, "limit_eval": 9, "held_out": 3, "eps": 0.01, "norm": "l2", "eval_steps": 1,
+              "eval_alpha": 0.5, "curve_steps": 3, "curve_images": 9, "dataset": "mnist", "data_dir": "d",
+              "device": "cuda"}  # fmt: skip
+    assert set(others) == set(SHARED)
+    for name, value in others.items():
+        with pytest.raises(ValueError, match=f"{name}: got .* in one comparison, expected one value"):
+            check_rows([*configs[:3], replace(configs[3], **{name: value})])
+
+
+def test_a_common_setting_goes_to_the_rows_that_read_it():
+    common = {"m": 4, "eps_warmup_epochs": 2.0, "momentum": 0.7}
+    rows = [config_of(text, common) for text in ("natural", "free", "yopo-3-3", "pgd:optimizer=adam:lr=0.01")]
+    assert [row.m for row in rows[1:3]] == [4, 3]
+    assert [row.eps_warmup_epochs for row in rows] == [0, 2, 2, 2]
+    assert [row.momentum for row in rows[:3]] == [0.7] * 3
+    require_read_by_one(common, rows)
+    assert row_labels(rows)[3] == "PGD-10, optimizer adam, lr 0.01"
+    assert row_labels(rows)[0] == "natural, optimizer sgd, lr 0.05"
+    for unused, texts, message in (
+        ({"pgd_steps": 3}, ["natural", "free"], "pgd_steps: got 3, but method natural does not read it"),
+        ({"m": 4}, ["yopo-3-3", "free-5"], "m: got 4, but every method has its own"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            require_read_by_one(unused, [config_of(text, unused) for text in texts])
+
+
+def test_own_settings_stand_in_table_and_figure(tmp_path, configs, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(
+        "yopo_ext.training.runs.plot_accuracy_time", lambda curves, file, title: seen.append([*curves, title])
+    )
+    rows = [replace(configs[0], lr=0.03), configs[3]]
+    run_comparison(rows, tmp_path / "c", resume=False)
+    assert seen[0][:2] == ["natural, lr 0.03", "YOPO-2-2, lr 0.05"]
+    printed = capsys.readouterr().out
+    assert "natural, lr 0.03 " in printed
+    run_comparison([replace(configs[0], activation="tanh"), configs[3]], tmp_path / "d", resume=False, show=False)
+    assert seen[1][0] == "natural, activation tanh"
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import batch_norm_net
 import pytest
 import torch
 from same_runs import everything
@@ -15,9 +16,12 @@ def counted_backend(graphs):
     return backend
 
 
-@pytest.mark.parametrize("method", ["yopo", "trades-yopo", "free"])
-def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method):
-    config = replace(runs.config, method=method, epochs=2, limit_train=48)
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [("yopo", "digits-cnn"), ("trades-yopo", "digits-cnn"), ("free", "digits-cnn"), ("yopo", batch_norm_net.NAME)],
+)
+def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method, model):
+    config = replace(runs.config, method=method, model=model, epochs=2, limit_train=48)
     eager = everything(runs.finished("eager", config))
     graphs = []
     compile = torch.compile

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 
 import json
+from dataclasses import fields
 
 import pytest
 
 from yopo_ext.training import PRESETS, TrainConfig, make_config
 from yopo_ext.training.config import differences
+from yopo_ext.training.job import natural_twin
 from yopo_ext.training.method_names import method_name, parse_method
 from yopo_ext.training.presets import DATASET_DEFAULTS
 
@@ -42,6 +44,11 @@ def test_round_trip_through_a_file(tmp_path, config):
         ({"delay": 0}, "delay must be auto or a number of epochs, at least 1, got 0"),
         ({"delay": "soon"}, "delay must be auto or a number of epochs"),
         ({"delay": 2, "method": "natural"}, "delay needs an adversarial method"),
+        ({"delay": 20, "epochs": 20}, "delay must end before the 20 epochs do, got 20: the run would be natural"),
+        ({"delay": "auto", "epochs": 1}, "delay must end before the 1 epochs do, got auto"),
+        ({"eps_warmup_epochs": 20.0}, "eps_warmup_epochs and steps_warmup_epochs must end before the 20 .*, got 20"),
+        ({"eps_warmup_epochs": 9.5, "delay": 11}, "got 9.5, after a delay of up to 11"),
+        ({"eps_warmup_epochs": 1, "method": "natural"}, "eps_warmup_epochs needs an adversarial method, got natural"),
         ({"patience": 3}, "patience needs held_out images"),
         ({"bn_mode": "eval"}, "bn_mode eval needs an attack apart from the weight pass, got method yopo"),
         ({"bn_mode": "eval", "method": "free"}, "got method free"),
@@ -61,6 +68,47 @@ def test_round_trip_through_a_file(tmp_path, config):
 def test_what_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig.from_dict(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"m": 2.5}, "m: got 2.5, expected a whole number"),
+        ({"epochs": 1.5}, "epochs: got 1.5, expected a whole number"),
+        ({"epochs": True}, "epochs: got True, expected a whole number"),
+        ({"eps": "0.1"}, "eps: got '0.1', expected a number"),
+        ({"augment": 1}, "augment: got 1, expected True or False"),
+        ({"model": None}, "model: got None, expected a word"),
+        ({"limit_train": 2.0}, "limit_train: got 2.0, expected a whole number or None"),
+        ({"delay": 1.5}, "delay: got 1.5, expected a whole number or a word or None"),
+        ({"milestones": (1.5,)}, r"milestones: got \(1.5,\), expected a tuple, each a whole number"),
+        ({"std": ("a",), "mean": (0,)}, r"std: got \('a',\), expected a tuple, each a number or None"),
+    ],
+)
+def test_values_of_another_type(change, message):
+    with pytest.raises(TypeError, match=message):
+        TrainConfig(**change)
+
+
+def test_every_field_has_a_type_that_is_checked():
+    class Other:
+        pass
+
+    for field in fields(TrainConfig):
+        with pytest.raises(TypeError, match=f"^{field.name}: got "):
+            TrainConfig(**{field.name: Other()})
+
+
+def test_lists_are_taken_for_tuples():
+    assert TrainConfig(milestones=[1, 2]) == TrainConfig(milestones=(1, 2))
+
+
+@pytest.mark.parametrize("name", ["eps", "alpha", "eval_alpha"])
+@pytest.mark.parametrize("value", [1, 8.0, 255])
+def test_grey_levels_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be below 1 with norm linf, got {value:g}: .* {value:g}/255"):
+        TrainConfig(**{name: value})
+    assert getattr(TrainConfig(norm="l2", **{name: value}), name) == value
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 0.0])
@@ -171,6 +219,60 @@ def test_methods_that_are_none(method, message):
 
 def test_a_step_size_that_is_given_is_taken():
     assert make_config(method="fast", alpha=0.01).alpha == 0.01
+    assert make_config("cifar10-fast", alpha=0.01, method="pgd-3").alpha == 0.01
+
+
+@pytest.mark.parametrize(
+    ("preset", "method", "expected"),
+    [
+        ("cifar10-yopo-5-3", "fast", {"alpha": 10 / 255, "lr": 0.2}),
+        ("cifar10-yopo-5-3", "pgd-10", {"alpha": 2 / 255, "lr": 0.2, "pgd_steps": 10}),
+        ("cifar10-yopo-5-3", "yopo-3-5", {"alpha": 2 / 255, "lr": 0.2 / 5, "m": 3, "n": 5, "reduction": "sum"}),
+        ("cifar10-wrn-yopo-5-3", "n-fgsm", {"alpha": 8 / 255, "lr": 0.4, "model": "wrn-34-10"}),
+        ("cifar10-wrn-yopo-5-3", "natural", {"lr": 0.4, "first_layer_milestones": None}),
+        ("mnist-yopo-5-10", "free-4", {"alpha": 0.3, "lr": 0.01, "first_layer_milestones": None}),
+        ("cifar10-trades-yopo-3-4", "trades-10", {"alpha": 2 / 255, "beta": 6.0, "epochs": 105}),
+        ("cifar10-trades-yopo-2-5", "yopo", {"m": 5, "n": 3, "reduction": "mean"}),
+        ("cifar10-fast", "yopo-5-3", {"alpha": 2 / 255, "lr": 0.2, "schedule": "cyclic"}),
+    ],
+)
+def test_a_preset_with_another_method_keeps_nothing_that_was_its_methods(preset, method, expected):
+    config = make_config(preset, method=method)
+    assert {name: getattr(config, name) for name in expected} == pytest.approx(expected)
+
+
+def test_a_presets_own_step_size_follows_the_radius():
+    assert make_config("cifar10-fast", eps=4 / 255).alpha == pytest.approx(5 / 255)
+
+
+def test_a_rate_divided_for_a_sum_goes_with_the_sum():
+    assert make_config("cifar10-yopo-5-3", reduction="mean").lr == pytest.approx(0.2)
+    assert make_config("cifar10-yopo-5-3", reduction="mean", lr=0.04).lr == 0.04
+    twin = natural_twin(make_config("cifar10-yopo-5-3"))
+    assert (twin.lr, twin.reduction, twin.first_layer_milestones) == (pytest.approx(0.2), "mean", None)
+    assert natural_twin(make_config()).lr == make_config().lr
+
+
+def test_a_preset_with_another_schedule():
+    assert make_config("cifar10-yopo-5-3", schedule="cosine").first_layer_milestones is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"method": "pgd-10", "m": 7}, "m: got 7, but method pgd does not read it; yopo, free, trades-yopo do"),
+        ({"method": "free-4", "n": 7}, "n: got 7, but method free does not read it"),
+        ({"method": "yopo-5-3", "m": 2}, "m: got 2 with method yopo-5-3, expected 5 or none"),
+        ({"method": "natural", "alpha": 0.1}, "alpha: got 0.1, but method natural does not read it"),
+        ({"method": "pgd", "reduction": "sum"}, "reduction: got 'sum', .* yopo does"),
+        ({"schedule": "cosine", "milestones": (2,)}, "milestones: .* schedule cosine does not read it"),
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum: got 0.5, but optimizer adam does not read it"),
+        ({"data_dir": "d"}, "data_dir: got 'd', but dataset digits is read from no files"),
+    ],
+)
+def test_an_override_that_would_be_ignored_is_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        make_config(**overrides)
 
 
 def test_the_rate_follows_the_batch_size():

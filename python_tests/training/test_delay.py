@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from yopo_ext.adversaries import Natural
 from yopo_ext.training import TrainConfig
@@ -69,3 +70,30 @@ def test_natural_samples_until_the_switch(runs, method):
     assert seen == [True] * 8 + [False] * 4
     assert [line["natural"] for line in trainer.log] == [True, True, False]
     assert ["switch" in line for line in trainer.log] == [False, True, False]
+
+
+def test_warm_ups_begin_with_the_adversary(runs):
+    trainer = runs.trainer(delay=2, epochs=5, eps_warmup_epochs=2, eps=0.1, alpha=0.02)
+    seen = []
+    run_on = trainer.train_on
+
+    def spy(adversary, *batch):
+        seen.append(0.0 if isinstance(adversary, Natural) else adversary.eps)
+        return run_on(adversary, *batch)
+
+    trainer.train_on = spy
+    trainer.fit(runs.stop_after(10**9))
+    # Four mini-batches an epoch, each at its middle.
+    grown = [0.1 * min(1, (i + 0.5) / 8) for i in range(12)]
+    assert seen == pytest.approx([0.0] * 8 + grown)
+
+
+def test_the_natural_phase_descends_the_configured_loss(runs):
+    trainer = runs.trainer(method="pgd", pgd_steps=1, delay=1, label_smoothing=0.4, lr=0.0)
+    trainer.fit(runs.stop_after(10**9))
+    images = trainer.data.train
+    with torch.no_grad():
+        logits = trainer.model(images.images / 255)
+    expected = torch.nn.functional.cross_entropy(logits, images.labels, label_smoothing=0.4).item()
+    assert trainer.log[0]["loss"] == pytest.approx(expected, rel=1e-5)
+    assert abs(expected - torch.nn.functional.cross_entropy(logits, images.labels).item()) > 1e-4

@@ -8,7 +8,7 @@ import pytest
 import torch
 from image_files import write_idx_set
 
-from yopo_ext.data import load_dataset
+from yopo_ext.data import draw_part, load_dataset
 from yopo_ext.evaluation import (
     Attack,
     AutoAttack,
@@ -58,7 +58,7 @@ def test_a_runs_network_and_images(folder, subject):
     assert (subject.name, subject.dataset, subject.eps, subject.norm, subject.own) == (
         "digits-cnn on digits", "digits", 0.1, "linf", True,
     )  # fmt: skip
-    assert torch.equal(subject.images.images, load_dataset("digits").test.images[:60])
+    assert torch.equal(subject.images.images, draw_part(load_dataset("digits").test, 60).images)
     assert len(open_run(folder / "last.pt", limit=7).images) == 7
     state = load_checkpoint(folder / "last.pt")["model"]
     assert all(torch.equal(value, state[name]) for name, value in subject.model.state_dict().items())
@@ -90,7 +90,7 @@ def test_weights_of_others(folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "vgg"}, "unknown model 'vgg'"),
+        ({"model": "vgg"}, "model: got 'vgg', expected one of"),
         ({"dataset": "imagenet"}, "unknown dataset 'imagenet'"),
         ({"dataset": "mnist"}, "--data-dir"),
         ({"model": "smallcnn"}, "takes 28x28 images"),

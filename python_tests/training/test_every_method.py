@@ -8,7 +8,8 @@ import torch
 from same_runs import assert_equal, everything
 
 from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free
-from yopo_ext.training import StopRequest, make_config
+from yopo_ext.training import StopRequest, Trainer, make_config
+from yopo_ext.training.prepare_data import prepare_data
 
 # method -> (forward, backward) passes a mini-batch with m=2, n=2, pgd_steps=3; what crafts counts too.
 PASSES = {
@@ -60,7 +61,7 @@ def test_every_method_learns_and_resumes_bit_for_bit(runs, method):
 
 EXTRAS = [
     {"method": "free", "delay": 1},
-    {"method": "pgd", "pgd_steps": 3, "delay": "auto", "steps_warmup_epochs": 2, "bn_mode": "eval"},
+    {"method": "pgd", "pgd_steps": 3, "delay": "auto", "steps_warmup_epochs": 1, "bn_mode": "eval"},
     {"optimizer": "adamw", "lr": 1e-3, "schedule": "cosine", "ewa_decay": 0.9},
     {"optimizer": "adam", "lr": 1e-3, "schedule": "one-cycle", "label_smoothing": 0.1},
     {"optimizer": "nesterov", "schedule": "cyclic", "eps_warmup_epochs": 2, "warmup_epochs": 1.5},
@@ -141,6 +142,16 @@ def test_what_is_measured_is_the_average(runs):
     assert not torch.equal(found, before["classifier.fc2.bias"])
 
 
-def test_a_digits_run_with_every_default(runs):
-    for method in PASSES:
-        assert make_config(method=method).method == method
+@pytest.mark.parametrize("method", PASSES)
+def test_a_digits_run_with_every_default(tmp_path, method):
+    """Nothing is set but sizes: the defaults train, and each method's own step is taken."""
+    config = make_config(method=method, epochs=12, limit_train=64, limit_eval=16, curve_every=12, curve_steps=1)
+    trainer = Trainer(config, prepare_data(config), tmp_path, show=False)
+    trainer.fit(StopRequest())
+    assert len(trainer.log) == 12
+    assert trainer.log[-1]["loss"] < trainer.log[0]["loss"]
+    assert type(trainer.adversary).__name__.lower() == {"fast": "fgsm"}.get(method, method.replace("-", ""))
+    if method != "natural":
+        assert trainer.adversary.eps == 0.15
+        expected = {"fast": 1.25 * 0.15, "n-fgsm": 0.15, "free": 0.15}.get(method, 0.03)
+        assert trainer.adversary.alpha == pytest.approx(expected)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from image_files import write_idx_set
 
-from yopo_ext.data import load_dataset
+from yopo_ext.data import draw_part, load_dataset, split_held_out
 from yopo_ext.training import CheckpointError, Interrupted, StopRequest, TrainConfig, evaluate_run, run_job
 from yopo_ext.training import runs as several
 from yopo_ext.training.interrupt import stop_on_signals
@@ -87,16 +87,29 @@ def test_wrong_input_leaves_no_folder(tmp_path, config):
         assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("checks", [3, 11, 17], ids=["in yopo", "in natural", "in the last measurement"])
+def stop_in_the_last_measurement(patch):
+    measure = several.measure_finally
+
+    def stopping(config, model, images, processes, stop):
+        stop.signal_number = signal.SIGTERM
+        return measure(config, model, images, processes, stop)
+
+    patch.setattr(several, "measure_finally", stopping)
+
+
+@pytest.mark.parametrize("checks", [3, 11, None], ids=["in yopo", "in natural", "in the last measurement"])
 def test_an_interrupted_job_resumes_to_the_same_summary(tmp_path, config, runs, monkeypatch, checks):
     expected = run_job(config, tmp_path / "whole", compare_natural=True, resume=False, show=False)
-    # Three looks in each of two epochs of either run and one after each, then the measurements'.
+    # Three looks in each of two epochs of either run and one after each.
     with monkeypatch.context() as patch:
-        patch.setattr("yopo_ext.training.interrupt.StopRequest", lambda: runs.stop_after(checks))
+        if checks is None:
+            stop_in_the_last_measurement(patch)
+        else:
+            patch.setattr("yopo_ext.training.interrupt.StopRequest", lambda: runs.stop_after(checks))
         with pytest.raises(Interrupted):
             run_job(config, tmp_path / "parts", compare_natural=True, resume=False, show=False)
     assert not (tmp_path / "parts" / "summary.json").exists()
-    assert (tmp_path / "parts" / "natural" / "last.pt").exists() == (checks > 8)
+    assert (tmp_path / "parts" / "natural" / "last.pt").exists() == (checks is None or checks > 8)
     torch.manual_seed(99)
     summary = run_job(config, tmp_path / "parts", compare_natural=True, resume=True, show=False)
     assert without_seconds(summary) == without_seconds(expected)
@@ -112,11 +125,12 @@ def test_resuming_under_other_settings_is_refused(tmp_path, config):
 def test_which_images_are_used(config):
     digits = load_dataset("digits")
     data = prepare_data(config)
-    assert torch.equal(data.train.images, digits.train.images[:56])
-    assert torch.equal(data.test.images, digits.test.images[:20])
+    assert torch.equal(data.train.images, draw_part(digits.train, 56).images)
+    assert torch.equal(data.test.images, draw_part(digits.test, 20).images)
     data = prepare_data(replace(config, held_out=100, limit_train=None, limit_eval=None))
-    assert torch.equal(data.train.images, digits.train.images[:-100])
-    assert torch.equal(data.validation.images, digits.train.images[-100:])
+    train, held_out = split_held_out(digits.train, 100)
+    assert torch.equal(data.train.images, train.images)
+    assert torch.equal(data.validation.images, held_out.images)
     assert torch.equal(data.test.images, digits.test.images)
 
 
@@ -151,18 +165,37 @@ def test_evaluating_a_run(tmp_path, config):
             evaluate_run(tmp_path, **{**ATTACK, **PLACE, "limit": None, **change})
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_becomes_a_request_and_handlers_come_back(number):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+@pytest.fixture
+def heard():
+    """The signals that reach the handlers which were there before."""
+    found = []
+    before = [(number, signal.signal(number, lambda number, _: found.append(number))) for number in STOPS]
+    yield found
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_signal_becomes_a_request_and_handlers_come_back(heard, monkeypatch, number):
+    before = [signal.getsignal(one) for one in STOPS]
     with stop_on_signals() as stop:
         stop.check()
+        assert not stop.requested
         signal.raise_signal(number)
-        # A second signal acts as it did before.
-        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
         with pytest.raises(Interrupted, match=f"interrupted by {number.name}") as caught:
             stop.check()
+        # Handed on by a launcher, whose group got it too: the same request.
+        signal.raise_signal(number)
+        assert heard == []
+        monkeypatch.setattr("yopo_ext.training.interrupt.SAME_SIGNAL", 0.0)
+        signal.raise_signal(number)
+        assert heard == [number]
+        assert [signal.getsignal(one) for one in STOPS] == before
     assert caught.value.signal_number == number
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(one) for one in STOPS] == before
 
 
 def test_the_job_listens_to_signals(tmp_path, config, monkeypatch):

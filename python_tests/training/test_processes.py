@@ -8,13 +8,66 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import batch_norm_net
 import pytest
 import torch
 
-from yopo_ext.training import CheckpointError, Processes, StopRequest, Trainer, load_checkpoint
+from yopo_ext.adversaries import JointGenerator
+from yopo_ext.training import (
+    CheckpointError,
+    Processes,
+    StopRequest,
+    TrainConfig,
+    Trainer,
+    load_checkpoint,
+    started_processes,
+)
+from yopo_ext.training.exchange import Exchange, StopFlags
 from yopo_ext.training.prepare_data import prepare_data
+from yopo_ext.training.sync_batch_norm import with_joint_statistics
+from yopo_ext.training.validation import measure
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
+CPU = torch.device("cpu")
+
+# 57 images: the last mini-batch of an epoch has nine, so the two processes' shares differ.
+CONFIG = TrainConfig(
+    m=2, n=2, epochs=2, batch_size=16, limit_train=57, limit_eval=21, curve_steps=1, eval_steps=2, lr=0.05,
+    milestones=(2,),
+)  # fmt: skip
+EQUAL = {
+    "yopo": CONFIG,
+    # A process remembers η by its own rows, so they must be the same ones.
+    "free": replace(CONFIG, method="free", m=2, batch_size=19),
+    "trades-yopo": replace(CONFIG, method="trades-yopo"),
+    "pgd, augmented": replace(CONFIG, method="pgd", augment=True),
+    # One image in the last mini-batch: the first process has no rows, and draws nothing.
+    "no rows": replace(CONFIG, limit_train=33),
+}
+# TRADES crafts with the running statistics.
+BATCH_NORM = replace(
+    CONFIG, model=batch_norm_net.NAME, method="trades", pgd_steps=2, ewa_decay=0.5, limit_train=49, beta=1.0
+)
+EPOCH, STEPS = 4, 6
+
+
+def jobs(root):
+    """All that two processes do in these tests: they start once."""
+    (root / "a file").write_text("in the way")
+    wanted = [{"folder": name, "config": config} for name, config in EQUAL.items()]
+    wanted += [
+        {"folder": "yopo, in parts", "config": CONFIG, "stop": [1, STEPS]},
+        {"folder": "yopo, in parts", "config": CONFIG},
+        {"folder": "yopo, measured later", "config": CONFIG, "stop": [1, EPOCH]},
+        {"folder": "yopo, measured later", "config": CONFIG},
+        {"folder": "batch norm", "config": BATCH_NORM},
+        {"folder": "batch norm, in parts", "config": BATCH_NORM, "stop": [0, STEPS]},
+        {"folder": "batch norm, in parts", "config": BATCH_NORM},
+        {"folder": "no device", "config": CONFIG, "fails": 1},
+        {"folder": "a file", "config": CONFIG},
+        {"folder": "sync", "config": replace(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
+    ]
+    return [{**job, "folder": str(root / job["folder"]), "config": job["config"].to_dict()} for job in wanted]
 
 
 def free_port():
@@ -23,16 +76,28 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def on_two(folder, config):
-    """Trains on two processes, and gives back what the first one found."""
-    folder.mkdir(exist_ok=True)
-    (folder / "settings.json").write_text(json.dumps(config.to_dict()))
+class Found:
+    """What two processes left of their jobs."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def of(self, name):
+        return [json.loads((self.root / f"{name}-found-{rank}.json").read_text()) for rank in range(2)]
+
+    def checkpoint(self, name):
+        return load_checkpoint(self.root / name)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    root = tmp_path_factory.mktemp("two")
+    (root / "jobs.json").write_text(json.dumps(jobs(root)))
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    common["PYTHONFAULTHANDLER"] = "1"
-    command = [sys.executable, str(SCRIPT), str(folder), str(folder / "settings.json")]
+    common |= {"PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(map(str, SCRIPT.parents[1:3]))}
     running = [
         subprocess.Popen(
-            command,
+            [sys.executable, str(SCRIPT), str(root / "jobs.json")],
             env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             cwd=SCRIPT.parents[2],
             stderr=subprocess.PIPE,
@@ -40,9 +105,99 @@ def on_two(folder, config):
         )
         for rank in range(2)
     ]
-    errors = [one.communicate(timeout=120)[1] for one in running]
+    try:
+        errors = [one.communicate(timeout=240)[1] for one in running]
+    finally:
+        for one in running:
+            one.kill()
     assert [one.returncode for one in running] == [0, 0], "".join(error[:2000] for error in errors)
-    return json.loads((folder / "found.json").read_text())
+    return Found(root)
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
+    config = EQUAL[name]
+    trainer = Trainer(config, prepare_data(config), tmp_path / "one", show=False)
+    trainer.fit(StopRequest())
+    first, second = two.of(name)
+    replays = config.m if config.method == "free" else 1
+    assert first["exchanges"] == first["steps"] * replays  # once a weight step, not once a pass
+    assert first["state"] == second["state"]  # the generators' too
+    if name == "yopo":
+        assert [first["rows"], second["rows"]] == [[0, 4, 9], [4, 9, 9]]
+    if name == "no rows":
+        assert [first["rows"], second["rows"]] == [[0, 0, 1], [0, 1, 1]]
+    one = load_checkpoint(tmp_path / "one")
+    both = two.checkpoint(name)
+    for parameter, value in one["model"].items():
+        torch.testing.assert_close(both["model"][parameter], value, rtol=1e-3, atol=1e-4, msg=parameter)
+    for ours, theirs in zip(both["progress"]["log"], one["progress"]["log"], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert ours["clean"] == pytest.approx(theirs["clean"])
+        assert ours["train_accuracy"] == pytest.approx(theirs["train_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "done"),
+    [
+        ("yopo", "in parts", STEPS + 1),  # the next exchange tells it
+        ("yopo", "measured later", EPOCH),  # asked after the epoch's last step: the measurement's sums tell it
+        ("batch norm", "in parts", STEPS + 1),
+    ],
+)
+def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, how, done):
+    whole, parts = two.checkpoint(name), two.checkpoint(f"{name}, {how}")
+    for part in ("model", "average") if name == "batch norm" else ("model",):
+        assert all(torch.equal(value, parts[part][key]) for key, value in whole[part].items())
+    assert len(parts["processes"]) == 2
+    figures = [[line["loss"], line["clean"], line["robust"]] for line in whole["progress"]["log"]]
+    assert figures == [[line["loss"], line["clean"], line["robust"]] for line in parts["progress"]["log"]]
+    first, second = two.of(f"{name}, {how}")
+    assert first["state"] == second["state"] == two.of(name)[0]["state"]
+    # Resumed, they made the steps that were missing, and no other.
+    assert first["exchanges"] == second["exchanges"] == first["steps"] - done
+
+
+def test_a_checkpoint_of_two_processes_is_not_for_one(two):
+    trainer = Trainer(CONFIG, prepare_data(CONFIG), two.root / "yopo", show=False)
+    with pytest.raises(CheckpointError, match="of a run on 2 processes, this one is on 1"):
+        trainer.resume()
+
+
+def test_the_figures_of_a_network_with_batch_norm_are_those_of_the_saved_one(two):
+    state = two.checkpoint("batch norm")
+    trainer = Trainer(BATCH_NORM, prepare_data(BATCH_NORM), two.root / "again", show=False)
+    trainer.average.load_state_dict(state["average"])
+    found = measure(BATCH_NORM, trainer.measured_model, trainer.curve_images, Processes(), StopRequest())
+    line = state["progress"]["log"][-1]
+    assert {name: line[name] for name in found} == found
+    assert state["model"]["bn1.running_mean"].abs().sum() > 0
+    assert state["model"]["bn1.num_batches_tracked"] == 2 * 2 * 4  # two passes a step, four steps an epoch
+
+
+def test_what_one_process_cannot_do_the_other_hears_of(two):
+    first, second = (one["error"] for one in two.of("no device"))
+    assert second.startswith("ValueError: device 'warp' cannot be used")
+    assert first == "ProcessError: process 1 of 2: " + second.removeprefix("ValueError: ")
+    first, second = (one["error"] for one in two.of("a file"))
+    assert first.startswith("WriteError: ")
+    assert "a file cannot be written: File exists" in first
+    assert second == "ProcessError: process 0 of 2: " + first.removeprefix("WriteError: ")
+
+
+def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
+    refusal = "ValueError: sync_bn: got 2 processes on cpu, expected CUDA devices"
+    assert [one["error"] for one in two.of("sync")] == [refusal, refusal]
+    model, pair, gpu = batch_norm_net.BatchNormNet(1, 10), Processes(0, 2), torch.device("cuda")
+    wanted = replace(CONFIG, sync_bn=True)
+    assert with_joint_statistics(model, wanted, Processes(), CPU, images=17) is model
+    assert with_joint_statistics(model, CONFIG, pair, CPU, images=17) is model
+    with pytest.raises(ValueError, match="sync_bn: got a last mini-batch of 1 images for 2 processes"):
+        with_joint_statistics(model, wanted, pair, gpu, images=17)
+    keys = list(model.state_dict())
+    joint = with_joint_statistics(model, wanted, pair, gpu, images=18)
+    assert isinstance(joint.bn1, torch.nn.SyncBatchNorm)
+    assert list(joint.state_dict()) == keys
 
 
 def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
@@ -51,64 +206,49 @@ def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
     conv.weight.grad = torch.randn_like(conv.weight).contiguous()
     expected = 0.5 * conv.weight.grad
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, *_: None)
-    Processes(rank=0, count=2).average_gradients(conv.parameters(), 0.5)
+    Exchange(conv, Processes(0, 2), CPU, JointGenerator())(1, 2)
     assert torch.equal(conv.weight.grad, expected)
     conv.weight.grad = None
-    processes = Processes(rank=0, count=2)
-    processes._has_gradient = [True, False]
-    processes.average_gradients(conv.parameters(), 0.5)
+    exchange = Exchange(conv, Processes(0, 2), CPU, JointGenerator())
+    exchange._has_gradient = [True, False]
+    exchange(1, 2)
     assert conv.weight.grad.stride() == conv.weight.stride() != (27, 9, 3, 1)
 
 
-def alone(folder, config):
-    folder.mkdir()
-    trainer = Trainer(config, prepare_data(config), folder, show=False)
-    trainer.fit(StopRequest())
-    return load_checkpoint(folder)
+class Event:
+    """A CUDA event that counts how often somebody waited for one."""
+
+    waited = 0
+
+    def record(self):
+        pass
+
+    def synchronize(self):
+        Event.waited += 1
 
 
-@pytest.fixture
-def config(runs):
-    # 57 images: the last mini-batch of an epoch has nine, so the two processes' shares differ.
-    return replace(runs.config, epochs=2, limit_train=57, limit_eval=21)
+def test_on_a_gpu_a_stop_is_read_two_exchanges_later(monkeypatch):
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *sizes, pin_memory, **options: empty(*sizes, **options))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    flags = StopFlags(torch.device("cuda"))
+    raised = []
+    for asked in (0.0, 1.0, 1.0, 0.0, 0.0):
+        flags.add(torch.tensor([asked]))
+        raised.append(flags.raised())
+    assert raised == [False, False, False, True, True]
+    assert Event.waited == 3
+    flags = StopFlags(CPU)
+    flags.add(torch.tensor([1.0]))
+    assert (flags.raised(), flags.raised()) == (True, False)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{}, {"method": "free", "m": 2}, {"method": "trades-yopo"}, {"method": "pgd", "augment": True}],
-    ids=["yopo", "free", "trades-yopo", "pgd, augmented"],
-)
-def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, config, change):
-    if change.get("method") == "free":  # a process remembers η by its own rows, so they must be the same ones
-        change = {**change, "batch_size": 19}
-    config = replace(config, **change)
-    found = on_two(tmp_path / "two", config)
-    two, one = load_checkpoint(tmp_path / "two"), alone(tmp_path / "one", config)
-    replays = config.m if config.method == "free" else 1
-    assert found["exchanges"] == found["steps"] * replays  # once a weight step, not once a pass
-    if config.batch_size == 16:
-        assert found["rows"] == [[0, 4, 9], [4, 9, 9]]
-    for name, value in one["model"].items():
-        torch.testing.assert_close(two["model"][name], value, rtol=1e-3, atol=1e-4, msg=name)
-    for ours, theirs in zip(two["progress"]["log"], one["progress"]["log"], strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
-        assert ours["clean"] == pytest.approx(theirs["clean"])
-        assert ours["train_accuracy"] == pytest.approx(theirs["train_accuracy"])
-
-
-def test_two_processes_resume_bit_for_bit(tmp_path, config):
-    on_two(tmp_path / "whole", config)
-    half = replace(config, epochs=1)
-    on_two(tmp_path / "parts", half)
-    state = torch.load(tmp_path / "parts" / "last.pt")
-    torch.save({**state, "config": config.to_dict()}, tmp_path / "parts" / "last.pt")
-    on_two(tmp_path / "parts", config)
-    whole, parts = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts")
-    assert all(torch.equal(value, parts["model"][name]) for name, value in whole["model"].items())
-    assert len(whole["processes"]) == 2
-    trainer = Trainer(config, prepare_data(config), tmp_path / "parts", show=False)
-    with pytest.raises(CheckpointError, match="of a run on 2 processes, this one is on 1"):
-        trainer.resume()
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without GPUs")
+def test_a_process_without_a_gpu_of_its_own_says_so(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ValueError, match="device 'cuda:1' cannot be used"), started_processes("cuda"):
+        pass
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 16])
@@ -118,3 +258,4 @@ def test_every_row_is_one_processs(total, count):
     assert [row for start, stop in parts for row in range(start, stop)] == list(range(total))
     sizes = [stop - start for start, stop in parts]
     assert max(sizes) - min(sizes) <= 1
+    assert sizes[-1] > 0

@@ -7,7 +7,7 @@ import torch
 from same_runs import assert_equal, everything
 
 from yopo_ext.data import Dataset
-from yopo_ext.training import CheckpointError, StopRequest, Trainer
+from yopo_ext.training import CheckpointError, Interrupted, StopRequest, Trainer
 
 
 # Four batches an epoch: the loop looks for a stop after the first three, then at the epoch's end.
@@ -31,6 +31,41 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(runs, change, checks)
     resumed = runs.trainer("parts", config)
     resumed.resume()
     resumed.fit(StopRequest())
+    assert_equal(everything(resumed), expected)
+
+
+def stop_in_pass(trainer, stop, count):
+    """Asks for the stop within that forward pass of measuring."""
+    seen = []
+
+    def look(model, *_):
+        seen.append(model.training)
+        if seen.count(False) == count:
+            stop.signal_number = 15
+
+    trainer.measured_model.register_forward_hook(look)
+    return seen
+
+
+@pytest.mark.parametrize("changes", [{}, {"held_out": 16, "ewa_decay": 0.9, "delay": 1}], ids=["yopo", "held out"])
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_stop_while_measuring_loses_nothing(runs, changes, count):
+    config = replace(runs.config, **changes)
+    expected = everything(runs.finished("whole", config))
+    stopped, stop = runs.trainer("parts", config), StopRequest()
+    seen = stop_in_pass(stopped, stop, count)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        stopped.fit(stop)
+    assert seen.count(False) == count  # at the next pass
+    epochs = 1 + len(stopped.log)
+    assert (stopped.loader.epoch, stopped.loader.position, stopped.is_done) == (epochs, 0, False)
+    resumed = runs.trainer("parts", config)
+    resumed.resume()
+    steps = []
+    train_on = resumed.train_on
+    resumed.train_on = lambda *arguments: steps.append(1) or train_on(*arguments)
+    resumed.fit(StopRequest())
+    assert len(steps) == 4 * (3 - epochs)  # no step is made twice
     assert_equal(everything(resumed), expected)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,28 @@ def test_metrics_have_a_line_an_epoch(runs):
     assert [point.seconds for point in trainer.curve()] == [line["seconds"] for line in found[1:]]
 
 
+class AsynchronousDevice:
+    """A clock, and a stopwatch of a device that is a second behind at each epoch's end: nothing else takes time."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("yopo_ext.training.trainer.perf_counter", lambda: self.now)
+        monkeypatch.setattr("yopo_ext.training.trainer.Stopwatch", lambda device: self)
+
+    def span(self, name):
+        return nullcontext()
+
+    def totals(self):
+        self.now += 1.0
+        return {"passes": 0.75}
+
+
+def test_an_epochs_seconds_include_what_the_device_still_had_to_do(runs, monkeypatch):
+    AsynchronousDevice(monkeypatch)
+    trainer = runs.finished("run")
+    assert [line["seconds"] for line in lines(trainer)] == [1.0, 2.0, 3.0]
+
+
 def test_loss_and_accuracy_are_means_over_the_epochs_images(runs):
     trainer = runs.trainer(method="natural", lr=0.0, epochs=1)
     trainer.fit(StopRequest())
@@ -41,6 +64,17 @@ def test_loss_and_accuracy_are_means_over_the_epochs_images(runs):
     assert lines(trainer)[0]["loss"] == pytest.approx(loss, rel=1e-5)
     correct = (logits.argmax(1) == images.labels).float().mean().item()
     assert lines(trainer)[0]["train_accuracy"] == pytest.approx(100 * correct)
+
+
+def test_predictions_that_cannot_be_counted_have_no_accuracy(runs):
+    trainer = runs.trainer(method="natural", epochs=1)
+    accumulate = trainer.adversary.accumulate
+    trainer.adversary.accumulate = lambda x, y: {
+        name: value for name, value in accumulate(x, y).items() if name != "correct"
+    }
+    trainer.fit(StopRequest())
+    assert lines(trainer)[0]["train_accuracy"] is None
+    assert math.isfinite(lines(trainer)[0]["loss"])
 
 
 def test_rates_drop_at_milestones_of_each_group(runs):

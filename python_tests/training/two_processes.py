@@ -1,44 +1,99 @@
 # SPDX-License-Identifier: MIT
-"""Trains in the processes that the environment describes; the first writes what a test wants to know.
+"""Trains in the processes that the environment describes, one job after another; a test reads what they found.
 
-Usage: two_processes.py FOLDER CONFIG.json
+Usage: two_processes.py JOBS.json
+
+A job: "folder", "config"; "stop": [rank, steps] has that process asked to stop after so many weight steps; "fails": the
+process whose device cannot be used. Each process writes what it met as FOLDER-found-RANK.json.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 
+import batch_norm_net  # noqa: F401  (its network is known by name)
 import torch
 import torch.distributed as dist
 
-from yopo_ext.training import StopRequest, TrainConfig, Trainer, started_processes
+from yopo_ext.training import Interrupted, StopRequest, TrainConfig, Trainer, started_processes
 from yopo_ext.training.prepare_data import prepare_data
 
+messages = []
 
-def main(folder: Path, config: TrainConfig) -> None:
+
+def state_of(trainer: Trainer) -> str:
+    """A digest of all that the processes must agree on."""
+    digest = hashlib.sha256()
+    tensors = [
+        *trainer.model.state_dict().values(),
+        trainer.generator.get_state(),
+        *(state for name, state in trainer.loader.state_dict().items() if name.endswith("rng")),
+    ]
+    tensors += [] if trainer.average is None else trainer.average.state_dict().values()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def stop_after(trainer: Trainer, stop: StopRequest, steps: int) -> None:
+    """Asks for the stop when so many weight steps have been made."""
+    step, done = trainer.optimizer.step, 0
+
+    def counted() -> None:
+        nonlocal done
+        step()
+        done += 1
+        if done == steps:
+            stop.signal_number = 2
+
+    trainer.optimizer.step = counted
+
+
+def carry_out(job: dict, processes, device: str) -> dict:
+    messages.clear()
+    config, folder, stop = TrainConfig.from_dict(job["config"]), Path(job["folder"]), StopRequest()
+    device = "warp" if job.get("fails") == processes.rank else device
+    try:
+        trainer = Trainer(config, prepare_data(config), folder, processes=processes, device=device, show=False)
+    except (ValueError, OSError) as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    if processes.from_first((folder / "last.pt").exists()):
+        trainer.resume()
+    rank, steps = job.get("stop", (None, 0))
+    if rank == processes.rank:
+        stop_after(trainer, stop, steps)
+    found = {}
+    try:
+        trainer.fit(stop)
+    except Interrupted as interrupted:
+        found["interrupted"] = str(interrupted)
+    statistics = sum(buffer.numel() for name, buffer in trainer.model.named_buffers() if "running" in name)
+    weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    found |= {"steps": len(trainer.loader) * config.epochs, "rows": trainer.loader.rows, "state": state_of(trainer)}
+    # The last number says whether to stop.
+    found["exchanges"] = sum(size == weights + statistics + 1 for size in messages)
+    return found
+
+
+def main(jobs: list) -> None:
     torch.set_num_threads(1)
-    large = []
     threads = Path("/proc/self/task")
-    with started_processes(config.device) as (processes, device):
+    with started_processes("cpu") as (processes, device):
         exchange = dist.all_reduce
 
         def counted(tensor, *arguments):
-            large.append(tensor.numel())
+            messages.append(tensor.numel())
             return exchange(tensor, *arguments)
 
         dist.all_reduce = counted
-        trainer = Trainer(config, prepare_data(config), folder, processes=processes, device=device, show=False)
-        if (folder / "last.pt").exists():
-            trainer.resume()
-        trainer.fit(StopRequest())
-        weights = sum(parameter.numel() for parameter in trainer.model.parameters())
-        found = {"steps": len(trainer.loader) * config.epochs, "exchanges": sum(size == weights for size in large)}
-        found["rows"] = processes.gather(trainer.loader.rows)
-        if processes.is_first:
-            (folder / "found.json").write_text(json.dumps(found))
+        for job in jobs:
+            found = carry_out(job, processes, device)
+            Path(f"{job['folder']}-found-{processes.rank}.json").write_text(json.dumps(found))
+        dist.all_reduce = exchange
     left = [(one / "comm").read_text() for one in threads.iterdir()] if threads.exists() else []
     assert not any("gloo" in name for name in left), "the exchange's threads would outlive Python"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), TrainConfig.read(Path(sys.argv[2])))
+    main(json.loads(Path(sys.argv[1]).read_text()))

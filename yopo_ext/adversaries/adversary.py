@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
-#: loss(logits, y) -> 0-d tensor, the mean over the batch; y is whatever the caller's targets are.
-Loss = Callable[[Tensor, Tensor], Tensor]
+#: loss(outputs, y) -> 0-d tensor, the mean over the batch; outputs are whatever the model returns, y whatever the
+#: caller's targets are: only the loss looks into them.
+Loss = Callable[[Any, Any], Tensor]
 
 
 @runtime_checkable
@@ -31,33 +32,25 @@ class Adversary(Protocol):
         ...
 
 
-def batch_metrics(loss: Tensor, logits: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """Detached 0-d tensors on the device, computed without waiting for it.
-
-    Args:
-        loss: the batch's mean loss.
-        logits: (B, classes).
-        y: class indices (B,), or class probabilities (B, classes).
-
-    Returns:
-        "loss"; "correct", the number of samples whose largest logit is the target's; "count", B.
-    """
-    logits = logits.detach()
-    labels = y.argmax(1) if y.dim() == logits.dim() else y
-    return {
-        "loss": loss.detach(),
-        "correct": (logits.argmax(1) == labels).sum(),
-        "count": torch.full((), len(logits), device=logits.device),
-    }
-
-
 def backward(loss: Tensor, scale: float = 1.0) -> None:
     """Accumulate the gradients of scale · loss, outside of autocast, as torch recommends.
 
     Raises:
-        ValueError: the loss is not a single value.
+        TypeError, ValueError: the loss is not a single value.
     """
-    if loss.dim() != 0:
-        raise ValueError(f"loss: returned shape {tuple(loss.shape)}, expected a 0-d tensor, the batch's mean")
+    require_single(loss)
     with torch.autocast(loss.device.type, enabled=False):
         (loss if scale == 1.0 else loss * scale).backward()
+
+
+def require_single(loss: object) -> None:
+    """Check what a loss returned.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: not 0-d.
+    """
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"loss: returned {type(loss).__name__}, expected a 0-d tensor, the batch's mean")
+    if loss.dim() != 0:
+        raise ValueError(f"loss: returned shape {tuple(loss.shape)}, expected a 0-d tensor, the batch's mean")

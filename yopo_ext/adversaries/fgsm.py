@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
+from yopo_ext.adversaries.adversary import Loss, backward
+from yopo_ext.adversaries.bounds_watch import BoundsWatch
 from yopo_ext.adversaries.crafting_mode import BN_MODES, batch_norm_in
+from yopo_ext.adversaries.metrics import batch_metrics
 from yopo_ext.adversaries.pgd import PGD, pgd
+from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives import cross_entropy
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
@@ -87,6 +91,7 @@ class NFGSM:
     ) -> None:
         if not 0.0 <= noise < float("inf"):
             raise ValueError(f"noise: got {noise}, expected a finite number >= 0, in units of eps")
+        require_radius_below_box(eps, bounds)
         self.model = model
         self.eps, self.alpha, self.noise, self.bounds = eps, eps if alpha is None else alpha, noise, bounds
         self.loss = loss
@@ -94,7 +99,9 @@ class NFGSM:
         self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients at x + η to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
@@ -102,6 +109,7 @@ class NFGSM:
             TypeError, ValueError: naming the argument; ValueError for a loss that is not 0-d.
         """
         checked_feasible_set(x, self.eps, self.alpha, self.bounds, "linf")
+        self._watch_bounds(x, self.bounds)
         x = x.detach()
         noise = times(self.eps, self.noise)
         reach = (per_channel(noise, x) + per_channel(self.alpha, x).abs()).flatten()
@@ -112,10 +120,10 @@ class NFGSM:
                 steps=1, loss=self.loss, bounds=self.bounds, start=start,
             )  # fmt: skip
         with self.stopwatch.span("passes"):
-            logits = self.model(x + self.eta)
-            loss = self.loss(logits, y)
+            outputs = self.model(x + self.eta)
+            loss = self.loss(outputs, y)
             backward(loss)
-        return batch_metrics(loss, logits, y)
+        return batch_metrics(loss, outputs, y, len(x))
 
 
 def times(value: PerChannel, factor: float) -> PerChannel:

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
+from yopo_ext.adversaries.adversary import Loss, backward
+from yopo_ext.adversaries.bounds_watch import BoundsWatch
+from yopo_ext.adversaries.metrics import batch_metrics
+from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives import cross_entropy
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
@@ -60,12 +64,15 @@ class Free:
         self.replays = arguments.count("m", m)
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 pass")
+        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
+        require_radius_below_box(eps, bounds, norm)
         self.eps, self.alpha, self.bounds = eps, eps if alpha is None else alpha, bounds
         self.loss = loss
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """One of the m passes: add the gradients at x + η to `.grad`, then move η.
 
@@ -76,16 +83,17 @@ class Free:
             TypeError, ValueError: naming the argument; ValueError for a loss that is not 0-d.
         """
         feasible = checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
+        self._watch_bounds(x, self.bounds)
         x = x.detach()
         self._make_room(x)
         eta = feasible.project(self.eta[: len(x)]).requires_grad_()
         with self.stopwatch.span("passes"):
-            logits = self.model(x + eta)
-            loss = self.loss(logits, y)
+            outputs = self.model(x + eta)
+            loss = self.loss(outputs, y)
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
             self.eta[: len(x)] = feasible.step(eta.detach(), eta.grad, per_channel(self.alpha, x))
-        return batch_metrics(loss, logits, y)
+        return batch_metrics(loss, outputs, y, len(x))
 
     def state_dict(self) -> dict[str, Tensor | None]:
         """The memory, for a checkpoint."""

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
+from yopo_ext.adversaries.adversary import Loss, backward
+from yopo_ext.adversaries.metrics import batch_metrics
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives import cross_entropy
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 
@@ -25,10 +27,11 @@ class Natural:
         self.loss = loss
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients to `.grad`; metrics as `batch_metrics`. ValueError for a loss that is not 0-d."""
         with self.stopwatch.span("passes"):
-            logits = self.model(x)
-            loss = self.loss(logits, y)
+            outputs = self.model(x)
+            loss = self.loss(outputs, y)
             backward(loss)
-        return batch_metrics(loss, logits, y)
+        return batch_metrics(loss, outputs, y, len(x))

@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
+from yopo_ext.adversaries.adversary import Loss, backward, require_single
+from yopo_ext.adversaries.bounds_watch import BoundsWatch
 from yopo_ext.adversaries.crafting_mode import BN_MODES, batch_norm_in
+from yopo_ext.adversaries.metrics import batch_metrics
+from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set, draw
 from yopo_ext.arguments import PerChannel
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives import cross_entropy
 from yopo_ext.projection import per_channel
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 
+@outside_inference_mode
 @torch.no_grad()
 def pgd(
     model: nn.Module,
@@ -69,6 +74,7 @@ def pgd(
         with torch.enable_grad():
             leaf = eta.requires_grad_()
             value = loss(model(x + leaf), y)
+            require_single(value)
             with torch.autocast(x.device.type, enabled=False):
                 g = torch.autograd.grad(value, leaf)[0]
         eta = feasible.step(eta.detach(), g, step_size)
@@ -80,7 +86,8 @@ class PGD:
 
     Args:
         model: called as model(x); its mode is the caller's business.
-        steps, eps, alpha, loss, bounds, norm, random_start, generator: as for `pgd`; the loss also trains.
+        steps, eps, alpha, loss, bounds, norm, random_start, generator: as for `pgd`; the loss also trains. With linf
+            eps is less than the width of `bounds`.
         bn_mode: batch norm while crafting: "train" uses the batch's statistics and updates the running ones
             at every step; "eval" uses the running ones, for higher clean accuracy (Pang et al., ICLR 2021).
 
@@ -109,28 +116,33 @@ class PGD:
     ) -> None:
         self.model = model
         self.steps = arguments.count("steps", steps)
+        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
+        require_radius_below_box(eps, bounds, norm)
         self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.loss = loss
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
         self.random_start = random_start
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients at x + η to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
         Raises:
-            TypeError, ValueError: as `pgd`; ValueError for a loss that is not 0-d.
+            TypeError, ValueError: as `pgd`; ValueError also for images outside of `bounds`.
         """
+        checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
+        self._watch_bounds(x, self.bounds)
         with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model):
             self.eta = pgd(
                 self.model, x, y, eps=self.eps, alpha=self.alpha, steps=self.steps, loss=self.loss,
                 bounds=self.bounds, norm=self.norm, random_start=self.random_start, generator=self.generator,
             )  # fmt: skip
         with self.stopwatch.span("passes"):
-            logits = self.model(x.detach() + self.eta)
-            loss = self.loss(logits, y)
+            outputs = self.model(x.detach() + self.eta)
+            loss = self.loss(outputs, y)
             backward(loss)
-        return batch_metrics(loss, logits, y)
+        return batch_metrics(loss, outputs, y, len(x))

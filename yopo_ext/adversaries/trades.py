@@ -9,14 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import backward, batch_metrics
+from yopo_ext.adversaries.adversary import backward
+from yopo_ext.adversaries.bounds_watch import BoundsWatch
 from yopo_ext.adversaries.crafting_mode import BN_MODES, model_in
 from yopo_ext.adversaries.joint_generator import normal_like
-from yopo_ext.adversaries.kl_divergence import kl_divergence, log_probabilities
+from yopo_ext.adversaries.metrics import batch_metrics
 from yopo_ext.adversaries.pgd import pgd
+from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.arguments import PerChannel
 from yopo_ext.autocast_cache import autocast_cache
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives.kl_divergence import kl_divergence, log_probabilities
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 #: objective(clean_logits, adversarial_logits, y) -> 0-d tensor, the mean over the batch.
@@ -62,20 +66,25 @@ class TRADES:
         self.model = model
         self.objective = objective
         self.steps = arguments.count("steps", steps)
-        self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.norm = arguments.one_of("norm", norm, arguments.NORMS)
+        require_radius_below_box(eps, bounds, norm)
+        self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._watch_bounds = BoundsWatch()
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
         Raises:
-            TypeError, ValueError: naming the argument; ValueError for an objective that is not 0-d.
+            TypeError, ValueError: naming the argument; also for a network that returns anything but logits of two or
+                more classes, whose distributions are what the attack compares, and an objective that is not 0-d.
         """
         checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
+        self._watch_bounds(x, self.bounds)
         x = x.detach()
         with self.stopwatch.span("inner"), model_in(self.bn_mode, self.model):
             self.eta = pgd(
@@ -102,4 +111,4 @@ def two_sided_pass(
     adversarial_logits = model(adversarial)
     loss = objective(clean_logits, adversarial_logits, y)
     backward(loss)
-    return batch_metrics(loss, adversarial_logits, y)
+    return batch_metrics(loss, adversarial_logits, y, len(clean))

@@ -8,15 +8,18 @@ from torch import Tensor, nn
 
 from yopo_ext import arguments
 from yopo_ext.adversaries.adversary import backward
+from yopo_ext.adversaries.bounds_watch import BoundsWatch
 from yopo_ext.adversaries.crafting_mode import BN_MODES, model_in, without_weight_gradients
-from yopo_ext.adversaries.first_batch import check_first_batch, expect_input
+from yopo_ext.adversaries.first_pass import InputProbe, is_recorded
 from yopo_ext.adversaries.joint_generator import normal_like
-from yopo_ext.adversaries.kl_divergence import kl_divergence
+from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, checked_feasible_set
 from yopo_ext.adversaries.trades import START, TwoSidedObjective, clean_log_probabilities, two_sided_pass
 from yopo_ext.arguments import PerChannel
 from yopo_ext.costate import capture_costate
 from yopo_ext.first_layer import FirstLayer, Modules
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives.kl_divergence import kl_divergence
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 
@@ -66,14 +69,17 @@ class TRADESYOPO:
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 crafting pass")
         self.n = arguments.count("n", n)
-        self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.norm = arguments.one_of("norm", norm, arguments.NORMS)
+        require_radius_below_box(eps, bounds, norm)
+        self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._watch_bounds = BoundsWatch()
         self._checked = False
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Add the gradients of the objective to `.grad`; metrics as `batch_metrics`, on the perturbed images.
 
@@ -81,9 +87,8 @@ class TRADESYOPO:
             TypeError, ValueError, RuntimeError: as `YOPO.accumulate`.
         """
         feasible = checked_feasible_set(x, self.eps, self.alpha, self.bounds, self.norm)
+        self._watch_bounds(x, self.bounds)
         x = x.detach()
-        if not self._checked:
-            check_first_batch(x, self.bounds)
         eta = feasible.project(START * normal_like(x, self.generator))
         with model_in(self.bn_mode, self.model), without_weight_gradients(self.model):
             with self.stopwatch.span("passes"):
@@ -100,13 +105,14 @@ class TRADESYOPO:
             return two_sided_pass(self.model, self.objective, x, x + eta, y)
 
     def _costate(self, adversarial: Tensor, target: Tensor) -> Tensor:
-        """p of the divergence at these images."""
-        with capture_costate(self.first_layer) as costate:
-            if self._checked:
-                logits = self.model(adversarial)
-            else:
-                with expect_input(self.first_layer, adversarial):
-                    logits = self.model(adversarial)
-            backward(kl_divergence(logits, target))
-        self._checked = True
+        """p of the divergence at these images, summed; the first one that is not 0 everywhere is checked."""
+        # So close to the clean images the mean's gradient would leave the range of float16; its direction is the same.
+        if self._checked or is_recorded():
+            with capture_costate(self.first_layer) as costate:
+                backward(kl_divergence(self.model(adversarial), target), len(adversarial))
+            return costate.value
+        probe = InputProbe(self.first_layer, adversarial)
+        with probe.catch(cuts=False) as costate:
+            backward(kl_divergence(self.model(probe.images), target), len(adversarial))
+        self._checked = probe.compare(costate.value)
         return costate.value

@@ -7,15 +7,19 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from yopo_ext import arguments
-from yopo_ext.adversaries.adversary import Loss, backward, batch_metrics
-from yopo_ext.adversaries.first_batch import check_first_batch, expect_input
+from yopo_ext.adversaries.adversary import Loss, backward
+from yopo_ext.adversaries.bounds_watch import BoundsWatch
+from yopo_ext.adversaries.first_pass import InputProbe, gradients_held_back, is_recorded
+from yopo_ext.adversaries.metrics import batch_metrics, detached
+from yopo_ext.adversaries.radius import require_radius_below_box
 from yopo_ext.adversaries.random_start import Bounds, random_start
 from yopo_ext.arguments import PerChannel
 from yopo_ext.costate import Costate, capture_costate, cut_at_first_layer
 from yopo_ext.first_layer import FirstLayer, LayerExplanation, Modules
+from yopo_ext.inference_mode import outside_inference_mode
+from yopo_ext.objectives import cross_entropy
 from yopo_ext.stopwatch import NoStopwatch, Stopwatch
 
 REDUCTIONS = ("mean", "sum")
@@ -38,9 +42,9 @@ class YOPO:
             of modules called one after another, or a `FirstLayer`.
         m: full passes >= 1.
         n: inner steps after each pass >= 0.
-        eps: radius; alpha: step size. One value, or with linf one per channel.
-        loss: loss(logits, y), 0-d.
-        bounds: the box (low, high) of valid images, each one value or one per channel; None: no box.
+        eps: radius; alpha: step size. One value, or with linf one per channel and eps less than the width of `bounds`.
+        loss: loss(outputs, y), 0-d; the outputs are whatever the model returns.
+        bounds: the box (low, high) of valid images, each one value or one per channel; None: no box and no check.
         norm: "linf" or "l2".
         reduction: "mean" averages the gradients of the m passes, so that the learning rate does not depend on
             m; "sum" adds them, as the authors do.
@@ -81,17 +85,20 @@ class YOPO:
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 full pass")
         self.n = arguments.count("n", n)
+        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
+        require_radius_below_box(eps, bounds, norm)
         self.eps, self.alpha, self.bounds = eps, alpha, bounds
         self.loss = loss
-        self.norm = arguments.one_of("norm", norm, arguments.NORMS)
         self.reduction = arguments.one_of("reduction", reduction, REDUCTIONS)
         self.first_layer_grad = arguments.one_of("first_layer_grad", first_layer_grad, FIRST_LAYER_GRADS)
         self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
+        self._watch_bounds = BoundsWatch()
         self._checked = False
         self._cuts = False
 
+    @outside_inference_mode
     def accumulate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The m passes on images x (B, C, H, W) and targets y; their gradients are added to `.grad`.
 
@@ -100,27 +107,27 @@ class YOPO:
             predictions.
 
         Raises:
-            TypeError, ValueError: naming the argument; ValueError also where the first batch lies outside
-                `bounds`.
-            RuntimeError: the first layer has no co-state (see `capture_costate`), or, in the first batch,
-                receives something else than x + η.
+            TypeError, ValueError: naming the argument; ValueError also for images outside of `bounds`.
+            RuntimeError: the first layer has no co-state (see `capture_costate`), or, in the first batch, its
+                adjoint is not the network's input gradient (see `input_gradient_error`). Nothing has been added to
+                `.grad` then.
         """
         eta = random_start(x, eps=self.eps, bounds=self.bounds, norm=self.norm, generator=self.generator)
+        self._watch_bounds(x, self.bounds)
         x = x.detach()
         if not self._checked:
-            check_first_batch(x, self.bounds)
             self._cuts = self.first_layer_grad == "hamiltonian" or self._has_fused_gradient(x)
         losses = []
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent
             with self.stopwatch.span("passes"):
-                loss, logits, p = self._pass(x + eta, y, ascends)
+                loss, outputs, p = self._pass(x + eta, y, ascends, index == 0)
             losses.append(loss)
             if ascends:
                 with self.stopwatch.span("inner"):
                     eta = self._ascend(x, eta, p)
         self.eta = eta
-        return batch_metrics(torch.stack(losses).mean(), logits, y)
+        return batch_metrics(torch.stack(losses).mean(), outputs, y, len(x))
 
     def explain(self, x: Tensor | None = None) -> LayerExplanation:
         """How the n steps run and, given images x, on which backend; see `FirstLayer.explain`."""
@@ -136,22 +143,33 @@ class YOPO:
         backends = self.explain(x).backend
         return backends is not None and backends.backend in FUSED_BACKENDS
 
-    def _pass(self, adversarial: Tensor, y: Tensor, ascends: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-        """One full pass: the detached loss, the detached logits and, if there is a use for it, p."""
+    def _pass(
+        self, adversarial: Tensor, y: object, ascends: bool, is_first: bool
+    ) -> tuple[Tensor, object, Tensor | None]:
+        """One full pass: the detached loss, the outputs and, if there is a use for it, p."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
-        wants_costate = ascends or fused
-        expected = nullcontext() if self._checked else expect_input(self.first_layer, adversarial)
-        with self._catch(wants_costate) as costate, expected:
-            logits = self.model(adversarial)
-            loss = self.loss(logits, y)
-            # Scaling the loss scales p alike, and so ∂H; whatever .grad already holds is left as it is.
-            backward(loss, 1.0 / self.m if self.reduction == "mean" else 1.0)
-        self._checked = True
-        p = costate.value if wants_costate else None
+        # After the first pass `.grad` has been touched.
+        if self._checked or not is_first or is_recorded():
+            loss, outputs, p = self._run(adversarial, y, self._catch(ascends or fused))
+        else:
+            with gradients_held_back(self.model, self.loss):
+                probe = InputProbe(self.first_layer, adversarial)
+                loss, outputs, p = self._run(probe.images, y, probe.catch(cuts=self._cuts))
+                self._checked = probe.compare(p)
         if fused:
             self.first_layer.accumulate_hamiltonian(adversarial, p)
-        return loss.detach(), logits.detach(), p
+        return loss, outputs, p
+
+    def _run(
+        self, images: Tensor, y: object, catch: AbstractContextManager[Costate | None]
+    ) -> tuple[Tensor, object, Tensor | None]:
+        with catch as costate:
+            outputs = self.model(images)
+            loss = self.loss(outputs, y)
+            # Scaling the loss scales p alike, and so ∂H; whatever .grad already holds is left as it is.
+            backward(loss, 1.0 / self.m if self.reduction == "mean" else 1.0)
+        return loss.detach(), detached(outputs), None if costate is None else costate.value
 
     def _catch(self, wants_costate: bool) -> AbstractContextManager[Costate | None]:
         if self._cuts:

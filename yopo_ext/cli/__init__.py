@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from . import bench, compare, evaluate, info, train
+from .argument_order import join_negative_numbers
+from .broken_pipe import quiet_when_cut_off
+from .speaker import complain
 
 COMMANDS = (train, compare, evaluate, info, bench)
 
@@ -17,7 +21,8 @@ class _Parser(argparse.ArgumentParser):
     """Complains in one line, without the usage (`--help` prints that)."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        complain(f"{self.prog}: {message}")
+        self.exit(2)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,14 +31,25 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         command.add_command(commands)
+    for command in commands.choices.values():
+        command.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; wrong input is one line on stderr and exit status 2."""
+    """Runs the command; wrong input is one line on stderr and exit status 2, with `--traceback` where it was raised."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return quiet_when_cut_off(lambda: _run(join_negative_numbers(evaluate.free_the_checkpoint(arguments))))
+
+
+def _run(arguments: Sequence[str]) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
-        print(f"yopo: {error}", file=sys.stderr)
+        if options.traceback:
+            traceback.print_exc()
+        complain(f"yopo: {error}")
         return 2

@@ -7,17 +7,25 @@ import argparse
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .numbers import number
+from .argument_order import free_the_path
+from .numbers import is_number, number
 
 if TYPE_CHECKING:
     from yopo_ext.training import EvaluationPlan, Subject
 
-_FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix")
+_ATTACKS = ("clean", "fgsm", "pgd")
+_LISTS = {
+    "--attacks": _ATTACKS.__contains__,
+    "--losses": ("ce", "margin", "dlr").__contains__,
+    "--targeted": ("all", "next", "random", "least-likely").__contains__,
+    **dict.fromkeys(("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number),
+}
+_FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
 
 def add_command(commands) -> None:
@@ -44,16 +52,16 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what.add_argument("--mean", type=number, nargs="+", help="normalisation inside the network of --weights")
     what.add_argument("--std", type=number, nargs="+", help="the same, one value a channel")
     what.add_argument("--prefix", help="use the keys of --weights that begin so, without it")
+    what.add_argument("--ignore-keys", nargs="+", metavar="PATTERN", help="keys of --weights that play no part: aux.*")
     what.add_argument("--data-dir", help="where the data set's files are, if they moved")
-    what.add_argument("--limit", type=int, metavar="N", help="the first N images only")
+    what.add_argument("--limit", type=int, metavar="N", help="N images only, of each class its share")
     what.add_argument("--batch-size", type=int, default=512, help="images at a time (default: 512)")
     what.add_argument("--device", default="cpu")
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how = evaluate.add_argument_group("attacks")
-    kinds = ("clean", "fgsm", "pgd")
-    how.add_argument("--attacks", nargs="+", choices=kinds, help="clean is always there (default: pgd)")
+    how.add_argument("--attacks", nargs="+", choices=_ATTACKS, help="clean is always there (default: pgd)")
     how.add_argument("--losses", nargs="+", default=["ce", "margin"], help="ce, margin, dlr (default: ce margin)")
     how.add_argument("--steps", type=int, default=40, help="PGD steps (default: 40)")
     how.add_argument("--restarts", type=int, default=1, help="PGD's random starts, the worst counts (default: 1)")
@@ -70,12 +78,20 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--seed", type=int, default=0)
 
 
+def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
+    """The command line with the checkpoint in front of the options that would take it for one of their values."""
+    if not arguments or arguments[0] != "evaluate":
+        return list(arguments)
+    return ["evaluate", *free_the_path(arguments[1:], _LISTS)]
+
+
 def run(options: argparse.Namespace) -> int:
     from yopo_ext.training import open_networks, run_evaluation
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
-    subject = _open_subject(options)
+    with _warnings_in_one_line():
+        subject = _open_subject(options)
     networks = {}
     if options.transfer:
         networks = open_networks(options.transfer, subject.images, subject.dataset, device=options.device)
@@ -105,7 +121,7 @@ def _open_subject(options: argparse.Namespace) -> Subject:
                 raise ValueError(f"--weights needs --{name}")
         return open_weights(options.weights, **given, **place)
     if given:
-        raise ValueError(f"--{next(iter(given))} goes with --weights; a checkpoint knows its own")
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with --weights; a checkpoint knows its own")
     if options.checkpoint is None and not options.transfer:
         raise ValueError("expected a checkpoint, --weights or --transfer")
     return open_run(options.checkpoint or checkpoint_files(options.transfer[0])[0], **place)

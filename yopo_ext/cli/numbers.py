@@ -13,3 +13,12 @@ def number(text: str) -> float:
         return float(Fraction(text)) if "/" in text else float(text)
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number or a fraction like 8/255") from None
+
+
+def is_number(text: str) -> bool:
+    """Whether `number` reads it."""
+    try:
+        number(text)
+    except argparse.ArgumentTypeError:
+        return False
+    return True

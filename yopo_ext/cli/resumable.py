@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+
+from .speaker import complain, process_count, say
 
 
 def finish(job: Callable[[], None], go_on: str) -> int:
-    """Carries out ``job``; the exit status. An interrupted one says that ``go_on`` is the command to go on with."""
+    """Carries out ``job``; the exit status. An interrupted one says that ``go_on`` is the command to go on with.
+
+    Several processes end alike, and the first one speaks, with its own ``go_on``.
+    """
     from yopo_ext.training import Interrupted, TrainingError
 
     try:
         job()
     except Interrupted as interrupted:
-        print(f"\n{interrupted}; go on with: {go_on}", file=sys.stderr)
+        again = f", on {process_count()} processes as before" if process_count() > 1 else ""
+        say(f"\n{interrupted}; go on with: {go_on}{again}")
         return 128 + interrupted.signal_number
     except TrainingError as error:
-        print(f"yopo: {error}", file=sys.stderr)
+        complain(f"yopo: {error}")
         return 1
     return 0

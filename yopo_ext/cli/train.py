@@ -47,8 +47,10 @@ def run(options: argparse.Namespace) -> int:
 
     def job() -> None:
         with started_processes(config.device) as (processes, device):
+            # Clocks and what a file system shows differ: the first process's word counts.
+            agreed, place, natural = processes.from_first((config, folder, compare))
             run_job(
-                config, folder, compare_natural=compare, resume=options.resume is not None, processes=processes,
+                agreed, place, compare_natural=natural, resume=options.resume is not None, processes=processes,
                 device=device,
             )  # fmt: skip
 

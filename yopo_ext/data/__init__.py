@@ -6,7 +6,7 @@ from .datasets import DATASETS, Dataset, load_dataset
 from .errors import DataFileError
 from .image_set import ImageSet, to_float
 from .loader import DeviceLoader
-from .split import split_held_out
+from .split import draw_part, split_held_out
 
 __all__ = [
     "DATASETS",
@@ -15,6 +15,7 @@ __all__ = [
     "DeviceLoader",
     "ImageSet",
     "crop_and_flip",
+    "draw_part",
     "load_dataset",
     "random_crop",
     "random_flip",

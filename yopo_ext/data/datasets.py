@@ -3,17 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from .cifar import read_cifar10_test, read_cifar10_train, read_cifar100_test, read_cifar100_train
+from .cifar_pickles import (
+    read_pickled_cifar10_test,
+    read_pickled_cifar10_train,
+    read_pickled_cifar100_test,
+    read_pickled_cifar100_train,
+)
 from .digits import read_digits
 from .errors import DataFileError
 from .idx import read_idx_images
 from .image_set import ImageSet
-from .split import split_held_out
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
@@ -21,18 +28,37 @@ DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 DIGITS_TEST = 360
 DIGITS_SPLIT_SEED = 0
 
-# Where each set's files may lie below --data-dir: the usual nested layout, the set's own folder, or flat.
-_FOLDERS = {
-    "mnist": ("MNIST/raw", "mnist", "."),
-    "fashion-mnist": ("FashionMNIST/raw", "fashion-mnist", "."),
-    "cifar10": ("cifar-10-batches-bin", "."),
-    "cifar100": ("cifar-100-binary", "."),
-}
-_MARKER = {
-    "mnist": "train-images-idx3-ubyte",
-    "fashion-mnist": "train-images-idx3-ubyte",
-    "cifar10": "data_batch_1.bin",
-    "cifar100": "train.bin",
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a set's files may lie below --data-dir, the file that shows that they do, and their readers.
+
+    The folders are the usual nested one, the set's own, or none.
+    """
+
+    folders: tuple[str, ...]
+    marker: str
+    read_train: Callable[[Path], ImageSet]
+    read_test: Callable[[Path], ImageSet]
+
+
+def _idx_layout(*folders: str) -> _Layout:
+    train, test = (partial(read_idx_images, prefix=prefix) for prefix in ("train", "t10k"))
+    return _Layout(folders, "train-images-idx3-ubyte", train, test)
+
+
+# The first that is found counts: where a set is there in two layouts, they hold the same images.
+_LAYOUTS = {
+    "mnist": (_idx_layout("MNIST/raw", "mnist", "."),),
+    "fashion-mnist": (_idx_layout("FashionMNIST/raw", "fashion-mnist", "."),),
+    "cifar10": (
+        _Layout(("cifar-10-batches-bin", "."), "data_batch_1.bin", read_cifar10_train, read_cifar10_test),
+        _Layout(("cifar-10-batches-py", "."), "data_batch_1", read_pickled_cifar10_train, read_pickled_cifar10_test),
+    ),
+    "cifar100": (
+        _Layout(("cifar-100-binary", "."), "train.bin", read_cifar100_train, read_cifar100_test),
+        _Layout(("cifar-100-python", "."), "train", read_pickled_cifar100_train, read_pickled_cifar100_test),
+    ),
 }
 
 
@@ -55,33 +81,35 @@ def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:
     """A standard data set, on the CPU.
 
     ``data_dir`` holds the files (``digits`` needs none): IDX files for MNIST and Fashion-MNIST, gzipped or plain, and
-    the binary files for CIFAR-10 and CIFAR-100 (fine labels), each either in its usual folder or directly there.
+    the binary or the Python files for CIFAR-10 and CIFAR-100 (fine labels), each either in its usual folder or directly
+    there.
 
     Raises ``ValueError`` for an unknown name or a missing ``data_dir``, `DataFileError` for missing or malformed files.
     """
     if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}; known: {', '.join(DATASETS)}")
     if name == "digits":
-        train, test = split_held_out(read_digits(), DIGITS_TEST, seed=DIGITS_SPLIT_SEED)
-        return Dataset(name, train, test)
+        return _split_digits(read_digits())
     if data_dir is None:
         raise ValueError(f"dataset {name!r} is read from files: say where they are with --data-dir (data_dir=)")
-    folder = find_folder(name, Path(data_dir))
-    if name == "cifar10":
-        return Dataset(name, read_cifar10_train(folder), read_cifar10_test(folder))
-    if name == "cifar100":
-        return Dataset(name, read_cifar100_train(folder), read_cifar100_test(folder))
-    return Dataset(name, read_idx_images(folder, "train"), read_idx_images(folder, "t10k"))
+    folder, layout = _find(name, Path(data_dir))
+    return Dataset(name, layout.read_train(folder), layout.read_test(folder))
 
 
-def find_folder(name: str, data_dir: Path) -> Path:
+def _split_digits(images: ImageSet) -> Dataset:
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(DIGITS_SPLIT_SEED))
+    return Dataset("digits", images.select(order[:-DIGITS_TEST]), images.select(order[-DIGITS_TEST:]))
+
+
+def _find(name: str, data_dir: Path) -> tuple[Path, _Layout]:
     """The folder below ``data_dir`` that holds the files of a set. Raises `DataFileError` where none does."""
     if not data_dir.is_dir():
         raise DataFileError(data_dir, "no such folder", f"the folder with the files of {name}")
-    marker = _MARKER[name]
-    for relative in _FOLDERS[name]:
-        folder = data_dir / relative
-        if (folder / marker).is_file() or (folder / f"{marker}.gz").is_file():
-            return folder
-    places = " or ".join(str(Path(relative) / marker) for relative in _FOLDERS[name])
-    raise DataFileError(data_dir, f"no {marker}", places)
+    layouts = _LAYOUTS[name]
+    for layout in layouts:
+        for relative in layout.folders:
+            folder = data_dir / relative
+            if (folder / layout.marker).is_file() or (folder / f"{layout.marker}.gz").is_file():
+                return folder, layout
+    places = " or ".join(str(Path(relative) / layout.marker) for layout in layouts for relative in layout.folders)
+    raise DataFileError(data_dir, f"no {' or '.join(layout.marker for layout in layouts)}", places)

@@ -16,7 +16,7 @@ class ImageSet:
     images: (N, C, H, W) uint8, 0 is black. labels: (N,) int64 in [0, num_classes).
 
     Kept in uint8 so that a whole data set fits on the device; `to_float` makes network input of a batch. Raises
-    ``ValueError`` for other shapes or dtypes, different lengths, or labels out of range.
+    ``TypeError`` for other dtypes, ``ValueError`` for other shapes, different lengths, or labels out of range.
     """
 
     images: Tensor
@@ -24,12 +24,12 @@ class ImageSet:
     num_classes: int
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
-            raise ValueError(f"images must be (N, C, H, W) uint8, got {tuple(self.images.shape)} {self.images.dtype}")
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise ValueError(
-                f"labels must be ({len(self.images)},) int64, got {tuple(self.labels.shape)} {self.labels.dtype}"
-            )
+        _require("images", self.images, torch.uint8, ", 0..255: of floats in [0, 1], (255 * x).round().to(torch.uint8)")
+        _require("labels", self.labels, torch.int64)
+        if self.images.dim() != 4:
+            raise ValueError(f"images must be (N, C, H, W) uint8, got shape {tuple(self.images.shape)}")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels must be ({len(self.images)},) int64, got shape {tuple(self.labels.shape)}")
         if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.num_classes:
             raise ValueError(
                 f"labels must lie in 0..{self.num_classes - 1}, got {int(self.labels.min())}..{int(self.labels.max())}"
@@ -72,6 +72,12 @@ class ImageSet:
     def select(self, index: Tensor) -> ImageSet:
         """The images at ``index`` (int64), in that order."""
         return ImageSet(self.images[index], self.labels[index], self.num_classes)
+
+
+def _require(name: str, value: object, dtype: torch.dtype, hint: str = "") -> None:
+    if not isinstance(value, Tensor) or value.dtype != dtype:
+        given = value.dtype if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise TypeError(f"{name}: got {given}, expected a tensor of {dtype}{hint}")
 
 
 def to_float(images: Tensor) -> Tensor:

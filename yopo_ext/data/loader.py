@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..random_streams import derive_seed
 from .augment import crop_and_flip
 from .image_set import ImageSet, to_float
 
@@ -16,9 +17,9 @@ from .image_set import ImageSet, to_float
 class DeviceLoader:
     """Shuffled mini-batches, cut, augmented and converted on the set's device; resumable at any batch.
 
-    Each epoch draws a new order from the loader's own generator, seeded with ``seed``. ``augment`` applies random
-    crop and flip. With ``drop_last`` a last, smaller batch is left out. Raises ``ValueError`` for ``batch_size < 1``
-    or where ``drop_last`` would leave no batch at all.
+    Each epoch draws a new order from a generator of the loader's own; ``augment`` applies random crop and flip, drawn
+    from another one. Both are derived from ``seed``. With ``drop_last`` a last, smaller batch is left out. Raises
+    ``ValueError`` for ``batch_size < 1`` or where ``drop_last`` would leave no batch at all.
 
     Processes that share the mini-batches give ``rows``: of a mini-batch's size, the ``(start, stop)`` of the rows that
     this loader yields. Equally seeded loaders draw the same orders and augmentations. The attribute ``rows`` is
@@ -48,11 +49,14 @@ class DeviceLoader:
         self.drop_last = drop_last
         self.rows = (0, 0, 0)
         self._own_rows = rows or (lambda size: (0, size))
-        self.generator = torch.Generator(images.images.device).manual_seed(seed)
+        self._orders, self._augmentation = (
+            torch.Generator(images.images.device).manual_seed(derive_seed(seed, name))
+            for name in ("order", "augmentation")
+        )
         self.epoch = 0
         self.position = 0
         self._order: Tensor | None = None
-        self._order_rng = self.generator.get_state()
+        self._order_rng = self._orders.get_state()
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -69,7 +73,7 @@ class DeviceLoader:
             self.rows = (*self._own_rows(len(index)), len(index))
             own = slice(*self.rows[:2])
             if self.augment:  # drawn for all rows, so that the processes' generators stay alike
-                images = crop_and_flip(self.images.images[index], self.generator)[own]
+                images = crop_and_flip(self.images.images[index], self._augmentation)[own]
             else:
                 images = self.images.images[index[own]]
             yield to_float(images), self.images.labels[index[own]]
@@ -78,14 +82,14 @@ class DeviceLoader:
         self._order = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Sizes, epoch, batches served in it, and the generator's states at the epoch's start and now."""
+        """Sizes, epoch, batches served in it, and the generators' states: orders' at the epoch's start."""
         return {
             "images": len(self.images),
             "batch_size": self.batch_size,
             "epoch": self.epoch,
             "position": self.position,
-            "order_rng": self.generator.get_state() if self._order is None else self._order_rng,
-            "rng": self.generator.get_state(),
+            "order_rng": self._orders.get_state() if self._order is None else self._order_rng,
+            "augmentation_rng": self._augmentation.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -100,15 +104,15 @@ class DeviceLoader:
                 f"it was {theirs[0]} images in batches of {theirs[1]}"
             )
         self.epoch, self.position = state["epoch"], state["position"]
-        self.generator.set_state(state["order_rng"])
+        self._orders.set_state(state["order_rng"])
+        self._augmentation.set_state(state["augmentation_rng"])
         self._order = None
         if self.position > 0:
             self._current_order()
-            self.generator.set_state(state["rng"])
 
     def _current_order(self) -> Tensor:
         if self._order is None:
-            self._order_rng = self.generator.get_state()
+            self._order_rng = self._orders.get_state()
             device = self.images.images.device
-            self._order = torch.randperm(len(self.images), generator=self.generator, device=device)
+            self._order = torch.randperm(len(self.images), generator=self._orders, device=device)
         return self._order

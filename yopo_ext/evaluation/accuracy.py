@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..data import ImageSet
 from .attack import Attack
-from .batches import OnBatch
+from .batches import OnBatch, require_image_set
 from .losses import ATTACK_LOSSES
 from .outcome import correct_images, run_attack
 
@@ -18,7 +18,9 @@ def accuracy(model: nn.Module, images: ImageSet, *, batch_size: int = 512, on_ba
     """Share of correctly classified images, in percent.
 
     The network is evaluated in evaluation mode and left as it was; ``images`` must lie on its device. ``on_batch`` is
-    called after each batch (progress bars, interruption). Raises ``ValueError`` for an empty set.
+    called after each batch (progress bars, interruption). Raises ``ValueError`` for an empty set, and, on the first
+    batch, ``TypeError`` or ``ValueError`` for a network whose outputs are no logits of the set's classes, as
+    `correct_images`.
     """
     return percent(correct_images(model, require_images(images), batch_size=batch_size, on_batch=on_batch))
 
@@ -46,7 +48,7 @@ def robust_accuracy(
     and each loss attacks as if it were the only one, so that more restarts or losses never raise the figure. The
     network and its gradients are left as they were.
 
-    Raises ``ValueError`` for an empty set, an unknown loss, or ``steps`` or ``restarts`` below 1.
+    Raises ``ValueError`` for an empty set, an unknown loss, or ``steps`` or ``restarts`` below 1; also as `accuracy`.
     """
     survived = attack_survivors(
         model, require_images(images), eps=eps, alpha=alpha, steps=steps, restarts=restarts, losses=losses, norm=norm,
@@ -99,7 +101,7 @@ def percent(mask: Tensor) -> float:
 
 
 def require_images(images: ImageSet) -> ImageSet:
-    """The set itself. Raises ``ValueError`` for an empty one."""
-    if len(images) == 0:
+    """The set itself. Raises ``ValueError`` for an empty one, ``TypeError`` for none."""
+    if len(require_image_set(images)) == 0:
         raise ValueError("no images to evaluate on")
     return images

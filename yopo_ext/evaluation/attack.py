@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from ..arguments import NORMS
 from .losses import ATTACK_LOSSES, classes_needed
@@ -28,7 +29,10 @@ class Attack:
         seed: of the starts and of random targets.
 
     Raises:
-        ValueError: naming the attribute, or, as "attack", for no steps, no starts or an unknown loss.
+        TypeError: naming the attribute, for what is no number, or no whole one.
+        ValueError: naming the attribute, or, as "attack", for no steps, no starts or an unknown loss; also for a linf
+            radius larger than the box of valid images, or a step as long as the box in a smaller ball: such are in
+            other units than the images.
     """
 
     eps: float
@@ -43,6 +47,7 @@ class Attack:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(
                 f"an attack needs at least one step and one start, got steps={self.steps}, restarts={self.restarts}"
@@ -56,8 +61,33 @@ class Attack:
         for name, known in (("targets", (None, *TARGETS)), ("norm", NORMS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(map(str, known))}")
+        self._check_units()
         if self.restarts > 1 and not self.random_start:
             raise ValueError(f"restarts: got {self.restarts} without a random start, expected 1")
+
+    def _check_types(self) -> None:
+        for name, kind, words in (
+            ("eps", Real, "a number"), ("alpha", Real, "a number"), ("steps", Integral, "a whole number"),
+            ("restarts", Integral, "a whole number"), ("seed", Integral, "a whole number"),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if (not isinstance(value, kind) or isinstance(value, bool)) and not (name == "alpha" and value is None):
+                raise TypeError(f"{name}: got {value!r}, expected {words}")
+
+    def _check_units(self) -> None:
+        if self.norm != "linf" or self.bounds is None:
+            return
+        width = self.bounds[1] - self.bounds[0]
+        if self.eps > width:
+            raise ValueError(
+                f"eps: got {self.eps:g}, expected at most {width:g}, the width of the bounds; eps is in units of the "
+                "images, as 8/255 for images in [0, 1]"
+            )
+        if self.alpha is not None and self.alpha >= width > self.eps:
+            raise ValueError(
+                f"alpha: got {self.alpha:g}, expected below {width:g}, the width of the bounds; alpha is in units of "
+                "the images, as 2/255 for images in [0, 1]"
+            )
 
     @property
     def is_fgsm(self) -> bool:

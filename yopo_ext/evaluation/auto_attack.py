@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ..data import ImageSet, to_float
+from ..inference_mode import outside_inference_mode
+from .batches import batches, require_image_set
 from .mode import frozen_eval
+from .verdict import class_scores, is_right
 
 _NORMS = {"linf": "Linf", "l2": "L2"}
 # Its targeted attacks try the nine most likely other classes, and its targeted DLR loss ranks four.
@@ -60,6 +63,7 @@ def import_auto_attack() -> ModuleType:
     return pyautoattack
 
 
+@outside_inference_mode
 def auto_attack_survivors(
     model: nn.Module, images: ImageSet, attack: AutoAttack, *, correct: Tensor, batch_size: int = 512
 ) -> Tensor:
@@ -67,10 +71,10 @@ def auto_attack_survivors(
 
     The package draws from the global generators of torch and numpy; they are put back. What it draws for an image
     depends on the other images, unlike `run_attack`. Raises ``ImportError`` without the package, ``ValueError`` for too
-    few classes, ``RuntimeError`` if the package's examples leave the ball or [0, 1].
+    few classes or outputs that do not fit the set, ``RuntimeError`` if the package's examples leave the ball or [0, 1].
     """
     package = import_auto_attack()
-    attack.require_classes(images.num_classes)
+    attack.require_classes(require_image_set(images).num_classes)
     device = images.images.device
     attacker = package.AutoAttack(
         model, norm=_NORMS[attack.norm], eps=attack.eps, seed=attack.seed, version="standard", device=device
@@ -84,11 +88,13 @@ def auto_attack_survivors(
     attacked = images.select(index)
     x = to_float(attacked.images)
     with frozen_eval(model), _generators_restored():
+        with torch.no_grad():  # before the package looks at the outputs in its own ways
+            class_scores(model(x[:batch_size]), attacked.take(batch_size))
         adversarial, _ = attacker.run_standard_evaluation(x, attacked.labels, batch_size=batch_size)
         _require_feasible(adversarial - x, adversarial, attack)
         with torch.no_grad():
-            predicted = torch.cat([model(part).argmax(1) for part in adversarial.split(batch_size)])
-    survived[index] = predicted == attacked.labels
+            parts = zip(adversarial.split(batch_size), batches(attacked, batch_size), strict=True)
+            survived[index] = torch.cat([is_right(model(x), part) for x, part in parts])
     return survived
 
 

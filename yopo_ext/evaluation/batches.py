@@ -17,6 +17,16 @@ def batches(images: ImageSet, batch_size: int) -> Iterator[ImageSet]:
         yield ImageSet(images.images[part], images.labels[part], images.num_classes)
 
 
+def require_image_set(images: object) -> ImageSet:
+    """The set itself, possibly empty. Raises ``TypeError`` for anything else."""
+    if not isinstance(images, ImageSet):
+        raise TypeError(
+            f"images: got a {type(images).__name__}, expected a yopo_ext.data.ImageSet: all images (N, C, H, W) as "
+            "uint8, their labels (N,) as int64, and the number of classes"
+        )
+    return images
+
+
 def call(on_batch: OnBatch | None) -> None:
     """Calls it if there is one."""
     if on_batch is not None:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from ..data import ImageSet, to_float
 from .attack import Attack
-from .batches import batches
+from .batches import batches, require_image_set
 from .mode import frozen_eval
+from .verdict import is_right
 
 #: The criterion of `normalisation_doubt`.
 SAMPLE = 1000
@@ -38,8 +39,9 @@ def normalisation_doubt(model: nn.Module, images: ImageSet, *, batch_size: int =
     The criterion: on the first `SAMPLE` images it is right at least `POINTS` percentage points more often when each
     channel is shifted and scaled to mean 0 and standard deviation 1, and the difference is more than
     `STANDARD_DEVIATIONS` of its own (of b images right only then and c right only as they are, b − c > 3 √(b + c)). A
-    network that holds a module with ``mean`` and ``std`` is not doubted: it normalises.
+    network that holds a module with ``mean`` and ``std`` is not doubted: it normalises. Raises as `correct_images`.
     """
+    require_image_set(images)
     if len(images) == 0 or any(hasattr(module, "mean") and hasattr(module, "std") for module in model.modules()):
         return None
     sample = images.take(SAMPLE)
@@ -61,5 +63,5 @@ def normalisation_doubt(model: nn.Module, images: ImageSet, *, batch_size: int =
 
 def _right(model: nn.Module, images: ImageSet, batch_size: int, mean: Tensor, std: Tensor) -> Tensor:
     with frozen_eval(model), torch.no_grad():
-        found = [model((to_float(p.images) - mean) / std).argmax(1) == p.labels for p in batches(images, batch_size)]
+        found = [is_right(model((to_float(p.images) - mean) / std), p) for p in batches(images, batch_size)]
     return torch.cat(found)

@@ -11,12 +11,14 @@ from torch.nn import functional as F
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+# All raise ``ValueError`` for logits of too few classes.
 # Keeps 0/0 away where a network's logits are all alike, as in AutoAttack.
 _TINY = 1e-12
 
 
 def ce_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy. logits: (B, K) float; labels: (B,) int64. Returns the batch's sum, 0-d."""
+    """Cross entropy. logits: (B, K) float, K ≥ 2; labels: (B,) int64. Returns the batch's sum, 0-d."""
+    _require_classes(logits, 2)
     return F.cross_entropy(logits, labels, reduction="sum")
 
 
@@ -26,6 +28,7 @@ def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
     logits: (B, K) float, K ≥ 2; labels: (B,) int64. Returns the batch's sum, 0-d. Unlike cross entropy its gradient
     does not vanish where the network is sure of itself.
     """
+    _require_classes(logits, 2)
     return (_largest_other(logits, labels) - _of(logits, labels)).sum()
 
 
@@ -35,6 +38,7 @@ def dlr_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Croce and Hein (ICML 2020, section 3, equation 6): the margin, made invariant to shifting and scaling the logits.
     logits: (B, K) float, K ≥ 3; labels: (B,) int64. Returns the batch's sum, 0-d.
     """
+    _require_classes(logits, 3)
     ordered = logits.topk(3, dim=1).values
     margin = _of(logits, labels) - _largest_other(logits, labels)
     return -(margin / (ordered[:, 0] - ordered[:, 2] + _TINY)).sum()
@@ -45,6 +49,7 @@ def targeted_dlr_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor
 
     logits: (B, K) float, K ≥ 4; labels and targets: (B,) int64. Returns the batch's sum, 0-d.
     """
+    _require_classes(logits, 4)
     ordered = logits.topk(4, dim=1).values
     scale = ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + _TINY
     return ((_of(logits, labels) - _of(logits, targets)) / scale).sum()
@@ -63,6 +68,11 @@ def targeted_loss(name: str) -> Loss:
 def classes_needed(name: str, *, targeted: bool) -> int:
     """How many classes the loss of that name is defined for, at least."""
     return (4 if targeted else 3) if name == "dlr" else 2
+
+
+def _require_classes(logits: Tensor, needed: int) -> None:
+    if logits.dim() != 2 or logits.shape[1] < needed:
+        raise ValueError(f"logits: got {tuple(logits.shape)}, expected (B, K) with K >= {needed}, one a class")
 
 
 def _of(logits: Tensor, classes: Tensor) -> Tensor:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from ..adversaries import pgd
 from ..data import ImageSet, to_float
 from .attack import Attack
-from .batches import OnBatch, batches, call
+from .batches import OnBatch, batches, call, require_image_set
 from .draws import image_keys, uniform_in_ball
 from .losses import ATTACK_LOSSES, targeted_loss
 from .mode import frozen_eval
 from .targets import target_rounds
+from .verdict import class_scores, is_right, predicted_classes
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,15 @@ class Outcome:
 def correct_images(
     model: nn.Module, images: ImageSet, *, batch_size: int = 512, on_batch: OnBatch | None = None
 ) -> Tensor:
-    """(N,) bool on the set's device, True where the network, in evaluation mode, is right. ``images`` may be empty."""
+    """(N,) bool on the set's device, True where the network, in evaluation mode, is right. ``images`` may be empty.
+
+    Raises ``TypeError`` or ``ValueError``, on the first batch, for outputs that do not fit the set (`class_scores`).
+    """
+    require_image_set(images)
     found = [torch.zeros(0, dtype=torch.bool, device=images.images.device)]
     with frozen_eval(model), torch.no_grad():
         for part in batches(images, batch_size):
-            found.append(model(to_float(part.images)).argmax(1) == part.labels)
+            found.append(is_right(model(to_float(part.images)), part))
             call(on_batch)
     return torch.cat(found)
 
@@ -60,9 +65,9 @@ def run_attack(
 
     ``correct`` is what `correct_images` returned, if it is known already. An image is attacked until it is broken, or,
     with one target class, led there. ``images`` may be empty. The network and its gradients are left as they were.
-    Raises ``ValueError`` where the loss is not defined for so few classes.
+    Raises ``ValueError`` where the loss is not defined for so few classes, and as `correct_images`.
     """
-    attack.require_classes(images.num_classes)
+    attack.require_classes(require_image_set(images).num_classes)
     if correct is None:
         correct = correct_images(model, images, batch_size=batch_size)
     survived, reached = correct.clone(), torch.zeros_like(correct)
@@ -89,7 +94,8 @@ def craft(
         # alpha < 0 descends: towards the target.
         y, loss, alpha = torch.stack([targets, images.labels], 1), targeted_loss(attack.loss), -attack.step_size
     return pgd(
-        model, to_float(images.images), y, eps=attack.eps, alpha=alpha, steps=attack.steps, loss=loss,
+        model, to_float(images.images), y, eps=attack.eps, alpha=alpha, steps=attack.steps,
+        loss=lambda outputs, y: loss(class_scores(outputs, images), y),
         bounds=attack.bounds, norm=attack.norm, random_start=False, start=start,
     )  # fmt: skip
 
@@ -105,7 +111,8 @@ def _attack_batch(model: nn.Module, images: ImageSet, attack: Attack, survived: 
             part = images.select(index)
             goal = None if targets is None else targets[index]
             eta = craft(model, part, attack, restart=restart, targets=goal)
-            predicted = _predict(model, to_float(part.images) + eta)
+            with torch.no_grad():
+                predicted = predicted_classes(model(to_float(part.images) + eta), part)
             broken = predicted != part.labels
             survived[index] &= ~broken
             # Every other class is a target of "all".
@@ -119,12 +126,7 @@ def target_classes(model: nn.Module, images: ImageSet, attack: Attack, restart: 
     if attack.targets is None:
         return [None]
     with torch.no_grad():
-        logits = model(to_float(images.images))
+        logits = class_scores(model(to_float(images.images)), images)
     # A stream of its own: the targets are not drawn from the starts' numbers.
     keys = image_keys(images.images, attack.seed, -1 - restart)
     return list(target_rounds(attack.targets, logits, images.labels, keys))
-
-
-def _predict(model: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return model(x).argmax(1)

@@ -131,7 +131,7 @@ def measure(
     (`NormalisationWarning`, and in the report) when it seems to expect normalised images; see `normalisation_doubt`.
 
     Raises ``ValueError`` for an empty set, two attacks of one label, images outside ``bounds``, or too few classes for
-    a loss; ``ImportError`` for AutoAttack without its package.
+    a loss; ``ImportError`` for AutoAttack without its package; also as `accuracy`.
     """
     require_images(images)
     labelled = {attack.label: attack for attack in attacks}

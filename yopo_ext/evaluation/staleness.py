@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from ..adversaries import Loss, random_start
+from ..adversaries.adversary import backward
 from ..costate import capture_costate
 from ..first_layer import FirstLayer, Modules
+from ..inference_mode import outside_inference_mode
 from ..projection import feasible_set, per_channel
 from .mode import frozen_eval
 
@@ -33,6 +35,7 @@ class Staleness:
     fresh_gain: list[float]
 
 
+@outside_inference_mode
 def staleness(
     model: nn.Module,
     first_layer: Modules | FirstLayer,
@@ -60,7 +63,7 @@ def staleness(
         n: steps >= 1.
 
     Raises:
-        ValueError: n below 1; else as `inner_ascent`.
+        ValueError: n below 1, a loss that is not 0-d; else as `inner_ascent`.
     """
     if n < 1:
         raise ValueError(f"n: got {n}, expected at least 1 step")
@@ -70,7 +73,7 @@ def staleness(
     eta = random_start(x, eps=eps, bounds=bounds, norm=norm, generator=generator)
     with frozen_eval(model):
         with capture_costate(layer) as costate:
-            loss(model(x + eta), y).backward()
+            backward(loss(model(x + eta), y))
         p = costate.value
         feasible = feasible_set(x, eps, bounds, norm)
         for _ in range(n):
@@ -89,7 +92,7 @@ def staleness(
 def _loss_and_gradient(model: nn.Module, loss: Loss, x: Tensor, eta: Tensor, y: Tensor) -> tuple[float, Tensor]:
     leaf = eta.clone().requires_grad_()
     value = loss(model(x + leaf), y)
-    return float(value), torch.autograd.grad(value, leaf)[0]
+    return float(value.detach()), torch.autograd.grad(value, leaf)[0]
 
 
 def _frozen_gradient(layer: FirstLayer, u: Tensor, p: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def sweep(
     A given alpha stays as it is; alpha None follows eps and steps (`Attack.step_size`).
 
     Raises ``ValueError`` for an empty set, no values, a value out of range, another ``over``, FGSM over steps (it has
-    one), or attacks that cannot be told apart.
+    one), or attacks that cannot be told apart; also as `accuracy`.
     """
     check_sweep(attacks, over, values)
     require_images(images)

@@ -23,6 +23,7 @@ from .batches import OnBatch, batches, call
 from .mode import frozen_eval
 from .outcome import craft, target_classes
 from .tables import format_table
+from .verdict import is_right
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,9 @@ def transfer_matrix(
     attacked, whether a network classifies it correctly or not, so that one network's examples are the same for all.
 
     Raises ``ValueError`` for an empty set, fewer than two networks, or an attack that makes more than one example of an
-    image (restarts, targets "all") or whose loss is not defined for so few classes.
+    image (restarts, targets "all") or whose loss is not defined for so few classes; also as `correct_images`.
     """
-    check_transfer(attack, len(models), images.num_classes)
-    require_images(images)
+    check_transfer(attack, len(models), require_images(images).num_classes)
     correct = torch.zeros(len(models), len(models), dtype=torch.int64)
     clean = [accuracy(model, images, batch_size=batch_size) for model in models.values()]
     with ExitStack() as stack:
@@ -78,7 +78,7 @@ def transfer_matrix(
                 x = to_float(part.images) + craft(crafted_on, part, attack, targets=targets)
                 for target, measured_on in enumerate(models.values()):
                     with torch.no_grad():
-                        correct[source, target] += (measured_on(x).argmax(1) == part.labels).sum().item()
+                        correct[source, target] += is_right(measured_on(x), part).sum().item()
             call(on_batch)
     figures = tuple(tuple(row) for row in (100.0 * correct.double() / len(images)).tolist())
     return TransferMatrix(tuple(models), tuple(clean), figures, attack, len(images))

@@ -4,12 +4,13 @@
 from .activations import ACTIVATIONS, make_activation
 from .digits_cnn import DigitsCNN
 from .mnist_cnn import MnistCNN
+from .network import MODELS, Network, build_model
 from .normalize import Normalize
 from .preact_resnet import PreActResNet18
-from .registry import MODELS, build_model
 from .resnet import ResNet18, ResNet50
 from .small_cnn import SmallCNN
-from .weights import WeightsError, load_weights
+from .weight_files import WeightsError, WeightsWarning
+from .weights import load_weights
 from .wide_resnet import WideResNet
 
 __all__ = [
@@ -17,12 +18,14 @@ __all__ = [
     "MODELS",
     "DigitsCNN",
     "MnistCNN",
+    "Network",
     "Normalize",
     "PreActResNet18",
     "ResNet18",
     "ResNet50",
     "SmallCNN",
     "WeightsError",
+    "WeightsWarning",
     "WideResNet",
     "build_model",
     "load_weights",

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .activations import make_activation
+from .layered import Layered
+from .network import Network
 from .normalize import optional_normalize
 
 
-class DigitsCNN(nn.Module):
+class DigitsCNN(Layered):
     """Three padded 3×3 convolutions, one pooling, two linear layers; 8×8 images only.
 
     Its first layer is conv + activation, so that YOPO's n inner steps carry information of their own (a bare
@@ -21,8 +23,6 @@ class DigitsCNN(nn.Module):
     ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
     (one float per channel).
     """
-
-    image_size = 8
 
     def __init__(
         self,
@@ -55,19 +55,14 @@ class DigitsCNN(nn.Module):
         )
 
     @property
-    def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 1→32 3×3 padding 1, activation."""
-        head = (self.features.conv1, self.features.relu1)
-        return head if self.normalize is None else (self.normalize, *head)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, 8, 8) float images in [0, 1] to (B, num_classes) logits."""
-        for part in self.first_layer:
-            x = part(x)
-        return self.tail(x)
+    def head(self) -> tuple[nn.Module, ...]:
+        """Conv 1→32 3×3 padding 1, activation."""
+        return (self.features.conv1, self.features.relu1)
 
     def tail(self, x: Tensor) -> Tensor:
-        """What follows the first layer, as one function: it can be compiled apart from that."""
         for module in list(self.features)[2:]:
             x = module(x)
         return self.classifier(x.flatten(1))
+
+
+NETWORK = Network("digits-cnn", DigitsCNN, "three convolutions for 8×8 digits", image_size=8)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .activations import make_activation
+from .layered import Layered
+from .network import Network
 from .normalize import optional_normalize
 
 
-class MnistCNN(nn.Module):
+class MnistCNN(Layered):
     """Two 4×4 convolutions of stride 2 (16 and 32 channels), two linear layers; 28×28 images only.
 
     166,406 parameters for 1 channel and 10 classes. The published network is an ``nn.Sequential``; its state-dict keys
@@ -20,8 +22,6 @@ class MnistCNN(nn.Module):
     ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
     (one float per channel).
     """
-
-    image_size = 28
 
     def __init__(
         self,
@@ -50,19 +50,14 @@ class MnistCNN(nn.Module):
         self._names = tuple(str(index) for index in range(len(layers)))
 
     @property
-    def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 1→16 4×4 stride 2 padding 1, activation."""
-        head = (self.get_submodule("0"), self.get_submodule("1"))
-        return head if self.normalize is None else (self.normalize, *head)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, 28, 28) float images in [0, 1] to (B, num_classes) logits."""
-        for part in self.first_layer:
-            x = part(x)
-        return self.tail(x)
+    def head(self) -> tuple[nn.Module, ...]:
+        """Conv 1→16 4×4 stride 2 padding 1, activation."""
+        return (self.get_submodule("0"), self.get_submodule("1"))
 
     def tail(self, x: Tensor) -> Tensor:
-        """What follows the first layer, as one function: it can be compiled apart from that."""
         for name in self._names[2:]:
             x = self.get_submodule(name)(x)
         return x
+
+
+NETWORK = Network("mnist-cnn", MnistCNN, "the two-layer MNIST network of FastAT, 28×28 images", image_size=28)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activations import make_activation
+from .layered import Layered
+from .network import Network, with_nonlinear_twin
 from .normalize import optional_normalize
 
 
@@ -35,7 +37,7 @@ class PreActBlock(nn.Module):
         return self.conv2(self.relu2(self.bn2(out))) + shortcut
 
 
-class PreActResNet(nn.Module):
+class PreActResNet(Layered):
     """conv 3→64, four stages of `PreActBlock`, global average pooling, a linear layer.
 
     Keys and parameter count are those of the widely published CIFAR implementation without a final batch norm
@@ -46,8 +48,6 @@ class PreActResNet(nn.Module):
     name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network (one float per
     channel).
     """
-
-    image_size = None
 
     def __init__(
         self,
@@ -71,18 +71,11 @@ class PreActResNet(nn.Module):
         self.linear = nn.Linear(512, num_classes)
 
     @property
-    def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
-        return tuple(part for part in (self.normalize, self.conv1, self.relu0) if part is not None)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
-        for part in self.first_layer:
-            x = part(x)
-        return self.tail(x)
+    def head(self) -> tuple[nn.Module, ...]:
+        """Conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
+        return (self.conv1,) if self.relu0 is None else (self.conv1, self.relu0)
 
     def tail(self, x: Tensor) -> Tensor:
-        """What follows the first layer, as one function: it can be compiled apart from that."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
@@ -97,3 +90,8 @@ class PreActResNet18(PreActResNet):
 def _stage(in_planes: int, planes: int, blocks: int, stride: int, activation: str) -> nn.Sequential:
     first = PreActBlock(in_planes, planes, stride, activation)
     return nn.Sequential(first, *(PreActBlock(planes, planes, 1, activation) for _ in range(blocks - 1)))
+
+
+NETWORKS = with_nonlinear_twin(
+    Network("preactresnet18", PreActResNet18, "pre-activation ResNet-18 for 32×32 images, linear first layer")
+)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activations import make_activation
+from .layered import Layered
+from .network import Network, with_nonlinear_twin
 from .normalize import optional_normalize
 
 
@@ -59,7 +61,7 @@ class Bottleneck(nn.Module):
         return self.relu3(self.bn3(self.conv3(out)) + self.shortcut(x))
 
 
-class ResNet(nn.Module):
+class ResNet(Layered):
     """conv 3→64, batch norm, activation, four stages of blocks, global average pooling, a linear layer.
 
     Keys and parameter counts are those of the widely published CIFAR implementation (``conv1``, ``bn1``,
@@ -69,8 +71,6 @@ class ResNet(nn.Module):
     nonlinear, without new keys, and YOPO's n inner steps carry information. ``activation`` is a name of `ACTIVATIONS`.
     ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
     """
-
-    image_size = None
 
     def __init__(
         self,
@@ -101,18 +101,11 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(planes, num_classes)
 
     @property
-    def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
-        return tuple(part for part in (self.normalize, self.conv1, self.relu0) if part is not None)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
-        for part in self.first_layer:
-            x = part(x)
-        return self.tail(x)
+    def head(self) -> tuple[nn.Module, ...]:
+        """Conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
+        return (self.conv1,) if self.relu0 is None else (self.conv1, self.relu0)
 
     def tail(self, x: Tensor) -> Tensor:
-        """What follows the first layer, as one function: it can be compiled apart from that."""
         x = self.relu1(self.bn1(x))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
@@ -136,3 +129,9 @@ def _shortcut(in_planes: int, out_planes: int, stride: int) -> nn.Sequential:
     if stride == 1 and in_planes == out_planes:
         return nn.Sequential()
     return nn.Sequential(nn.Conv2d(in_planes, out_planes, 1, stride=stride, bias=False), nn.BatchNorm2d(out_planes))
+
+
+NETWORKS = with_nonlinear_twin(
+    Network("resnet18", ResNet18, "ResNet-18 for 32×32 images, linear first layer"),
+    Network("resnet50", ResNet50, "ResNet-50 for 32×32 images, linear first layer"),
+)

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .activations import make_activation
+from .layered import Layered
+from .network import Network
 from .normalize import optional_normalize
 
 
-class SmallCNN(nn.Module):
+class SmallCNN(Layered):
     """Four 3×3 convolutions without padding, two poolings, three linear layers; 28×28 images only.
 
     The state-dict keys are the published ones (``feature_extractor.conv1.weight``, ``classifier.fc3.bias``, …). The
@@ -22,8 +24,6 @@ class SmallCNN(nn.Module):
     ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
     (one float per channel).
     """
-
-    image_size = 28
 
     def __init__(
         self,
@@ -69,19 +69,14 @@ class SmallCNN(nn.Module):
         nn.init.zeros_(self.classifier.fc3.bias)
 
     @property
-    def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 1→32 3×3 without padding, activation: nonlinear, so n inner steps carry information."""
-        head = (self.feature_extractor.conv1, self.feature_extractor.relu1)
-        return head if self.normalize is None else (self.normalize, *head)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, 28, 28) float images in [0, 1] to (B, num_classes) logits."""
-        for part in self.first_layer:
-            x = part(x)
-        return self.tail(x)
+    def head(self) -> tuple[nn.Module, ...]:
+        """Conv 1→32 3×3 without padding, activation: nonlinear, so n inner steps carry information."""
+        return (self.feature_extractor.conv1, self.feature_extractor.relu1)
 
     def tail(self, x: Tensor) -> Tensor:
-        """What follows the first layer, as one function: it can be compiled apart from that."""
         for module in list(self.feature_extractor)[2:]:
             x = module(x)
         return self.classifier(x.flatten(1))
+
+
+NETWORK = Network("smallcnn", SmallCNN, "the MNIST network of TRADES and YOPO, 28×28 images", image_size=28)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activations import make_activation
+from .layered import Layered
+from .network import Network, with_nonlinear_twin
 from .normalize import optional_normalize
 
 
@@ -53,7 +56,7 @@ class NetworkBlock(nn.Module):
         return self.layer(x)
 
 
-class WideResNet(nn.Module):
+class WideResNet(Layered):
     """conv 3→16, three stages of 16·k, 32·k, 64·k channels, batch norm, activation, average pooling, a linear layer.
 
     WRN-34-10, the default, has 46,160,474 parameters for 3 channels and 10 classes. Keys are the widely published ones
@@ -65,7 +68,8 @@ class WideResNet(nn.Module):
     input inside the network (one float per channel).
     """
 
-    image_size = None
+    #: TRADES' files carry a first stage that their network never calls.
+    surplus_keys = ("sub_block1.*",)
 
     def __init__(
         self,
@@ -100,17 +104,22 @@ class WideResNet(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     @property
-    def first_layer(self) -> tuple[nn.Module, ...]:
-        """[normalise,] conv 3→16 3×3 padding 1 without bias (linear) [, activation]."""
-        return tuple(part for part in (self.normalize, self.conv1, self.relu0) if part is not None)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
-        for part in self.first_layer:
-            x = part(x)
-        return self.tail(x)
+    def head(self) -> tuple[nn.Module, ...]:
+        """Conv 3→16 3×3 padding 1 without bias (linear) [, activation]."""
+        return (self.conv1,) if self.relu0 is None else (self.conv1, self.relu0)
 
     def tail(self, x: Tensor) -> Tensor:
-        """What follows the first layer, as one function: it can be compiled apart from that."""
         x = self.relu(self.bn1(self.block3(self.block2(self.block1(x)))))
         return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+NETWORKS = with_nonlinear_twin(
+    *(
+        Network(
+            f"wrn-{depth}-{width}",
+            partial(WideResNet, depth=depth, widen_factor=width),
+            f"wide ResNet of depth {depth}, {width} times as wide, for 32×32 images, linear first layer",
+        )
+        for depth, width in ((28, 10), (34, 10), (34, 20))
+    )
+)

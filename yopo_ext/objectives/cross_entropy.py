@@ -6,6 +6,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from yopo_ext.objectives.class_logits import class_logits
+
 
 def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """The mean cross entropy of the batch, 0-d.
@@ -16,10 +18,9 @@ def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) ->
         label_smoothing: the share, 0 to 1, of the target spread evenly over all classes.
 
     Raises:
-        ValueError: label_smoothing outside [0, 1].
+        TypeError: logits are no tensor.
+        ValueError: label_smoothing outside [0, 1]; logits of fewer than two classes.
     """
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing: got {label_smoothing}, expected a value from 0 to 1")
-    if logits.element_size() < 4:
-        logits = logits.float()
-    return F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+    return F.cross_entropy(class_logits(logits), y, label_smoothing=label_smoothing)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from yopo_ext.adversaries.kl_divergence import kl_divergence, log_probabilities
 from yopo_ext.objectives.cross_entropy import cross_entropy
+from yopo_ext.objectives.kl_divergence import kl_divergence, log_probabilities
 
 
 def trades(

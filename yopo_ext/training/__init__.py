@@ -9,9 +9,10 @@ from .interrupt import Interrupted, StopRequest
 from .job import run_comparison, run_job
 from .method_names import method_label, parse_method
 from .presets import PRESETS, make_config
-from .processes import Processes, started_processes
+from .processes import ProcessError, Processes, started_processes
 from .subjects import Subject, checkpoint_files, open_networks, open_run, open_weights
-from .trainer import Trainer, TrainingError
+from .trainer import Trainer
+from .training_error import TrainingError
 
 __all__ = [
     "PRESETS",
@@ -19,6 +20,7 @@ __all__ = [
     "Evaluation",
     "EvaluationPlan",
     "Interrupted",
+    "ProcessError",
     "Processes",
     "StopRequest",
     "Subject",

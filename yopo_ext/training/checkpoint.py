@@ -12,7 +12,7 @@ from .config import TrainConfig, differences
 from .files import write_atomically
 
 FORMAT = "yopo_ext checkpoint"
-VERSION = 2
+VERSION = 3
 LAST, BEST = "last.pt", "best.pt"
 _KEYS = {
     "config", "model", "average", "optimizer", "loader", "generator", "delay", "best", "progress", "processes",

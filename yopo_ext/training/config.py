@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .check_config import check_config
+from .check_types import check_types
 
 # Where and how a run happens, not what it computes: these may change when it is resumed.
 HOST_FIELDS = frozenset({"data_dir", "device", "profile"})
@@ -18,24 +19,27 @@ HOST_FIELDS = frozenset({"data_dir", "device", "profile"})
 class TrainConfig:
     """One training run. ``eps`` and ``alpha`` are in units of images in [0, 1]; rates and epochs as in the papers.
 
-    Data: ``held_out`` training images (the last ones) are kept from training: the accuracy-time curve, the best
-    checkpoint and early stopping are measured on them, the final figures always on the test set. With 0 the curve is
-    measured on the test set, and there is no best checkpoint. ``limit_train`` and ``limit_eval`` take the first N
-    images only. ``activation`` replaces the network's ReLUs.
+    Data: ``held_out`` training images are kept from training: the accuracy-time curve, the best checkpoint and early
+    stopping are measured on them, the final figures always on the test set. With 0 the curve is measured on the test
+    set, and there is no best checkpoint. ``limit_train`` and ``limit_eval`` take N images only. These, and the curve's
+    images, are random draws, stratified by class, that no run's seed changes. ``activation`` replaces the network's
+    ReLUs.
 
     Method: ``m``, ``n`` and ``pgd_steps`` as its name uses them; ``beta`` weighs the divergence of TRADES; ``bn_mode``
-    is the batch norm's while crafting, None the method's own (eval for TRADES, else train). ``reduction="sum"`` adds
+    is the batch norm's while crafting, None the method's own (eval for TRADES, else train); with ``sync_bn`` its
+    statistics are those of the joint mini-batch of several processes, on GPUs. ``reduction="sum"`` adds
     the gradients of YOPO's m passes, as the authors do with their learning rate divided by m; ``"mean"`` averages them.
     The two differ in weight decay: SGD's decay step is lr · weight_decay · w either way, so a preset that means the
     authors' run must sum. ``eps_warmup_epochs`` raises eps and alpha linearly from 0, ``steps_warmup_epochs`` the
     attack's steps from 1. ``delay`` trains naturally first, until that many epochs are done or, with ``"auto"``, until
     the loss stabilises (`Delay`).
 
-    Optimiser: the rates drop by ``lr_decay`` when as many epochs are done as ``milestones`` says; the first layer has
-    milestones of its own where ``first_layer_milestones`` is given. ``lr_batch``, if given, is the batch size that
-    ``lr`` is meant for: the rate used is lr · batch_size / lr_batch. ``ewa_decay`` keeps an exponential average of the
-    weights, which is what is measured then; 0 keeps none. ``patience`` ends the training after that many measurements
-    without a better robust accuracy on the held-out images.
+    Optimiser: ``drop_last`` leaves out an epoch's last, smaller mini-batch. The rates drop by ``lr_decay`` when as many
+    epochs are done as ``milestones`` says; the first layer has milestones of its own where ``first_layer_milestones``
+    is given. ``lr_batch``, if given, is the batch size that ``lr`` is meant for: the rate used is
+    lr · batch_size / lr_batch. ``ewa_decay`` keeps an exponential average of the weights, which is what is measured
+    then; 0 keeps none. ``patience`` ends the training after that many measurements without a better robust accuracy on
+    the held-out images; those before the whole attack is met do not count.
 
     Measurements: every ``curve_every`` epochs clean, FGSM and PGD-``curve_steps`` accuracy on ``curve_images`` images
     make a point of the curve; the final figure is PGD-``eval_steps``. ``keep_epochs`` keeps the weights of each epoch.
@@ -45,7 +49,8 @@ class TrainConfig:
     ``cuda_graph`` replays a mini-batch's passes as one CUDA graph, on one GPU;
     ``profile`` prints where the time goes.
 
-    Raises ``ValueError`` naming the field for a value out of range, or two that do not go together.
+    Raises ``TypeError`` naming the field for a value of another type, ``ValueError`` for one out of range or two that
+    do not go together.
     """
 
     dataset: str = "digits"
@@ -67,6 +72,7 @@ class TrainConfig:
     alpha: float = 0.02
     norm: str = "linf"
     bn_mode: str | None = None
+    sync_bn: bool = False
     reduction: str = "mean"
     first_layer_grad: str = "hamiltonian"
     beta: float = 6.0
@@ -76,6 +82,7 @@ class TrainConfig:
     delay: int | str | None = None
     epochs: int = 20
     batch_size: int = 128
+    drop_last: bool = False
     optimizer: str = "sgd"
     lr: float = 0.1
     lr_batch: int | None = None
@@ -104,6 +111,11 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # a frozen configuration can be hashed
+                object.__setattr__(self, field.name, tuple(value))
+        check_types(self)
         check_config(self)
 
     @property
@@ -121,7 +133,7 @@ class TrainConfig:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(unknown)}")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return cls(**values)
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:

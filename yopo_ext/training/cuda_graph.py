@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..adversaries import Adversary
 from ..stopwatch import NoStopwatch, Stopwatch
+from .config import TrainConfig
+from .processes import Processes
 
 Metrics = dict[str, Tensor]
 #: capture(function, generator) -> (replay, what function returned): records it without running it.
@@ -62,6 +64,22 @@ class GraphedAdversary:
         self._x, self._y = x.clone(), y.clone()
         self.adversary.stopwatch = NoStopwatch()  # a recorded event has no time of its own
         self._replay, self._metrics = self._capture(lambda: self.adversary.accumulate(self._x, self._y), self.generator)
+
+
+def graphed_adversary(
+    config: TrainConfig,
+    adversary: Adversary,
+    generator: torch.Generator,
+    processes: Processes,
+    device: torch.device,
+) -> GraphedAdversary | None:
+    """The adversary as a graph where the configuration wants one. Raises ``ValueError`` where there can be none."""
+    if not config.cuda_graph:
+        return None
+    if device.type != "cuda" or processes.count > 1:
+        where = f"{processes.count} processes on {device}"
+        raise ValueError(f"cuda_graph: got {where}, expected one process on a CUDA device")
+    return GraphedAdversary(adversary, generator)
 
 
 def capture_on_device(

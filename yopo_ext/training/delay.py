@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .config import TrainConfig
+if TYPE_CHECKING:
+    from .config import TrainConfig
 
 # An epoch that lowers the loss by less than this share of it no longer pays its natural samples.
 LEAST_IMPROVEMENT = 0.1
@@ -26,7 +27,11 @@ class Delay:
         self.waiting = config.delay is not None
         self.switched_after: int | None = None
         self._losses: list[float] = []
-        self._latest = _latest_switch(config)
+        self._latest = latest_switch(config)
+
+    def adversarial(self, epochs_done: float) -> float:
+        """How many of these epochs were not natural: warm-ups and patience count from the adversary's beginning."""
+        return 0.0 if self.waiting else epochs_done - (self.switched_after or 0)
 
     def epoch_done(self, loss: float) -> bool:
         """Takes the epoch's mean training loss; True if adversarial samples begin with the next epoch."""
@@ -34,10 +39,7 @@ class Delay:
             return False
         self._losses.append(loss)
         done = len(self._losses)
-        if self.delay == "auto":
-            self.waiting = not (done >= self._latest or self._has_stabilised())
-        else:
-            self.waiting = done < self.delay
+        self.waiting = done < self._latest and not (self.delay == "auto" and self._has_stabilised())
         if not self.waiting:
             self.switched_after = done
         return not self.waiting
@@ -58,7 +60,10 @@ class Delay:
         self._losses = list(state["losses"])
 
 
-def _latest_switch(config: TrainConfig) -> int:
+def latest_switch(config: TrainConfig) -> int:
+    """After how many epochs adversarial samples begin at the latest; 0 where they are not delayed."""
+    if config.delay != "auto":
+        return config.delay or 0
     if config.schedule == "piecewise":
         drop = min((*config.milestones, config.epochs))
         return max(1, math.floor(drop - 0.1 * config.epochs))

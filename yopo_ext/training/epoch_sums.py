@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -31,7 +32,8 @@ class EpochSums:
     def add(self, metrics: dict[str, Tensor], step: int) -> None:
         """Takes the metrics of an adversary's `accumulate` in the epoch's ``step`` (from 1); no synchronisation."""
         loss, count = metrics["loss"].double(), metrics["count"].double()
-        self._sums += torch.stack((loss * count, metrics["correct"].double(), count))
+        correct = metrics["correct"].double() if "correct" in metrics else torch.full_like(count, torch.nan)
+        self._sums += torch.stack((loss * count, correct, count))
         bad = torch.where(loss.isfinite(), NEVER, step)
         self._first_bad = torch.minimum(self._first_bad, bad)
 
@@ -41,10 +43,13 @@ class EpochSums:
         for name, spent in spans.items():
             self.spans[name] = self.spans.get(name, 0.0) + spent
 
-    def means(self, processes: Processes) -> tuple[float, float]:
-        """(mean loss, share of correct predictions) over the images of all processes; waits for the device."""
+    def means(self, processes: Processes) -> tuple[float, float | None]:
+        """(mean loss, share of correct predictions) over the images of all processes; waits for the device.
+
+        The share is None where a mini-batch's predictions could not be counted.
+        """
         loss, correct, count = processes.sum(self._sums.clone()).tolist()
-        return loss / max(count, 1), correct / max(count, 1)
+        return loss / max(count, 1), None if math.isnan(correct) else correct / max(count, 1)
 
     def first_bad_step(self, processes: Processes) -> int | None:
         """The first step whose loss was not finite, on any process; waits for the device."""

@@ -1,28 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Writing files so that a crash or a full disk leaves the old one or the new one, never half of one."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+_REASONS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
+
+
+class WriteError(OSError):
+    """A file could not be written: the message names it and says why."""
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, forces it to disk, then renames it over ``path``.
 
     Whatever ``write`` raises is raised again after the temporary file is gone; ``path`` is then untouched.
+
+    Raises:
+        WriteError: the system refused, whatever ``write`` made of that.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    raw: _RawFile | None = None
     try:
-        with open(temporary, "wb") as file:
+        raw = _RawFile(temporary, "w")
+        with io.BufferedWriter(raw) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        failure = raw.failure if raw is not None and raw.failure is not None else error
+        if isinstance(failure, OSError):
+            raise WriteError(write_failure(path, failure)) from error
         raise
     if os.name == "posix":
         # The rename itself is durable once its folder is.
@@ -36,3 +52,26 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """`write_atomically` for UTF-8 text."""
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_failure(path: Path, error: OSError) -> str:
+    """What could not be written, and why."""
+    reason = error.strerror or str(error)
+    known = _REASONS.get(error.errno)
+    return f"{path} cannot be written: {reason if known is None else f'{known} ({reason})'}"
+
+
+class _RawFile(io.FileIO):
+    """Keeps the system's error: torch.save raises one of its own that does not say what went wrong."""
+
+    failure: OSError | None = None
+
+    def write(self, data) -> int | None:
+        try:
+            return self._system_write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def _system_write(self, data) -> int | None:
+        return super().write(data)

@@ -6,7 +6,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
+
+# A launcher hands on the signal that the whole group of processes has got already: within so many seconds it is one.
+SAME_SIGNAL = 1.0
 
 
 class Interrupted(Exception):
@@ -23,28 +27,44 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number: int | None = None
 
+    @property
+    def requested(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self.signal_number is not None
+
     def check(self) -> None:
         """Raises `Interrupted` if a stop was requested."""
         if self.signal_number is not None:
             raise Interrupted(self.signal_number)
 
+    def obey_another(self) -> None:
+        """Raises `Interrupted`: this or another process was asked to stop."""
+        if self.signal_number is None:
+            self.signal_number = int(signal.SIGTERM)
+        self.check()
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turns the first SIGINT or SIGTERM into a `StopRequest`; a second one acts as it did before.
+    """Turns the first SIGINT or SIGTERM into a `StopRequest`; another one a second later acts as it did before.
 
     Only the main thread may use it (Python's rule for signal handlers).
     """
     request = StopRequest()
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    first: float | None = None
 
     def restore() -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        request.signal_number = number
-        restore()
+        nonlocal first
+        if first is None:
+            first, request.signal_number = monotonic(), number
+        elif monotonic() - first >= SAME_SIGNAL:
+            restore()
+            signal.raise_signal(number)
 
     try:
         for number in previous:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .comparison import check_rows, row_labels
 from .config import TrainConfig
-from .method_names import method_name
+from .method_names import method_label, method_name
 from .processes import Processes
 from .runs import Run, run_all
 
@@ -25,9 +26,10 @@ def run_job(
     show: bool = True,
 ) -> dict[str, Any]:
     """One run in ``folder``, and a natural one in the folder ``natural`` inside if asked; else as `run_all`."""
-    runs = {config.method: Run(config, folder)}
+    runs = {config.method: Run(config, folder, method_label(config))}
     if compare_natural and config.method != "natural":
-        runs["natural"] = Run(natural_twin(config), folder / "natural")
+        natural = natural_twin(config)
+        runs["natural"] = Run(natural, folder / "natural", method_label(natural))
     return run_all(
         runs, folder, processes=processes or Processes(), device=device or config.device, resume=resume, show=show
     )
@@ -45,22 +47,27 @@ def run_comparison(
     """One run a configuration, each in a folder named for its method; else as `run_all`.
 
     Raises:
-        ValueError: also for no configuration, or two that would share a folder.
+        ValueError: also for no configuration, two that would share a folder, or other images or measurements.
     """
-    if not configs:
-        raise ValueError("no methods to compare")
-    names = [method_name(config) for config in configs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"methods to compare must differ, got {', '.join(names)}")
-    runs = {name: Run(config, folder / name) for name, config in zip(names, configs, strict=True)}
+    check_rows(configs)
+    runs = {
+        method_name(config): Run(config, folder / method_name(config), label)
+        for config, label in zip(configs, row_labels(configs), strict=True)
+    }
     return run_all(
         runs, folder, processes=processes or Processes(), device=device or configs[0].device, resume=resume, show=show
     )
 
 
 def natural_twin(config: TrainConfig) -> TrainConfig:
-    """The same run on natural samples, without the settings that only adversarial methods have."""
+    """The same run on natural samples, without the settings that only adversarial methods have.
+
+    Where those sum over m passes, one pass takes m times their learning rate.
+    """
+    summed: dict[str, Any] = {}
+    if config.method == "yopo" and config.reduction == "sum":
+        summed = {"lr": config.lr * config.m, "reduction": "mean", "first_layer_milestones": None}
     return replace(
         config, method="natural", delay=None, bn_mode=None, steps_warmup_epochs=0.0, eps_warmup_epochs=0.0,
-        staleness_every=None,
+        staleness_every=None, **summed,
     )  # fmt: skip

@@ -18,7 +18,7 @@ def build_adversary(
     config: TrainConfig, model: nn.Module, first_layer: nn.Module | tuple[nn.Module, ...], generator: torch.Generator
 ) -> Adversary:
     """The adversary of ``config.method`` for ``model``, drawing its random starts from ``generator``."""
-    loss = partial(cross_entropy, label_smoothing=config.label_smoothing)
+    loss = _loss(config)
     objective = partial(trades, beta=config.beta, label_smoothing=config.label_smoothing)
     ball: dict[str, Any] = {"eps": config.eps, "alpha": config.alpha, "norm": config.norm}
     crafting: dict[str, Any] = {"generator": generator}
@@ -26,7 +26,7 @@ def build_adversary(
         crafting["bn_mode"] = config.bn_mode
     match config.method:
         case "natural":
-            return Natural(model, loss=loss)
+            return build_natural(config, model)
         case "fast":
             return FGSM(model, loss=loss, **ball, **crafting)
         case "n-fgsm":
@@ -46,3 +46,12 @@ def build_adversary(
             )  # fmt: skip
         case _:
             raise ValueError(f"method: got {config.method!r}, which has no adversary")
+
+
+def build_natural(config: TrainConfig, model: nn.Module) -> Natural:
+    """Natural samples with the configured loss: the method, and the phase before a delayed one."""
+    return Natural(model, loss=_loss(config))
+
+
+def _loss(config: TrainConfig) -> partial:
+    return partial(cross_entropy, label_smoothing=config.label_smoothing)

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..adversaries import Adversary
 from .config import TrainConfig
-from .processes import Processes
+from .exchange import Exchange
 
 
 class MiniBatch:
@@ -23,10 +23,10 @@ class MiniBatch:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         average: AveragedModel | None,
-        processes: Processes,
+        exchange: Exchange,
         device: torch.device,
     ) -> None:
-        self.model, self.optimizer, self.average, self.processes = model, optimizer, average, processes
+        self.model, self.optimizer, self.average, self.exchange = model, optimizer, average, exchange
         self.memory_format = memory_format(config)
         self.device = device
         self.drops_gradients = not config.cuda_graph
@@ -38,8 +38,8 @@ class MiniBatch:
         for _ in range(adversary.replays):
             self.optimizer.zero_grad(set_to_none=self.drops_gradients)
             metrics = self._accumulate(adversary, x, y)
-            with adversary.stopwatch.span("exchange") if self.processes.count > 1 else nullcontext():
-                self.processes.average_gradients(self.model.parameters(), len(x) / total)
+            with adversary.stopwatch.span("exchange") if self.exchange.processes.count > 1 else nullcontext():
+                self.exchange(len(x), total)
             with adversary.stopwatch.span("optimizer"):
                 self.optimizer.step()
                 if self.average is not None:

@@ -12,12 +12,15 @@ from .mini_batch import memory_format
 
 
 def make_model(config: TrainConfig, data: Dataset) -> nn.Module:
-    """The configuration's network for these images, freshly initialised, on the CPU."""
+    """The configuration's network for these images, freshly initialised, on the CPU.
+
+    Raises ``ValueError`` for an unknown network, or one that does not take images of this size.
+    """
     model = build_model(
         config.model,
         in_channels=data.train.channels,
         num_classes=data.train.num_classes,
-        image_size=data.train.image_size,
+        image_size=tuple(data.train.images.shape[2:]),
         activation=config.activation,
         mean=config.mean,
         std=config.std,

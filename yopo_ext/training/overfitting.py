@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 # Shares of the best figure so far, and points of accuracy that are no noise.
 COLLAPSE = 0.5
@@ -31,3 +32,9 @@ def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> 
         f"while FGSM accuracy went from {fgsm[best]:.1f} to {fgsm[-1]:.1f} %; "
         "weights from before, fewer epochs, a smaller alpha, n-fgsm or a multi-step method help"
     )
+
+
+def overfitting_warning(log: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str | None:
+    """`catastrophic_overfitting` at the measurement ``found``, after those in a run's log."""
+    measured = [*(record for record in log if "robust" in record), found]
+    return catastrophic_overfitting([one["robust"] for one in measured], [one["fgsm"] for one in measured])

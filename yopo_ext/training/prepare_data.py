@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..data import Dataset, load_dataset, split_held_out
+from ..data import Dataset, draw_part, load_dataset, split_held_out
 from .config import TrainConfig
 
 
@@ -13,6 +13,6 @@ def prepare_data(config: TrainConfig) -> Dataset:
     train, validation = data.train, None
     if config.held_out:
         train, validation = split_held_out(train, config.held_out)
-    train = train if config.limit_train is None else train.take(config.limit_train)
-    test = data.test if config.limit_eval is None else data.test.take(config.limit_eval)
+    train = train if config.limit_train is None else draw_part(train, config.limit_train)
+    test = data.test if config.limit_eval is None else draw_part(data.test, config.limit_eval)
     return Dataset(data.name, train, test, validation)

@@ -12,6 +12,7 @@ from typing import Any
 
 from .config import TrainConfig
 from .method_names import parse_method
+from .method_settings import READ_BY, own_alpha, require_read
 
 Settings = dict[str, Any]
 
@@ -63,6 +64,9 @@ DATASET_DEFAULTS: dict[str, Settings] = {
 # As for CIFAR-10: the same images of 100 classes.
 DATASET_DEFAULTS["cifar100"] = DATASET_DEFAULTS["cifar10"]
 
+# The authors divide the learning rate by 5 where they sum over the passes, whatever m is.
+AUTHORS_DIVISOR = 5
+
 _MNIST: Settings = {
     "dataset": "mnist",
     "model": "smallcnn",
@@ -72,7 +76,7 @@ _MNIST: Settings = {
     "alpha": 0.01,
     "epochs": 40,
     "batch_size": 256,
-    "lr": 0.01 / 5,
+    "lr": 0.01 / AUTHORS_DIVISOR,
     "reduction": "sum",
     "first_layer_grad": "both",
     "milestones": (30, 35, 39),
@@ -88,7 +92,7 @@ _CIFAR10: Settings = {
     "alpha": 2 / 255,
     "epochs": 36,
     "batch_size": 256,
-    "lr": 0.2 / 5,
+    "lr": 0.2 / AUTHORS_DIVISOR,
     "reduction": "sum",
     "first_layer_grad": "both",
     "milestones": (30, 34, 36),
@@ -96,7 +100,7 @@ _CIFAR10: Settings = {
     "eval_steps": 20,
     "eval_alpha": 2 / 255,
 }
-_WRN: Settings = {**_CIFAR10, "model": "wrn-34-10", "lr": 0.4 / 5}
+_WRN: Settings = {**_CIFAR10, "model": "wrn-34-10", "lr": 0.4 / AUTHORS_DIVISOR}
 
 _FAITHFUL: dict[str, Settings] = {
     "mnist-yopo-5-10": _MNIST,
@@ -125,8 +129,7 @@ _FAST: Settings = {
     "model": "preactresnet18",
     "augment": True,
     "method": "fast",
-    "eps": 8 / 255,
-    "alpha": 10 / 255,
+    "eps": 8 / 255,  # and alpha 10/255, the method's own
     "epochs": 15,
     "batch_size": 128,
     "lr": 0.2,
@@ -143,8 +146,8 @@ PRESETS: dict[str, Settings] = {
     "cifar10-fast": _FAST,
 }
 
-# The step sizes that define these methods, in units of eps, unless one is given.
-_OWN_ALPHA = {"fast": 1.25, "n-fgsm": 1.0, "free": 1.0}
+# What a preset says of its method alone: with another one it has no meaning.
+_OF_THE_METHOD = (*READ_BY, "first_layer_milestones")
 
 
 def make_config(preset: str | None = None, **overrides: Any) -> TrainConfig:
@@ -153,21 +156,55 @@ def make_config(preset: str | None = None, **overrides: Any) -> TrainConfig:
     A method may carry its numbers (``"yopo-5-10"``, ``"pgd-10"``). ``fast``, ``n-fgsm`` and ``free`` take their own
     step size, in units of eps, unless ``alpha`` is given.
 
-    Raises ``ValueError`` for an unknown preset or data set and for values out of range.
+    With another method than its own a preset keeps data, network, radius and schedule; the data set's settings replace
+    what it says of its method (step size, m, n, beta, the first layer's gradient and milestones). A learning rate that
+    was divided for a sum over the passes is no longer divided, also where ``reduction="mean"`` is given.
+
+    Raises ``ValueError`` for an unknown preset or data set, for values out of range and for an override that would be
+    ignored, as ``m`` by PGD.
     """
-    if preset is not None:
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-        base = PRESETS[preset]
-    else:
-        dataset = overrides.get("dataset", "digits")
-        if dataset not in DATASET_DEFAULTS:
-            raise ValueError(f"unknown dataset {dataset!r}; known: {', '.join(DATASET_DEFAULTS)}")
-        base = DATASET_DEFAULTS[dataset]
-    if "method" in overrides:
-        overrides = {**overrides, **parse_method(overrides["method"])}
-    settings = {**base, **overrides}
-    own_alpha = _OWN_ALPHA.get(settings.get("method", "yopo"))
-    if own_alpha is not None and "alpha" not in overrides and preset is None:
-        settings["alpha"] = own_alpha * settings["eps"]
+    overrides = _with_the_methods_numbers(overrides)
+    base = _base(preset, overrides)
+    settings = {**TrainConfig().to_dict(), **base, **overrides}
+    alpha = own_alpha(settings["method"], settings["eps"])
+    if alpha is not None and "alpha" not in overrides:
+        settings["alpha"] = alpha
+    require_read(settings, overrides)
     return TrainConfig.from_dict(settings)
+
+
+def _with_the_methods_numbers(overrides: Settings) -> Settings:
+    if "method" not in overrides:
+        return overrides
+    parsed = parse_method(overrides["method"])
+    for name, value in parsed.items():
+        if name != "method" and overrides.get(name, value) != value:
+            raise ValueError(
+                f"{name}: got {overrides[name]} with method {overrides['method']}, expected {value} or none"
+            )
+    return {**overrides, **parsed}
+
+
+def _base(preset: str | None, overrides: Settings) -> Settings:
+    if preset is None:
+        return _of_dataset(overrides.get("dataset", "digits"))
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    base = {"method": "yopo", **PRESETS[preset]}
+    method = overrides.get("method", base["method"])
+    summed = base.get("reduction") == "sum"
+    if summed and (method != base["method"] or overrides.get("reduction") == "mean"):
+        base["lr"] *= AUTHORS_DIVISOR
+    if method != base["method"]:
+        own = _of_dataset(base["dataset"])
+        base = {name: value for name, value in base.items() if name not in _OF_THE_METHOD}
+        base |= {name: own[name] for name in _OF_THE_METHOD if name in own}
+    if overrides.get("schedule", "piecewise") != "piecewise":
+        base.pop("first_layer_milestones", None)
+    return base
+
+
+def _of_dataset(name: str) -> Settings:
+    if name not in DATASET_DEFAULTS:
+        raise ValueError(f"unknown dataset {name!r}; known: {', '.join(DATASET_DEFAULTS)}")
+    return DATASET_DEFAULTS[name]

@@ -11,15 +11,24 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
+
+from .device import open_device
+
+
+class ProcessError(ValueError):
+    """Another process of the run cannot go on: the message names it and says why."""
 
 
 class Processes:
-    """What a run needs of its processes: rows of each mini-batch, sums, and one gradient exchange a weight step.
+    """What a run needs of its processes: rows of each mini-batch, sums, and one word where each could decide otherwise.
 
     Every process holds the network, the same data and equally seeded generators. Each takes its rows of the joint
     mini-batch, so that the run computes what one process would on the joint mini-batches (batch-norm statistics and
     dropout are each process's own).
+
+    All that follows is for all processes together: who goes past it on a condition of its own (a clock, a file that it
+    sees or does not) leaves the others waiting.
 
     Attributes:
         rank, count: this process's number and how many there are.
@@ -27,7 +36,6 @@ class Processes:
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
-        self._has_gradient: list[bool] | None = None
 
     @property
     def is_first(self) -> bool:
@@ -37,31 +45,6 @@ class Processes:
     def rows(self, total: int) -> tuple[int, int]:
         """(start, stop) of this process's rows of a mini-batch, or of its images of a test set."""
         return total * self.rank // self.count, total * (self.rank + 1) // self.count
-
-    def average_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
-        """One sum over the processes of each gradient, weighed by its process's share of the joint mini-batch.
-
-        In a mini-batch's m passes nothing else is exchanged. Which parameters have gradients is found out at the first
-        exchange: later a process without rows counts as 0.
-        """
-        if self.count == 1:
-            return
-        trained = self._trained(list(parameters))
-        if not trained:
-            return
-        joint = torch.cat([_gradient(parameter).reshape(-1) for parameter in trained]).mul_(share)
-        dist.all_reduce(joint)
-        sums = joint.split([parameter.numel() for parameter in trained])
-        for parameter, total in zip(trained, sums, strict=True):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(total.view(parameter.shape))  # in the parameter's layout: fused optimisers ask for it
-
-    def _trained(self, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
-        if self._has_gradient is None:
-            found = torch.tensor([float(parameter.grad is not None) for parameter in parameters])
-            self._has_gradient = (self.sum(found.to(parameters[0].device)) > 0).tolist()
-        return [parameter for parameter, has in zip(parameters, self._has_gradient, strict=True) if has]
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over the processes, in place."""
@@ -87,6 +70,42 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
+    def from_(self, rank: int, value: Any) -> Any:
+        """The value of one process, which must be picklable; the others' are ignored."""
+        if self.count == 1:
+            return value
+        values = [value if self.rank == rank else None]
+        dist.broadcast_object_list(values, rank)
+        return values[0]
+
+    def from_first(self, value: Any) -> Any:
+        """The first process's value: what it has decided, for all."""
+        return self.from_(0, value)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What one process raises in the block, all raise after it, so that none waits for one that is gone.
+
+        The block itself exchanges nothing.
+
+        Raises:
+            ProcessError: another process failed.
+        """
+        if self.count == 1:
+            yield
+            return
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failure = error
+        failures = self.gather(None if failure is None else str(failure) or type(failure).__name__)
+        if failure is not None:
+            raise failure
+        for rank, text in enumerate(failures):
+            if text is not None:
+                raise ProcessError(f"process {rank} of {self.count}: {text}")
+
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrites tensors with those of the first process."""
         if self.count > 1:
@@ -99,15 +118,14 @@ class Processes:
             dist.barrier()
 
 
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-
-
 @contextmanager
 def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """The processes that `torchrun` started and this one's device ("cuda" becomes its own GPU); else alone.
 
     The exchange is NCCL's on GPUs and Gloo's on CPUs.
+
+    Raises:
+        ValueError: this process has no GPU of its own.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or dist.is_initialized():
@@ -116,7 +134,7 @@ def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
         return
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        torch.cuda.set_device(device)
+        open_device(device)
     # Optimisers import it; imported while a group exists it keeps that group, whose threads then outlive Python and
     # abort the process at its exit.
     import_module("torch._dynamo")

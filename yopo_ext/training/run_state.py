@@ -6,8 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..adversaries import Free
 from .checkpoint import CheckpointError
 
@@ -55,15 +53,12 @@ def restore_state(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
 
 def _state_of_process(trainer: Trainer) -> dict[str, Any]:
     """What differs between the processes."""
-    cuda = torch.cuda.get_rng_state(trainer.device) if trainer.device.type == "cuda" else None
     memory = trainer.adversary.state_dict() if isinstance(trainer.adversary, Free) else {}
-    return {"torch": torch.get_rng_state(), "cuda": cuda, "adversary": memory, "sums": trainer.sums.state_dict()}
+    return {"noise": trainer.noise.state_dict(), "adversary": memory, "sums": trainer.sums.state_dict()}
 
 
 def _restore_process(trainer: Trainer, state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if trainer.device.type == "cuda" and state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"], trainer.device)
+    trainer.noise.load_state_dict(state["noise"])
     if isinstance(trainer.adversary, Free):
         trainer.adversary.load_state_dict(state["adversary"])
     trainer.sums.load_state_dict(state["sums"])

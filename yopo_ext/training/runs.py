@@ -21,16 +21,20 @@ from .method_names import method_label
 from .networks import make_model
 from .prepare_data import prepare_data
 from .processes import Processes
+from .run_folder import require_unused
 from .trainer import Trainer
 from .validation import measure_finally
+
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A configuration and the folder its files go to."""
+    """A configuration, the folder its files go to, and its name in tables and figures."""
 
     config: TrainConfig
     folder: Path
+    label: str
 
 
 @dataclass(frozen=True)
@@ -62,53 +66,62 @@ def run_all(
         Interrupted: by a signal; the runs can be resumed. TrainingError: the loss is not finite.
     """
     show = show and processes.is_first
-    if not resume and any((run.folder / "config.json").exists() for run in runs.values()):
-        raise FileExistsError(f"{folder} holds a run already: resume it (--resume {folder}) or name another folder")
-    first = next(iter(runs.values())).config
-    data = prepare_data(first)
+    with processes.together():
+        if processes.is_first and not resume:
+            _require_unused(runs, folder)
+        data = prepare_data(next(iter(runs.values())).config)
     keep_freed_memory()
     trainers = {
         name: Trainer(run.config, data, run.folder, processes=processes, device=device, show=show)
         for name, run in runs.items()
     }
-    processes.wait()
-    if processes.is_first:
-        _write_configs(runs, folder)
-    processes.wait()
+    with processes.together():
+        if processes.is_first:
+            _write_configs(runs, folder, resume=resume)
     with stop_on_signals() as stop:
         for trainer in trainers.values():
-            # Each run draws alike, whatever was trained before it.
-            torch.manual_seed(trainer.config.seed + processes.rank)
-            if resume and (trainer.folder / LAST).exists():
+            if resume and processes.from_first((trainer.folder / LAST).exists()):
                 trainer.resume()
             trainer.fit(stop)
         results = {name: _result(trainer, stop) for name, trainer in trainers.items()}
-    if not processes.is_first:
-        return _summary(trainers, results)
-    return _conclude(folder, trainers, results, show=show)
+    with processes.together():
+        if processes.is_first:
+            _conclude(folder, runs, trainers, results, show=show)
+    return _summary(trainers, results)
 
 
-def _write_configs(runs: Mapping[str, Run], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _require_unused(runs: Mapping[str, Run], folder: Path) -> None:
+    if any((run.folder / CONFIG).exists() for run in runs.values()):
+        raise FileExistsError(_in_use(folder))
     for run in runs.values():
-        run.folder.mkdir(exist_ok=True)
-        write_text_atomically(run.folder / "config.json", json.dumps(run.config.to_dict(), indent=2) + "\n")
+        require_unused(run.folder)
+
+
+def _in_use(folder: Path) -> str:
+    return f"{folder} holds a run already: resume it (--resume {folder}) or name another folder"
+
+
+def _write_configs(runs: Mapping[str, Run], folder: Path, *, resume: bool) -> None:
+    for run in runs.values():
+        if not resume:
+            try:  # of two commands that start at the same time one makes it
+                (run.folder / CONFIG).touch(exist_ok=False)
+            except FileExistsError as error:
+                raise FileExistsError(_in_use(folder)) from error
+        write_text_atomically(run.folder / CONFIG, json.dumps(run.config.to_dict(), indent=2) + "\n")
 
 
 def _result(trainer: Trainer, stop: StopRequest) -> Result:
-    # Several processes must measure the same number of batches, so only one alone stops in between.
-    on_batch = stop.check if trainer.processes.count == 1 else None
-
     def measured(model: torch.nn.Module) -> dict[str, float]:
-        return measure_finally(trainer.config, model, trainer.data.test, trainer.processes, on_batch)
+        return measure_finally(trainer.config, model, trainer.data.test, trainer.processes, stop)
 
     last = measured(trainer.measured_model)
-    path = trainer.folder / BEST
-    if not path.exists():
+    if trainer.best.epoch is None:
         return Result(last, None, None)
-    state = load_checkpoint(path)
-    best = make_model(trainer.config, trainer.data).to(trainer.device)
-    best.load_state_dict(measured_weights(state))
+    with trainer.processes.together():
+        state = load_checkpoint(trainer.folder / BEST)
+        best = make_model(trainer.config, trainer.data).to(trainer.device)
+        best.load_state_dict(measured_weights(state))
     return Result(last, measured(best), state["progress"]["log"][-1]["epoch"])
 
 
@@ -121,23 +134,23 @@ def _summary(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> 
 
 
 def _conclude(
-    folder: Path, trainers: Mapping[str, Trainer], results: Mapping[str, Result], *, show: bool
-) -> dict[str, Any]:
+    folder: Path, runs: Mapping[str, Run], trainers: Mapping[str, Trainer], results: Mapping[str, Result], *, show: bool
+) -> None:
     summary = _summary(trainers, results)
     write_text_atomically(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     first = next(iter(trainers.values())).config
-    curves: dict[str, list[CurvePoint]] = {method_label(one.config): one.curve() for one in trainers.values()}
-    title = f"{first.model} on {first.dataset}, PGD-{first.curve_steps} at eps {first.eps:.3g}"
+    curves: dict[str, list[CurvePoint]] = {runs[name].label: one.curve() for name, one in trainers.items()}
+    models = "several networks" if len({run.config.model for run in runs.values()}) > 1 else first.model
+    title = f"{models} on {first.dataset}, PGD-{first.curve_steps} at eps {first.eps:.3g}"
     write_atomically(folder / "accuracy-time.png", lambda file: plot_accuracy_time(curves, file, title=title))
     for trainer in trainers.values():
         _plot_staleness(trainer)
     if show:
-        print(f"\n{_table(trainers, results)}")
+        print(f"\n{_table(runs, trainers, results)}")
         print(
             f"{len(next(iter(trainers.values())).data.test)} images not trained on, {first.norm}, eps {first.eps:.4g}"
             f"\n\nrun folder: {folder}"
         )
-    return summary
 
 
 def _plot_staleness(trainer: Trainer) -> None:
@@ -152,10 +165,10 @@ def _plot_staleness(trainer: Trainer) -> None:
     write_atomically(trainer.folder / "staleness.png", lambda file: plot_staleness(measured, file, title=title))
 
 
-def _table(trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> str:
+def _table(runs: Mapping[str, Run], trainers: Mapping[str, Trainer], results: Mapping[str, Result]) -> str:
     rows = []
     for name, result in results.items():
-        label, seconds = method_label(trainers[name].config), f"{trainers[name].seconds:.1f}"
+        label, seconds = runs[name].label, f"{trainers[name].seconds:.1f}"
         rows.append((label, *_cells(result.last), seconds))
         if result.best is not None:
             rows.append((f"{label}, best (epoch {result.best_epoch})", *_cells(result.best), seconds))

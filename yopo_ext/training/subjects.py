@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..data import Dataset, ImageSet, load_dataset
+from ..data import Dataset, ImageSet, draw_part, load_dataset
 from ..models import build_model, load_weights
 from .checkpoint import LAST, CheckpointError, load_checkpoint, measured_weights
 from .config import TrainConfig
@@ -38,7 +38,7 @@ class Subject:
 
 
 def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", limit: int | None = None) -> Subject:
-    """The network of a checkpoint or a run folder, and the first ``limit`` test images (None: as many as its run).
+    """The network of a checkpoint or a run folder, and ``limit`` test images (`draw_part`; None: as many as its run).
 
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
@@ -59,15 +59,16 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
 def open_weights(
     path: Path, *, model: str, dataset: str, data_dir: str | None = None, device: str = "cpu", limit: int | None = None,
     activation: str = "relu", mean: Sequence[float] | None = None, std: Sequence[float] | None = None, prefix: str = "",
+    ignore_keys: Sequence[str] = (),
 ) -> Subject:  # fmt: skip
-    """A network whose weights somebody else trained (`load_weights`), and the first ``limit`` test images.
+    """A network whose weights somebody else trained (`load_weights`), and ``limit`` test images (`draw_part`).
 
     Raises:
         ValueError: an unknown name, weights that do not fit, data files that are missing, arguments out of range.
     """
     place = open_device(device)
     images = load_dataset(dataset, data_dir).test
-    images = images if limit is None else images.take(limit)
+    images = images if limit is None else draw_part(images, limit)
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and len(values) != images.channels:
             raise ValueError(f"{name}: got {len(values)} values, expected {images.channels}, one a channel")
@@ -75,7 +76,7 @@ def open_weights(
         model, in_channels=images.channels, num_classes=images.num_classes, image_size=images.image_size,
         activation=activation, mean=mean, std=std,
     )  # fmt: skip
-    load_weights(network, path, prefix=prefix)
+    load_weights(network, path, prefix=prefix, ignore=ignore_keys)
     return Subject(f"{model} on {dataset}", dataset, network.to(place), images.to(place), None, "linf", own=False)
 
 

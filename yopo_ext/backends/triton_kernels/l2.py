@@ -28,16 +28,17 @@ def _norm(g, sample, G: tl.constexpr):
     for start in range(0, G.height * G.width, G.slots):
         pixel, mask = _pixels(start, G)
         total += _squares(tl.load(addresses(start_of(g, sample), g, pixel, G), mask=mask, other=0.0))
-    return tl.sqrt(tl.sum(total, axis=0)).to(tl.float32)
+    return tl.sqrt(tl.sum(total, axis=0))
 
 
 @triton.jit
 def _moved(value, g, norm, alpha, OPTIONS: tl.constexpr):
-    """Not a step for a sample whose gradient's norm is not finite."""
+    """Not a step for a sample whose gradient's norm (float64: its inverse reaches 1e45) is not finite."""
     if OPTIONS.direction == "gradient":
         delta = alpha * g
     else:
-        delta = tl.div_rn(alpha * g, tl.zeros_like(g) + tl.maximum(norm, 1e-12))
+        inverse = tl.where(norm > 0.0, 1.0 / tl.where(norm > 0.0, norm, 1.0), 0.0)
+        delta = alpha * (g.to(tl.float64) * inverse).to(tl.float32)
     moved = value + tl.where(norm < float("inf"), delta, 0.0)
     return tl.where(moved == moved, moved, value)
 
@@ -48,7 +49,7 @@ def l2_step(x, eta, out, u, g, budget, G: tl.constexpr, OPTIONS: tl.constexpr, M
     sample = tl.program_id(0).to(tl.int64)
     eps = all_channels(budget, 0, G)
     alpha = all_channels(budget, 1, G)
-    g_norm = 0.0
+    g_norm = tl.sum(tl.full((1,), 0.0, tl.float64), axis=0)
     if MOVE:
         g_norm = _norm(g, sample, G)
     total = tl.full((G.slots,), 0.0, tl.float64)

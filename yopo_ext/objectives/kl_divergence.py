@@ -6,10 +6,12 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from yopo_ext.objectives.class_logits import class_logits
+
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """log softmax of (B, classes), in float32 at least."""
-    return F.log_softmax(logits.float() if logits.element_size() < 4 else logits, dim=1)
+    """log softmax of (B, classes), in float32 at least. Errors as `class_logits`."""
+    return F.log_softmax(class_logits(logits), dim=1)
 
 
 def kl_divergence(logits: Tensor, log_target: Tensor) -> Tensor:

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Networks return what they like and targets are what the loss takes: what is no class is not counted, before or after,
+and no error comes after `.grad` was touched."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Free, Natural
+from yopo_ext.adversaries.metrics import batch_metrics
+from yopo_ext.objectives import trades
+
+X = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(8) % 3
+
+ONE_LOSS = {
+    "natural": lambda model, **options: Natural(model, **options),
+    "fgsm": lambda model, **options: FGSM(model, 0.1, **options),
+    "n-fgsm": lambda model, **options: NFGSM(model, 0.1, **options),
+    "pgd": lambda model, **options: PGD(model, 2, 0.1, 0.05, **options),
+    "free": lambda model, **options: Free(model, 2, 0.1, **options),
+    "yopo": lambda model, **options: YOPO(model, model.first_layer, 2, 2, 0.1, 0.05, **options),
+    "yopo, backprop": lambda model, **options: YOPO(
+        model, model.first_layer, 2, 2, 0.1, 0.05, first_layer_grad="backprop", **options
+    ),
+}
+TWO_SIDED = {
+    "trades": lambda model, **options: TRADES(model, trades, 2, 0.1, 0.05, **options),
+    "trades-yopo": lambda model, **options: TRADESYOPO(model, model.first_layer, trades, 2, 2, 0.1, 0.05, **options),
+}
+EVERY_LOSS = pytest.mark.parametrize("method", ONE_LOSS)
+EVERY_METHOD = pytest.mark.parametrize("method", [*ONE_LOSS, *TWO_SIDED])
+
+
+class Net(nn.Module):
+    """K outputs, wrapped as one likes."""
+
+    def __init__(self, classes=3, wrap=lambda logits: logits):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first_layer = (nn.Conv2d(1, 4, 3), nn.ReLU())
+        self.chain = nn.Sequential(*self.first_layer, nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, classes))
+        self.wrap = wrap
+
+    def forward(self, x):
+        return self.wrap(self.chain(x))
+
+
+def mixup(outputs, y):
+    (first, second, share) = y
+    return share * cross_entropy(outputs, first) + (1 - share) * cross_entropy(outputs, second)
+
+
+def bce(outputs, y):
+    return binary_cross_entropy_with_logits(outputs, y)
+
+
+HOTS = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]).repeat(2, 1)
+
+# name: (network, loss, targets)
+UNCOUNTED = {
+    ".logits": (
+        lambda: Net(wrap=lambda z: SimpleNamespace(logits=z)),
+        lambda outputs, y: cross_entropy(outputs.logits, y),
+        Y,
+    ),
+    "a tuple": (lambda: Net(wrap=lambda z: (z, z)), lambda outputs, y: cross_entropy(outputs[0], y), Y),
+    "a dict": (lambda: Net(wrap=lambda z: {"z": z}), lambda outputs, y: cross_entropy(outputs["z"], y), Y),
+    "a dict of targets": (Net, lambda outputs, y: cross_entropy(outputs, y["y"]), {"y": Y}),
+    "mixup": (Net, mixup, (Y, Y.flip(0), 0.3)),
+    "flat logits": (lambda: Net(1, lambda z: z[:, 0]), bce, (Y > 0).float()),
+    "one output": (lambda: Net(1), lambda z, y: bce(z[:, 0], y.float()), (Y > 0).long()),
+    "one output, a column of targets": (lambda: Net(1), bce, (Y > 0).float()[:, None]),
+    "several labels": (Net, bce, HOTS),
+    "dense": (lambda: Net(12, lambda z: z.reshape(8, 3, 2, 2)), cross_entropy, Y[:, None, None].expand(8, 2, 2)),
+    "an ensemble's": (
+        lambda: Net(12, lambda z: z.reshape(8, 4, 3)),
+        lambda z, y: cross_entropy(z.mean(1), y),
+        Y,
+    ),
+    "labels to ignore": (Net, cross_entropy, torch.tensor([0, 1, 2, -100, 0, 1, 2, 0])),
+}
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("case", UNCOUNTED)
+def test_what_is_no_class_is_left_out(case, method):
+    build, loss, y = UNCOUNTED[case]
+    model = build()
+    metrics = ONE_LOSS[method](model, loss=loss).accumulate(X, y)
+    assert set(metrics) == {"loss", "count"}
+    assert metrics["count"] == 8
+    assert metrics["loss"].isfinite()
+    assert all(parameter.grad.any() for parameter in (model.chain[0].weight, model.chain[-1].weight))
+
+
+def taken_by_torch(y):
+    return y.float() if y.dim() > 1 else y.long()
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("targets", ["labels", "small labels", "probabilities", "smoothed in half precision"])
+def test_classes_are_counted(targets, method):
+    y = {
+        "labels": Y,
+        "small labels": Y.to(torch.uint8),
+        "probabilities": 0.9 * nn.functional.one_hot(Y, 3).float() + 0.1 / 3,
+        "smoothed in half precision": (0.9 * nn.functional.one_hot(Y, 3) + 0.1 / 3).bfloat16(),
+    }[targets]
+    model = Net()
+    if method in TWO_SIDED:
+        adversary = TWO_SIDED[method](model)
+        adversary.objective = lambda clean, adversarial, y: trades(clean, adversarial, taken_by_torch(y))
+    else:
+        adversary = ONE_LOSS[method](model, loss=lambda logits, y: cross_entropy(logits, taken_by_torch(y)))
+    with torch.no_grad():
+        model.chain[-1].weight.zero_()
+        model.chain[-1].bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    metrics = adversary.accumulate(X, y)
+    assert metrics["correct"] == 3
+    assert metrics["count"] == 8
+
+
+def untouched(model):
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0)
+
+
+def require_untouched(model):
+    assert all((parameter.grad == 3).all() for parameter in model.parameters())
+
+
+#: (network, targets, what the message says)
+REFUSED = {
+    "one output": (lambda: Net(1), Y, r"logits: got shape \(8, 1\).*at least 2 classes"),
+    "flat logits": (lambda: Net(1, lambda z: z[:, 0]), Y, r"logits: got shape \(8,\)"),
+    "a tuple": (lambda: Net(wrap=lambda z: (z, z)), Y, "logits: got tuple, expected a tensor"),
+    ".logits": (lambda: Net(wrap=lambda z: SimpleNamespace(logits=z)), Y, "logits: got SimpleNamespace"),
+}
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("case", REFUSED)
+def test_our_own_losses_refuse_what_is_no_distribution(case, method):
+    """Softmax of one output is 1: cross entropy would be 0, and TRADES would make no attack."""
+    build, y, words = REFUSED[case]
+    model = build()
+    untouched(model)
+    with pytest.raises((TypeError, ValueError), match=words):
+        {**ONE_LOSS, **TWO_SIDED}[method](model).accumulate(X, y)
+    require_untouched(model)
+
+
+#: losses that fail, or return what is none
+BROKEN = {
+    "a loss a sample": lambda outputs, y: cross_entropy(outputs, y, reduction="none"),
+    "a number": lambda outputs, y: 0.5,
+    "no graph": lambda outputs, y: cross_entropy(outputs.detach(), y),
+    "an exception": lambda outputs, y: outputs.logits,
+    "more classes than outputs": lambda outputs, y: cross_entropy(outputs, y + 2),
+}
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_error_comes_before_anything_is_added(case, method):
+    model = Net()
+    untouched(model)
+    if method in TWO_SIDED:
+        adversary = TWO_SIDED[method](model)
+        adversary.objective = lambda clean, adversarial, y: BROKEN[case](adversarial, y)
+    else:
+        adversary = ONE_LOSS[method](model, loss=BROKEN[case])
+    with pytest.raises((TypeError, ValueError, AttributeError, IndexError, RuntimeError)):
+        adversary.accumulate(X, Y)
+    require_untouched(model)
+
+
+def test_a_column_too_many_or_too_few_is_not_counted():
+    loss, logits = torch.zeros(()), torch.randn(8, 3)
+    assert "correct" in batch_metrics(loss, logits, Y)
+    assert "correct" not in batch_metrics(loss, logits, Y + 1)
+    assert "correct" not in batch_metrics(loss, logits, Y - 1)
+    assert "correct" not in batch_metrics(loss, logits, Y.float())
+    assert "correct" not in batch_metrics(loss, logits, Y > 0)
+    assert "correct" not in batch_metrics(loss, logits, Y[:, None])
+    assert "correct" not in batch_metrics(loss, logits, torch.ones(8, 3, dtype=torch.int64))
+    assert "correct" not in batch_metrics(loss, logits, torch.full((8, 4), 0.25))
+    assert "correct" not in batch_metrics(loss, torch.randn(10, 3, 8), Y, 8)
+    assert "correct" not in batch_metrics(loss, logits[:4], Y[:4], 8)
+    assert "correct" not in batch_metrics(loss, logits, torch.tensor([[1.5, -0.5, 0.0]]).expand(8, 3))

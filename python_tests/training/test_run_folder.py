@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+
+import errno
+import os
+
+import pytest
+import torch
+
+from yopo_ext.cli import main
+from yopo_ext.training import StopRequest, Trainer, TrainingError, files, load_checkpoint, run_job
+from yopo_ext.training import runs as several
+from yopo_ext.training.files import WriteError, write_atomically
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_missing_parents_are_made_before_the_first_epoch(runs):
+    folder = runs.root / "a" / "b" / "c"
+    trainer = Trainer(runs.config, runs.data(runs.config), folder, show=False)
+    assert list(folder.iterdir()) == []
+    trainer.fit(StopRequest())
+    assert set(contents(folder)) == {"last.pt", "metrics.jsonl"}
+
+
+def test_a_folder_that_cannot_be_is_refused_at_once(runs):
+    (runs.root / "file").write_text("in the way")
+    for folder, reason in (("file", "File exists"), ("file/run", "Not a directory")):
+        with pytest.raises(WriteError, match=f"{folder} cannot be written: {reason}"):
+            Trainer(runs.config, runs.data(runs.config), runs.root / folder, show=False)
+
+
+def test_a_used_folder_is_not_overwritten(runs):
+    runs.finished("run")
+    before = contents(runs.root / "run")
+    trainer = runs.trainer("run", seed=1)
+    with pytest.raises(FileExistsError, match=r"run holds a run already \(last.pt\): resume it or name another folder"):
+        trainer.fit(StopRequest())
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
+    assert contents(runs.root / "run") == before
+
+
+def test_of_two_that_start_at_once_one_has_the_folder(runs, monkeypatch):
+    """Both have found it empty."""
+    run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
+    before = contents(runs.root / "run")
+    monkeypatch.setattr(several, "_require_unused", lambda *_: None)
+    with pytest.raises(FileExistsError, match="run holds a run already: resume it"):
+        run_job(runs.config, runs.root / "run", compare_natural=False, resume=False, show=False)
+    assert contents(runs.root / "run") == before
+
+
+def test_a_trainer_may_go_on_in_its_own(runs):
+    trainer = runs.interrupted("run", runs.config, 2)
+    trainer.fit(StopRequest())
+    assert len(trainer.log) == 3
+
+
+def fill(monkeypatch, left):
+    """From now on the system takes so many bytes."""
+
+    class Full(files._RawFile):
+        def _system_write(self, data):
+            nonlocal left
+            left -= len(data)
+            if left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super()._system_write(data)
+
+    monkeypatch.setattr(files, "_RawFile", Full)
+
+
+@pytest.mark.parametrize("left", [0, 10_000, 40_000])
+def test_a_full_disk_says_so_and_leaves_no_partial_file(runs, monkeypatch, left):
+    stopped = runs.interrupted("run", runs.config, 4)
+    before = contents(stopped.folder)
+    resumed = runs.trainer("run")
+    resumed.resume()
+    fill(monkeypatch, left)
+    path = stopped.folder / "last.pt"
+    with pytest.raises(TrainingError) as caught:
+        resumed.fit(StopRequest())
+    assert str(caught.value) == (
+        f"{path} cannot be written: the disk is full (No space left on device); the last good checkpoint is {path}"
+    )
+    assert contents(stopped.folder) == before
+    assert load_checkpoint(path)["loader"]["epoch"] == 1
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
+    fill(monkeypatch, 5_000)
+    command = ["train", "-m", "1", "-n", "1", "--limit-train", "40", "--limit-eval", "20", "--epochs", "1"]
+    assert main([*command, "--no-compare-natural", "--out", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err == (
+        f"yopo: {tmp_path / 'run' / 'last.pt'} cannot be written: the disk is full (No space left on device); "
+        "no checkpoint had been written yet\n"
+    )
+    assert set(contents(tmp_path / "run")) == {"config.json"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_the_system_s_own_full_device(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_RawFile", lambda path, mode: RAW("/dev/full", mode))
+        with pytest.raises(WriteError, match="file cannot be written: the disk is full"):
+            write_atomically(tmp_path / "file", lambda file: torch.save({"a": torch.zeros(100_000)}, file))
+    assert list(tmp_path.iterdir()) == []
+
+
+RAW = files._RawFile
+
+
+def test_what_is_no_fault_of_the_disk_stays_what_it_is(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        write_atomically(tmp_path / "file", lambda file: 1 / 0)
+    assert list(tmp_path.iterdir()) == []

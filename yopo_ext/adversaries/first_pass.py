@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""The pass that YOPO checks its first layer in: nothing reaches `.grad` before it is known to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from yopo_ext.costate import Costate, capture_costate, cut_at_first_layer
+from yopo_ext.first_layer import FirstLayer
+from yopo_ext.input_gradient import require_input_gradient
+
+
+class InputProbe:
+    """Images of one full pass whose own gradient the pass finds too.
+
+    Args:
+        first_layer: whose adjoint is compared with that gradient.
+        adversarial: (B, C, H, W); not changed, whatever the model does to its input.
+
+    Attributes:
+        images: what the model is to be given.
+    """
+
+    def __init__(self, first_layer: FirstLayer, adversarial: Tensor) -> None:
+        self._first_layer = first_layer
+        with torch.enable_grad():
+            self._leaf = adversarial.detach().requires_grad_()
+            self.images = self._leaf.clone()
+
+    @contextmanager
+    def catch(self, *, cuts: bool) -> Iterator[Costate]:
+        """The co-state of the pass in the block; with `cuts` the first layer's parameters are kept out of it.
+
+        Raises:
+            RuntimeError: as `capture_costate` or `cut_at_first_layer`; or the first layer sees other images.
+        """
+        caught = cut_at_first_layer(self._first_layer, past=self._leaf) if cuts else capture_costate(self._first_layer)
+        handle = self._first_layer.modules[0].register_forward_pre_hook(self._require_all_images)
+        try:
+            with caught as costate:
+                yield costate
+        finally:
+            handle.remove()
+
+    def compare(self, p: Tensor) -> bool:
+        """Whether there was a gradient to compare. Raises as `require_input_gradient`."""
+        return require_input_gradient(self._first_layer, self._leaf.detach(), p, self._leaf.grad)
+
+    def _require_all_images(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        given = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else None
+        expected = tuple(self._leaf.shape)
+        if given is None or given == expected:
+            return
+        name = type(module).__name__
+        if given[1:] == expected[1:] and given[0] < expected[0]:
+            raise RuntimeError(
+                f"the first layer ({name}) sees {given[0]} of {expected[0]} images: p has to be of the whole batch. "
+                "nn.DataParallel gives each replica a part: use torch.nn.parallel.DistributedDataParallel"
+            )
+        raise RuntimeError(
+            f"the first layer ({name}) receives shape {given} for images of shape {expected}: whatever the model "
+            "applies before it belongs into first_layer, as in first_layer=(model.resize, model.conv1)"
+        )
+
+
+def is_recorded() -> bool:
+    """Whether a CUDA graph is being captured, where nothing may wait for the device."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
+@contextmanager
+def gradients_held_back(*owners: object) -> Iterator[None]:
+    """`.grad` of the parameters of `owners` gets what the block accumulates when it ends, nothing if it raises.
+
+    Owners that are no modules are passed over.
+    """
+    parameters = {parameter: parameter.grad for parameter in _parameters(owners)}
+    for parameter in parameters:
+        parameter.grad = None
+    try:
+        yield
+    except BaseException:
+        for parameter, before in parameters.items():
+            parameter.grad = before
+        raise
+    with torch.no_grad():
+        for parameter, before in parameters.items():
+            if before is not None:
+                found, parameter.grad = parameter.grad, before
+                if found is not None:
+                    before += found  # in its own memory, as autograd does it
+
+
+def _parameters(owners: Iterable[object]) -> Iterator[nn.Parameter]:
+    for owner in owners:
+        if isinstance(owner, nn.Module):
+            yield from owner.parameters()

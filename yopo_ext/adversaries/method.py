@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""How a method of training declares itself, and methods by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .adversary import Adversary
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of methods that have none."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a method is built from.
+
+    Attributes:
+        model: the network in training.
+        first_layer: its first layer, for methods that move inside it.
+        ball: what a perturbation may be, and the step size.
+        objective: what is climbed and descended.
+        options: those that the method declares.
+        generator: for random starts, on the images' device.
+    """
+
+    model: nn.Module
+    first_layer: nn.Module | Sequence[nn.Module]
+    ball: Any
+    objective: Any
+    options: Any
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that `yopo train --method NAME` trains with.
+
+    Attributes:
+        name: as on the command line.
+        label: as papers print it.
+        help: one line, with the source.
+        build: makes the adversary of one run.
+        options: a frozen dataclass of options.
+        numbers: those that may follow the name, as m and n in yopo-5-10.
+        step_size: called as step_size(eps, options): the method's own alpha, where none is given; None: the data set's
+            recipe has one.
+        objective: the name of the one it trains with where none is given.
+        adversarial: whether it perturbs its images at all.
+        check: called as check(options, ball), raises ValueError where the two do not go together.
+    """
+
+    name: str
+    label: str
+    help: str
+    build: Callable[[Ingredients], Adversary]
+    options: type[Any] = NoOptions
+    numbers: tuple[str, ...] = ()
+    step_size: Callable[[float, Any], float] | None = None
+    objective: str = "cross-entropy"
+    adversarial: bool = True
+    check: Callable[[Any, Any], None] | None = None
+
+    @property
+    def pattern(self) -> str:
+        """How its name may be written: yopo-M-N."""
+        return "-".join([self.name, *(name.removeprefix("pgd_").upper() for name in self.numbers)])
+
+
+METHODS: Registry[Method] = Registry("method", "yopo_ext.adversaries", Method, "yopo_ext.methods")

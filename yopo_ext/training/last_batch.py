@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Whether a network's batch norm can be trained on the smallest mini-batch."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..data import ImageSet
+from ..random_streams import drawing_from
+from .config import TrainConfig
+
+
+def check_last_batch(config: TrainConfig, model: nn.Module, images: ImageSet, processes: int) -> None:
+    """Raises ``ValueError`` where a mini-batch leaves one image alone whose batch norm would have no variance.
+
+    That is so where a batch norm sees a single value a channel, not for a convolution's whole plane.
+    """
+    size, rest = config.batch_size, len(images) % config.batch_size
+    for total in (min(size, len(images)), 0 if config.drop_last else rest):
+        rows = [total * (rank + 1) // processes - total * rank // processes for rank in range(processes)]
+        if 1 in rows and not _takes_one_image(model, images):
+            what = f"{len(images)} mod {size} = {rest}" if total == rest else f"mini-batches of {total}"
+            shared = f" on {processes} processes" if processes > 1 else ""
+            raise ValueError(
+                f"batch_size: got {size} for {len(images)} images, {what}{shared} leaves one image alone, on which the "
+                f"batch norm of {config.model} cannot be trained; expected another batch size or --drop-last "
+                "(drop_last=True)"
+            )
+
+
+def _takes_one_image(model: nn.Module, images: ImageSet) -> bool:
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return True
+    probe = copy.deepcopy(model).train()
+    try:
+        with torch.no_grad(), drawing_from(0):  # dropout draws
+            probe(torch.zeros(1, *images.images.shape[1:]))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        return False
+    return True
