@@ -34,8 +34,36 @@ sm_86, sm_89 and sm_120).
 
 ## Linear layers in precision "high"
 
-`linear_mma_kernel` multiplies in tf32; a bfloat16 p goes to the tensor cores as it lies, and meets each weight as the
-sum of two bfloat16, which together hold sixteen of its bits.
+g does not depend on η, so it is computed once, and a pixel's n steps are an addition, a maximum and a minimum each in
+the registers of one thread (`pixel_walk.cuh`; fmaxf and fminf pass a NaN over, so NaN bounds are what keeps one). Three
+kernels share the work, in this order:
+
+| path | what it takes |
+|---|---|
+| `linear_rows` | 3 × 3 taps, padding 1, on 3 × 32 × 32; multiples of 16 channels of p, without gaps; linf |
+| `patches` | stride = kernel, no padding, no pixel left over, more than 32 taps; linf |
+| `linear_mma` | windows of up to 192 taps on images whose g fits shared memory; l2 too |
+
+What none takes, and `"highest"`, goes to `linear_fma_kernel` or to tiles. p in NCHW or channels-last, in 32 or 16 bits,
+with any stride between images; x and eta at any strides.
+
+`linear_rows_kernel` has a block an image and four rows a warp. A lane's share of a row, 64 bytes of p (32 of a 16-bit
+NCHW p), is on its way for all four rows while the weights are packed, and for the next channels while these are
+multiplied, so p is read once and 64 KB of it at a time. Rows of A are taps: eight of the nine (channel, dx) share an
+octet with one dy, so three rows' products are added in registers before they meet the neighbours in shared memory,
+11 numbers a pixel instead of 27. The channels of p are a loop: 3 → 16 and 3 → 64 are one kernel. g stays in the
+registers of the thread that moves the pixels.
+
+`patches_kernel` multiplies patches × channels by channels × taps, a tile of 128 × 128 a block and two blocks a
+multiprocessor; each element of the product is one pixel's g. Fragments lie in shared memory in the order in which lanes
+read them, 16 bytes at a time, and what is loaded (four patches or four channels of p, four taps of the weights) is
+assigned to rows, columns and products such that stores meet no bank twice (`patch_tile.cuh`). The tile's g goes through
+shared memory once more, so that a warp moves whole lines of eight patches side by side. Pixels of images that are
+channels-last, or of kernels whose width is no multiple of four, are moved one at a time.
+
+Operands are tf32, by which 16-bit numbers lose nothing, rounded to nearest: one instruction from sm_90 on. In the other
+two kernels a bfloat16 p goes to the tensor cores as it lies, and meets each weight as the sum of two bfloat16, which
+together hold sixteen of its bits.
 
 ## Nonlinear layers in precision "high"
 

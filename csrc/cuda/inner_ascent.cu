@@ -103,6 +103,10 @@ Status update(const AscentArguments& a, Stage stage, std::int64_t steps, void* s
 
 // One launch for g and one for the update, each step. A linear layer's g serves all steps.
 Status ascend_by_tiles(const AscentArguments& a, const TilePlan& plan, void* stream) {
+    if (a.layer.activation == Activation::identity && a.norm == Norm::linf && a.steps > 0) {
+        const Status status = launch_gradient(gradient_of_step(a, plan.tile), plan, stream);
+        return status.ok() ? update(a, Stage::walk, a.steps, stream) : status;
+    }
     Status status = update(a, Stage::enter, 0, stream);
     const bool linear = a.layer.activation == Activation::identity;
     const std::int64_t rounds = linear ? std::min<std::int64_t>(a.steps, 1) : a.steps;

@@ -109,11 +109,8 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const GlobalPixels pixels(a.ascent, image, memory.g, true);
-    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     pack_weights<Chunk>(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
-    update.enter();
     __syncthreads();
     for (int round = 0; round < memory.rounds; ++round) {
         for (int pass = 0; pass < passes; ++pass) {
@@ -137,7 +134,7 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
             __syncthreads();
         }
     }
-    update.step(a.ascent.steps);
+    move_pixels(a.ascent, image, memory.g, memory.scratch);
 }
 
 }  // namespace yopo::cuda

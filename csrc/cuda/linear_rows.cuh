@@ -144,7 +144,7 @@ struct RowSums {
     }
 };
 
-// g of four neighbouring pixels, all channels.
+// g of four neighbouring pixels of the normalised input, all channels.
 struct GradientQuad {
     float at[LinearRows::in_channels][4] = {};
 
@@ -244,10 +244,14 @@ __global__ void __launch_bounds__(LinearRows::threads, 1) linear_rows_kernel(con
     read_quads(s.x.data + offset(s.x.strides, image, {0, y, x0}), s.x.strides, a.x, x);
     read_quads(s.eta.data + offset(s.eta.strides, image, {0, y, x0}), s.eta.strides, a.eta, eta);
     __syncthreads();
-    const GradientQuad g(memory, y, x0);
+    GradientQuad g(memory, y, x0);
     PixelWalk pixels[4 * L::in_channels];
 #pragma unroll
-    for (int c = 0; c < L::in_channels; ++c) begin_walks<4>(s, c, x[c], eta[c], g.at[c], pixels + 4 * c);
+    for (int c = 0; c < L::in_channels; ++c) {
+#pragma unroll
+        for (float& component : g.at[c]) component = s.layer.denormalize(component, c);
+        begin_walks<4>(s, c, x[c], eta[c], g.at[c], pixels + 4 * c);
+    }
     walk(pixels, s.steps);
 #pragma unroll
     for (int i = 0; i < 4 * L::in_channels; ++i) eta[i / 4][i % 4] = pixels[i].eta;

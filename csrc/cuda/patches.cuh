@@ -201,10 +201,13 @@ __device__ __forceinline__ void move_pixels(const PatchArguments& a, const Patch
         const float* const from = memory.g + (patch + k * step) * PatchMemory::pitch + tap;
         g[k] = *reinterpret_cast<const Pixels*>(from);
     }
+    const int c = memory.channels[tap];
+    float* const components = reinterpret_cast<float*>(g);
+#pragma unroll
+    for (int i = 0; i < batch * pixels; ++i) components[i] = s.layer.denormalize(components[i], c);
     PixelWalk walks[batch * pixels];
-    begin_walks<batch * pixels>(s, memory.channels[tap], reinterpret_cast<const float*>(x),
-                                reinterpret_cast<const float*>(eta), reinterpret_cast<const float*>(g),
-                                walks);
+    begin_walks<batch * pixels>(s, c, reinterpret_cast<const float*>(x), reinterpret_cast<const float*>(eta),
+                                components, walks);
     walk(walks, s.steps);
 #pragma unroll
     for (int k = 0; k < batch; ++k) {

@@ -10,7 +10,7 @@ namespace yopo::cuda {
 // alpha times sign(g), or g itself. What is not a number moves nothing: not even a negative zero, which is
 // why it is one.
 template <int count>
-__device__ __forceinline__ void constant_steps(Direction direction, float alpha, const float (&g)[count],
+__device__ __forceinline__ void constant_steps(Direction direction, float alpha, const float* g,
                                                float (&delta)[count]) {
     if (direction == Direction::sign) {
 #pragma unroll
@@ -36,16 +36,13 @@ struct PixelWalk {
     __device__ __forceinline__ void step() { eta = fminf(fmaxf(eta + delta, lower), upper); }
 };
 
-// `count` pixels of channel c before their first step: eta is the projection of `start`. g: of the normalised
-// input.
+// `count` pixels of channel c before their first step: eta is the projection of `start`.
 template <int count>
 __device__ __forceinline__ void begin_walks(const AscentArguments& a, int c, const float* x,
                                             const float* start, const float* g, PixelWalk* walks) {
     const Limits l = limits_of(a, c);
-    float raw[count], delta[count];
-#pragma unroll
-    for (int i = 0; i < count; ++i) raw[i] = a.layer.denormalize(g[i], c);
-    constant_steps(a.direction, l.alpha, raw, delta);
+    float delta[count];
+    constant_steps<count>(a.direction, l.alpha, g, delta);
     float zero = 0.0f;  // or NaN, where one of the numbers is not finite: seldom, and then each is looked at
 #pragma unroll
     for (int i = 0; i < count; ++i) {
