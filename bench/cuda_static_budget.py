@@ -107,6 +107,13 @@ then in shared memory, then over the sections of the batch, always in one order.
 are aligned, it and `gradient_kernel` read sixteen bytes at a time. `gradient_kernel` and `ascend_images_kernel` take
 any stride and dilation: a pixel goes from one tap that reads it straight to the next, a stride apart.
 
+## Launching
+
+Which kernels a call takes depends on what the code was compiled for that the driver runs on this device, not on the
+device alone: PTX of sm_75 on a newer GPU has no tensor-core products. `device.cu` asks the driver once (`explain` gives
+its answer where it is no). The driver loads a kernel's code at its first launch; `runtime.cpp` has it loaded before,
+out of a capture's sight, so a process's first call may lie inside a CUDA graph.
+
 {counts}## Registers
 
 None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cuda_tools import cuobjdump, needs_cuobjdump
 
+from yopo_ext import build_info
 from yopo_ext.native import native
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,3 +118,13 @@ run = lambda backend: yopo_ext.inner_ascent(x, torch.zeros_like(x), p, weight, *
 torch.testing.assert_close(run("cpu"), run("torch"))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_info_says_what_the_cuda_kernels_were_compiled_for(monkeypatch):
+    module = SimpleNamespace(
+        __file__="module.so", cpu_isas=lambda: ["avx2"], cuda_architectures=lambda: [80, 90], cuda_ptx=lambda: [75, 90]
+    )
+    monkeypatch.setattr(build_info, "native", lambda: module)
+    monkeypatch.setattr(build_info, "why_not_native", lambda: None)
+    line = "CUDA kernels: code for sm_80, sm_90; PTX, compiled at the first call, for sm_75, sm_90"
+    assert line in build_info.describe().splitlines()
