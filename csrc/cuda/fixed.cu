@@ -5,6 +5,7 @@
 #include "cuda/fixed_launch.h"
 #include "cuda/flat.h"
 #include "cuda/launch.cuh"
+#include "cuda/resident_launch.h"
 
 namespace yopo::cuda {
 namespace {
@@ -22,15 +23,18 @@ bool takes_costate(const Costate& p) {
 
 FixedPlan plan_fixed(const InnerAscent& problem, const Device& device) {
     FixedPlan plan;
-    if (problem.layer.activation != Activation::relu || problem.norm != Norm::linf) return plan;
+    const bool linear = problem.layer.activation == Activation::identity;
+    if (linear || !slope_is_moderate(problem.layer) || problem.norm != Norm::linf) return plan;
     const ConvShape& s = problem.layer.shape;
+    const bool relu = problem.layer.activation == Activation::relu;
     const auto try_shape = [&](auto shape) {
         using Shape = decltype(shape);
         const std::size_t bytes = fixed_shared_bytes<Shape>();
         if (device.architecture < Shape::least_architecture || bytes > device.shared_bytes) return;
         if (!takes_costate<Shape>(problem.p)) return;
         plan.shared_bytes = bytes;
-        plan.blocks = std::min(s.batch, device.multiprocessors * Shape::blocks);
+        const int blocks = relu ? MaskedProducts<Shape>::blocks : SmoothProducts<Shape>::blocks;
+        plan.blocks = std::min(s.batch, device.multiprocessors * blocks);
     };
     with_fixed_shape(s, try_shape, FixedTable{});
     return plan;
@@ -42,7 +46,9 @@ Status launch_fixed(const AscentArguments& a, const FixedPlan& plan, void* strea
     const auto launch_shape = [&](auto shape) {
         using Shape = decltype(shape);
         const Launch l{static_cast<unsigned>(plan.blocks), 1, Shape::threads, plan.shared_bytes};
-        status = launch(l, stream, fixed_kernel<Shape>, arguments);
+        status = a.layer.activation == Activation::relu
+                     ? launch(l, stream, fixed_kernel<MaskedProducts<Shape>>, arguments)
+                     : launch(l, stream, fixed_kernel<SmoothProducts<Shape>>, arguments);
     };
     with_fixed_shape(a.layer.shape, launch_shape, FixedTable{});
     return status;

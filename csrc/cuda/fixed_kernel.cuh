@@ -6,6 +6,7 @@
 
 #include "cuda/fixed_gather.cuh"
 #include "cuda/fixed_products.cuh"
+#include "cuda/fixed_smooth.cuh"
 #include "cuda/prefetch.cuh"
 
 namespace yopo::cuda {
@@ -38,16 +39,15 @@ __device__ __forceinline__ void prepare_block(const FixedMemory<Shape>& m) {
 }
 
 // All steps of one image.
-template <class Shape>
-__device__ __forceinline__ void ascend(const AscentArguments& a, const FixedMemory<Shape>& m,
+template <class Products, class Shape>
+__device__ __forceinline__ void ascend(const AscentArguments& a, const FixedMemory<Shape>& m, float unscale,
                                        FixedPixels<Shape>& pixels) {
-    const WeightFragments<Shape> weights(m);
     const FixedGather<Shape> gather(m, pixels);
-    MaskedProducts<Shape> products(m);
+    Products products(a.layer, m, unscale);
     const bool along_sign = a.direction == Direction::sign;
 #pragma unroll 1
     for (std::int64_t n = 0; n < a.steps; ++n) {
-        products.multiply(weights);
+        products.multiply();
         __syncthreads();
 #pragma unroll
         for (int c = 0; c < Shape::channels; ++c) {
@@ -67,7 +67,7 @@ __device__ __forceinline__ void ascend(const AscentArguments& a, const FixedMemo
 }
 
 // The images of one block, one after another.
-template <class Shape>
+template <class Products, class Shape>
 __device__ __forceinline__ void ascend_images(const FixedArguments& a, const FixedMemory<Shape>& m) {
     const int lane = lane_index(), warp = warp_index(), batch = a.ascent.layer.shape.batch;
     int image = blockIdx.x;
@@ -90,13 +90,17 @@ __device__ __forceinline__ void ascend_images(const FixedArguments& a, const Fix
         // A row of p arrives while something else is prepared.
         const float weight_scale = scale_for(largest_of_eight(m.largest));
         const float input_scale = scale_for(largest_of_eight(m.largest + 8));
-        if (first) pack_forward(m, weight_scale);
+        if (first) pack_forward<Shape, Products::bias_in_slot>(m, weight_scale);
         costate.pack(1, m);
         if (first) pack_adjoint(m, weight_scale);
         costate.pack(2, m);
         pixels.scale_input(input_scale);
         pixels.write_input(m.u);
-        pack_bias_slot(m, weight_scale, input_scale);
+        if constexpr (Products::bias_in_slot) {
+            pack_bias_slot(m, weight_scale, input_scale);
+        } else {
+            pack_bias_accumulators(m, weight_scale, input_scale);
+        }
         if (threadIdx.x < Shape::channels) {
             m.gradient_unscale[threadIdx.x] =
                 inverse_of(weight_scale) * inverse_std(a.ascent.layer, threadIdx.x);
@@ -105,7 +109,7 @@ __device__ __forceinline__ void ascend_images(const FixedArguments& a, const Fix
         costate.write_scales(m);
         __syncthreads();
         if (image < batch - static_cast<int>(gridDim.x)) prefetch_costate(a.p, image + gridDim.x);
-        ascend(a.ascent, m, pixels);
+        ascend<Products>(a.ascent, m, inverse_of(weight_scale) * inverse_of(input_scale), pixels);
         pixels.leave(a.ascent, image);
         if (image >= batch - static_cast<int>(gridDim.x)) break;
         image += gridDim.x;
@@ -114,13 +118,14 @@ __device__ __forceinline__ void ascend_images(const FixedArguments& a, const Fix
     }
 }
 
-template <class Shape>
-__global__ void __launch_bounds__(Shape::threads, Shape::blocks) fixed_kernel(const FixedArguments a) {
+template <class Products>
+__global__ void __launch_bounds__(Products::Shape::threads, Products::blocks)
+    fixed_kernel(const FixedArguments a) {
+    using Shape = typename Products::Shape;
     if constexpr (compiled_architecture >= Shape::least_architecture) {
         YOPO_SHARED_MEMORY(shared);
         Arena arena(shared);
-        const FixedMemory<Shape> m(arena);
-        ascend_images(a, m);
+        ascend_images<Products>(a, FixedMemory<Shape>(arena));
     } else {
         stop();  // never launched there
     }

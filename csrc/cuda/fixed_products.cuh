@@ -5,34 +5,45 @@
 
 #include "cuda/fixed_input.cuh"
 #include "cuda/fixed_sums.cuh"
-#include "cuda/fixed_weights.cuh"
+#include "cuda/half_slopes.cuh"
 
 namespace yopo::cuda {
 
-template <class Shape>
+template <class Shape_>
 class MaskedProducts {
   public:
-    __device__ __forceinline__ MaskedProducts(const FixedMemory<Shape>& m)
-        : input_(m, bias_input),
-          sums_(m),
-          p_(m.p + warp_index() * Shape::rows * FixedMemory<Shape>::row_vectors + lane_index()) {}
+    using Shape = Shape_;
+    static constexpr bool bias_in_slot = true;
+    static constexpr int blocks = Shape::blocks;
+
+    __device__ __forceinline__ MaskedProducts(const LayerArguments& layer, const FixedMemory<Shape>& m,
+                                              float unscale)
+        : mask_(layer, unscale), input_(m, bias_input), sums_(m) {
+        p_ = m.p + warp_index() * Shape::rows * FixedMemory<Shape>::row_vectors + lane_index();
+#pragma unroll
+        for (int eight = 0; eight < 2 * Shape::sixteens; ++eight) forward_[eight].load(m, eight);
+#pragma unroll
+        for (int block = 0; block < Shape::sixteens; ++block) adjoint_[block].load(m, block);
+    }
 
     // V of the warp's rows, where the gather looks for it.
-    __device__ __forceinline__ void multiply(const WeightFragments<Shape>& weights) {
+    __device__ __forceinline__ void multiply() {
         constexpr int blocks = Shape::sixteens, all = Shape::rows * blocks;
         // As early as the registers of the row before last are free, and early enough.
         constexpr int ahead = blocks > 2 ? 1 : 0;
         sums_.begin();
         input_.load(0, a_[0]);
-        first_product(weights, 0);
+        first_product(0);
 #pragma unroll
         for (int it = 0; it < all; ++it) {
             const int row = it / blocks, block = it % blocks;
             if (block == ahead && row + 1 < Shape::rows) input_.load(row + 1, a_[(row + 1) & 1]);
-            if (it + 1 < all) first_product(weights, it + 1);
-            std::uint32_t q[4][2];
-            mask(it & 1, q);
-            sums_.add(weights, block, q);
+            if (it + 1 < all) first_product(it + 1);
+            const uint4 low = next_p_[it & 1][0], high = next_p_[it & 1][1];
+            const HalfPairs p = {{low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
+            HalfPairs q;
+            mask_.apply(p, z_[it & 1], q);
+            sums_.add(adjoint_[block], q);
             if (block + 1 == blocks) sums_.finish_row(row);
         }
         sums_.finish();
@@ -40,7 +51,7 @@ class MaskedProducts {
 
   private:
     // z of sixteen channels at a row, and the p that it will meet.
-    __device__ __forceinline__ void first_product(const WeightFragments<Shape>& weights, int it) {
+    __device__ __forceinline__ void first_product(int it) {
         constexpr int depth = FixedSlots<Shape>::depth;
         const int row = it / Shape::sixteens, block = it % Shape::sixteens;
         const uint4* const from = p_ + row * FixedMemory<Shape>::row_vectors + block * 64;
@@ -49,7 +60,7 @@ class MaskedProducts {
         for (int k = 0; k < depth; ++k) {
 #pragma unroll
             for (int n = 0; n < 2; ++n) {
-                const std::uint32_t (&w)[2 * depth] = weights.forward[2 * block + n];
+                const std::uint32_t (&w)[2 * depth] = forward_[2 * block + n].words;
 #pragma unroll
                 for (int tile = 0; tile < 2; ++tile) {
                     float (&z)[4] = z_[it & 1][n][tile];
@@ -63,29 +74,14 @@ class MaskedProducts {
         }
     }
 
-    // q = p where z > 0
-    __device__ __forceinline__ void mask(int parity, std::uint32_t (&q)[4][2]) const {
-#pragma unroll
-        for (int tile = 0; tile < 2; ++tile) {
-            const uint4 v = next_p_[parity][tile];
-            const std::uint32_t p[2][2] = {{v.x, v.y}, {v.z, v.w}};
-#pragma unroll
-            for (int half = 0; half < 2; ++half) {
-#pragma unroll
-                for (int n = 0; n < 2; ++n) {
-                    const float (&z)[4] = z_[parity][n][tile];
-                    q[2 * tile + half][n] =
-                        p[half][n] & positive_halves(pack_halves(z[2 * half], z[2 * half + 1]));
-                }
-            }
-        }
-    }
-
+    HalfMask mask_;
     FixedInput<Shape> input_;
     FixedSums<Shape> sums_;
+    ForwardFragment<Shape> forward_[2 * Shape::sixteens];
+    AdjointFragment<Shape> adjoint_[Shape::sixteens];
     const uint4* p_;
     std::uint32_t a_[2][2][FixedSlots<Shape>::depth][4];
-    float z_[2][2][2][4];  // [parity][eight channels][tile of positions]
+    ScaledUnits z_[2];
     uint4 next_p_[2][2];
 };
 

@@ -30,13 +30,13 @@ class FixedSums {
         for (int tile = 0; tile < tiles; ++tile) clear(tile);
     }
 
-    __device__ __forceinline__ void add(const WeightFragments<Shape>& weights, int block,
+    __device__ __forceinline__ void add(const AdjointFragment<Shape>& weights,
                                         const std::uint32_t (&q)[4][2]) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
 #pragma unroll
             for (int tile = 0; tile < tiles; ++tile) {
-                mma_f16(v_[tile][i], weights.adjoint[tile][block], q[i][0], q[i][1]);
+                mma_f16(v_[tile][i], weights.words[tile], q[i][0], q[i][1]);
             }
         }
     }

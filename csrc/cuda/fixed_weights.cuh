@@ -47,7 +47,8 @@ class StagedWeights {
     float weights_[each], bias_;
 };
 
-template <class Shape>
+// bias_in_slot: whether pack_bias_slot() writes what is missing, for each image.
+template <class Shape, bool bias_in_slot>
 __device__ __forceinline__ void pack_forward(const FixedMemory<Shape>& m, float scale) {
     using Slots = FixedSlots<Shape>;
     constexpr int count = 2 * Shape::sixteens * 32 * Slots::words;
@@ -56,7 +57,7 @@ __device__ __forceinline__ void pack_forward(const FixedMemory<Shape>& m, float 
         const int i = first + threadIdx.x;
         if (i >= count) break;
         const int word = i % Slots::words, lane = i / Slots::words & 31, eight = i / Slots::words / 32;
-        if (4 * word + (lane & 3) == Slots::bias) continue;  // that depends on the image
+        if (bias_in_slot && 4 * word + (lane & 3) == Slots::bias) continue;
         const FixedSlot slot = Slots::slot(4 * word + (lane & 3));
         const float* const weights = m.weights + channel_of_column(eight, lane >> 2) * Shape::taps;
         m.forward[i] = pack_halves(slot.low < 0 ? 0.0f : weights[slot.low] * scale,
@@ -115,34 +116,35 @@ __device__ __forceinline__ void pack_bias_accumulators(const FixedMemory<Shape>&
     }
 }
 
-// What a lane multiplies with, for all steps of an image.
+// What a lane multiplies with: eight channels of the first product,
 template <class Shape>
-struct WeightFragments {
-    using Slots = FixedSlots<Shape>;
-    std::uint32_t forward[2 * Shape::sixteens][Slots::words];
-    std::uint32_t adjoint[FixedTaps<Shape>::tiles][Shape::sixteens][4];
+struct ForwardFragment {
+    std::uint32_t words[FixedSlots<Shape>::words];
 
-    __device__ __forceinline__ explicit WeightFragments(const FixedMemory<Shape>& m) {
-#pragma unroll
-        for (int eight = 0; eight < 2 * Shape::sixteens; ++eight) {
-            const std::uint32_t* const from = m.forward + (eight * 32 + lane_index()) * Slots::words;
-            if constexpr (Slots::words == 4) {
-                const uint4 v = *reinterpret_cast<const uint4*>(from);
-                forward[eight][0] = v.x, forward[eight][1] = v.y;
-                forward[eight][2] = v.z, forward[eight][3] = v.w;
-            } else {
-                const uint2 v = *reinterpret_cast<const uint2*>(from);
-                forward[eight][0] = v.x, forward[eight][1] = v.y;
-            }
+    __device__ __forceinline__ void load(const FixedMemory<Shape>& m, int eight) {
+        constexpr int count = FixedSlots<Shape>::words;
+        const std::uint32_t* const from = m.forward + (eight * 32 + lane_index()) * count;
+        if constexpr (count == 4) {
+            const uint4 v = *reinterpret_cast<const uint4*>(from);
+            words[0] = v.x, words[1] = v.y, words[count - 2] = v.z, words[count - 1] = v.w;
+        } else {
+            const uint2 v = *reinterpret_cast<const uint2*>(from);
+            words[0] = v.x, words[1] = v.y;
         }
+    }
+};
+
+// and sixteen of the second.
+template <class Shape>
+struct AdjointFragment {
+    static constexpr int tiles = FixedTaps<Shape>::tiles;
+    std::uint32_t words[tiles][4];
+
+    __device__ __forceinline__ void load(const FixedMemory<Shape>& m, int block) {
 #pragma unroll
-        for (int tile = 0; tile < FixedTaps<Shape>::tiles; ++tile) {
-#pragma unroll
-            for (int block = 0; block < Shape::sixteens; ++block) {
-                const uint4 v = m.adjoint[(tile * Shape::sixteens + block) * 32 + lane_index()];
-                std::uint32_t (&to)[4] = adjoint[tile][block];
-                to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-            }
+        for (int tile = 0; tile < tiles; ++tile) {
+            const uint4 v = m.adjoint[(tile * Shape::sixteens + block) * 32 + lane_index()];
+            words[tile][0] = v.x, words[tile][1] = v.y, words[tile][2] = v.z, words[tile][3] = v.w;
         }
     }
 };

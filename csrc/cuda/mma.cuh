@@ -85,6 +85,15 @@ __device__ __forceinline__ std::uint32_t pack_halves(float low, float high) {
     return word;
 }
 
+// And back.
+__device__ __forceinline__ float2 unpack_halves(std::uint32_t word) {
+    float2 pair;
+    asm("{.reg .b16 low, high;\n mov.b32 {low, high}, %2;\n cvt.f32.f16 %0, low;\n cvt.f32.f16 %1, high;}"
+        : "=f"(pair.x), "=f"(pair.y)
+        : "r"(word));
+    return pair;
+}
+
 // All bits of each half of the word that is not <= 0; NaN is not.
 __device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t word) {
     std::uint32_t mask;
@@ -128,6 +137,9 @@ __device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t) {
     __trap();
     return 0;
 }
+__device__ __forceinline__ float2 unpack_halves(std::uint32_t) {
+    return {};
+}
 
 #else
 
@@ -164,6 +176,10 @@ inline std::uint32_t half_of(float value) {
 }
 inline std::uint32_t pack_halves(float low, float high) {
     return half_of(low) | half_of(high) << 16;
+}
+inline float2 unpack_halves(std::uint32_t word) {
+    return {from_float16(static_cast<std::uint16_t>(word)),
+            from_float16(static_cast<std::uint16_t>(word >> 16))};
 }
 inline std::uint32_t positive_halves(std::uint32_t word) {
     const auto mask = [](std::uint32_t half) {
