@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -34,22 +35,28 @@ def arguments() -> argparse.Namespace:
     what.add_argument("--all", action="store_true")
     what.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true", help="keep the figures of --all in bench/results and in docs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases of --all side by side")
     parser.add_argument("--reverse", action="store_true", help="also run the warps last to first, and compare")
     parser.add_argument("--rows", type=int, default=20, help="dearest places to print")
     parser.add_argument("--depth", type=int, default=2, help="calls to tell phases apart by")
     return parser.parse_args()
 
 
-def count_all(keep: bool, reverse: bool) -> bool:
+def count(name: str, reverse: bool) -> tuple[str, dict, list[str]]:
+    measured = measure(CASES[name], reverse)
+    return name, measured.record(), measured.complaints
+
+
+def count_all(keep: bool, reverse: bool, jobs: int) -> bool:
     record = {"architecture": ARCHITECTURE, "nvcc": cubins.nvcc_version(), "cases": {}}
-    right = True
-    for case in COUNTED:
-        measured = measure(case, reverse)
-        record["cases"][case.name] = measured.record()
-        right &= measured.right
-        print(f"{case.name}: {'; '.join(measured.complaints) or 'right'}", file=sys.stderr, flush=True)
+    right, names = True, [case.name for case in COUNTED]
+    with ProcessPoolExecutor(jobs) as pool:
+        for name, figures, complaints in pool.map(count, names, [reverse] * len(names)):
+            record["cases"][name] = figures
+            right &= not complaints
+            print(f"{name}: {'; '.join(complaints) or 'right'}", file=sys.stderr, flush=True)
     print(document.table(record))
-    if keep:
+    if keep and right:
         document.RESULTS.write_text(json.dumps(record, indent=1) + "\n")
         document.write()
     return right
@@ -67,7 +74,7 @@ def check_all() -> bool:
 def main() -> int:
     args = arguments()
     if args.all:
-        return 0 if count_all(args.write, args.reverse) else 1
+        return 0 if count_all(args.write, args.reverse, args.jobs) else 1
     if args.check:
         return 0 if check_all() else 1
     measured = measure(CASES[args.case], args.reverse)
