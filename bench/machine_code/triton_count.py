@@ -18,6 +18,7 @@ import struct
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,16 @@ def programs_of(launch: Launch, case: Case, memory: DeviceMemory, compiled: Any,
     parameters = memory.translate(parameters_of(launch, compiled.src.signature))
     grid, blocks = (launch.grid[0], launch.grid[1] if len(launch.grid) > 1 else 1), []
     for program in range(launch.grid[0] // case.call[0]):
-        block = Emulator(kernel, memory.memory, parameters, grid=grid, block_index=(program, 0),
-                         threads=32 * launch.warps, shared_bytes=compiled.metadata.shared)  # fmt: skip
+        block = Emulator(
+            kernel,
+            memory.memory,
+            parameters,
+            grid=grid,
+            block_index=(program, 0),
+            threads=32 * launch.warps,
+            shared_bytes=compiled.metadata.shared,
+            equal_writes=True,
+        )  # fmt: skip  (Triton lets warps keep, and write, copies of a value)
         block.run()
         blocks.append(block)
     return blocks
@@ -167,25 +176,29 @@ def static(compiled: Any, cubin: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
-def measure() -> dict:
+def measure(name: str) -> dict[str, object]:
+    case = CASES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        recorder, _, _ = planned(case, case.call[1])
+        found = static(*code_of(recorder.launches[-1], Path(folder)))
+        return found if found["wgmma"] else found | execute(case, Path(folder))
+
+
+def measure_all(jobs: int) -> dict[str, Any]:
     record: dict[str, Any] = {"triton": triton.__version__, "architecture": CAPABILITY, "cases": {}}
-    for name in NAMES:
-        case = CASES[name]
-        with tempfile.TemporaryDirectory() as folder:
-            recorder, _, _ = planned(case, case.call[1])
-            found = static(*code_of(recorder.launches[-1], Path(folder)))
-            if not found["wgmma"]:
-                found |= execute(case, Path(folder))
-        record["cases"][name] = found
-        print(f"{name}: {'; '.join(found.get('wrong', ['only listed'])) or 'right'}", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(jobs) as pool:
+        for name, found in zip(NAMES, pool.map(measure, NAMES), strict=True):
+            record["cases"][name] = found
+            print(f"{name}: {'; '.join(found.get('wrong', ['only listed'])) or 'right'}", file=sys.stderr, flush=True)
     return record
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the figures in bench/results and in docs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases side by side")
     arguments = parser.parse_args()
-    record = measure()
+    record = measure_all(arguments.jobs)
     if any(case.get("wrong") for case in record["cases"].values()):
         return 1
     if arguments.write:

@@ -183,3 +183,15 @@ def test_an_unknown_kernel_is_answered_with_those_there_are(bench):
     with pytest.raises(KeyError, match="reduction"):
         bench.run("nothing")
     assert "products" in kernels_of(bench.listing)
+
+
+@pytest.mark.parametrize(("equal_writes", "value", "races"), [(False, 0, True), (True, 0, False), (True, 1, True)])
+def test_equal_writes_are_harmless_where_that_is_asked_for(equal_writes, value, races):
+    """Two warps write to the same place with no barrier: the same number, or each its own."""
+    lines = ("S2R R0, SR_TID.X", f"LOP3.LUT R1, R0, {hex(32 * value)}, RZ, 0xc0, !PT", "MOV R2, 0x400",
+             "STS [R2], R1", "EXIT")  # fmt: skip
+    instructions = [Instruction(16 * i, text, (), *split_instruction(text)) for i, text in enumerate(lines)]
+    kernel = Kernel("by hand", instructions, {}, b"")
+    block = Emulator(kernel, GlobalMemory(256), b"", threads=64, shared_bytes=64, equal_writes=equal_writes)
+    block.run()
+    assert bool(block.unordered()) == races

@@ -48,6 +48,7 @@ class Emulator(Operands, Memory, Copies, Control, Integers, Logic, Floats, Conve
         threads: int = 256,
         shared_bytes: int = 0,
         races: bool = True,
+        equal_writes: bool = False,
     ) -> None:
         if threads % 32:
             raise ValueError(f"threads: got {threads}, expected whole warps")
@@ -69,6 +70,7 @@ class Emulator(Operands, Memory, Copies, Control, Integers, Logic, Floats, Conve
         self.barriers = 0
         self.trace = [[] for _ in range(self.nw)]  # (index, wavefronts), for the timing model
         self.barrier_sizes = {}  # (warp, place in its trace) -> (barrier, warps, whether it waits)
+        self.equal_writes = equal_writes  # two warps may write the same value to the same place, unordered
         self._waves, self._unknown = 0, []
         self.races = Races(self.shared.size, self.nw) if races else None
         self.code = [self.decode(i) for i in range(len(self.ins))]

@@ -66,7 +66,7 @@ class Memory:
         if not inside or (b[m] % size).any():
             raise RuntimeError(f"{space} address outside or misaligned: {self.ins[i]}: {b[m]}")
 
-    def count(self, w, i, space, b, m, size, writes):
+    def count(self, w, i, space, b, m, size, writes, harmless=False):
         a, lanes = b[m], np.nonzero(m)[0]
         if space == "shared":
             split, merged = wavefronts(a, lanes, size)
@@ -75,7 +75,7 @@ class Memory:
             for k, v in enumerate((1, split, merged, size * a.size)):
                 e[k] += v
             if self.races:
-                self.races.access(w.id, i, a, size, writes)
+                self.races.access(w.id, i, a, size, writes, harmless)
         else:
             self._waves = 1
             e = self.sectors[i]
@@ -106,6 +106,11 @@ class Memory:
                 out[j] = words[(at >> 2) + j]
         return out
 
+    def holds(self, b, m, values):
+        """Whether shared memory has these words there already."""
+        words = self.shared.view(U32)
+        return all((words[(b[m] >> 2) + j] == value[m]).all() for j, value in enumerate(values))
+
     def store(self, w, i, a, m, size, values, kind):
         if not m.any():
             return
@@ -118,7 +123,8 @@ class Memory:
                     self.local[w.id * 32 + lane, at + 4 * j : at + 4 * j + 4].view(U32)[0] = values[j][lane]
             return
         self.check(space, b, m, size, i)
-        self.count(w, i, space, b, m, size, True)
+        harmless = self.equal_writes and space == "shared" and size >= 4 and self.holds(b, m, values)
+        self.count(w, i, space, b, m, size, True, harmless)
         memory = self.shared if space == "shared" else self.global_memory.data
         at = b[m]
         if size < 4:
