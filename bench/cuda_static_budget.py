@@ -11,13 +11,16 @@ import argparse
 import re
 import shutil
 import subprocess
-import tempfile
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CSRC = ROOT / "csrc"
+sys.path.append(str(Path(__file__).resolve().parent / "machine_code"))
+
+from cubins import ROOT, compile_cubin, nvcc_version, sources
+from document import section
+
 ARCHITECTURES = (80, 90, 100)
 DOCUMENT = ROOT / "docs" / "cuda-kernels.md"
 
@@ -137,7 +140,14 @@ then in shared memory, then over the sections of the batch, always in one order.
 are aligned, it and `gradient_kernel` read sixteen bytes at a time. `gradient_kernel` and `ascend_images_kernel` take
 any stride and dilation: a pixel goes from one tap that reads it straight to the next, a stride apart.
 
-## Registers
+## Launching
+
+Which kernels a call takes depends on what the code was compiled for that the driver runs on this device, not on the
+device alone: PTX of sm_75 on a newer GPU has no tensor-core products. `device.cu` asks the driver once (`explain` gives
+its answer where it is no). The driver loads a kernel's code at its first launch; `runtime.cpp` has it loaded before,
+out of a capture's sight, so a process's first call may lie inside a CUDA graph.
+
+{counts}## Registers
 
 None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.
 
@@ -152,21 +162,6 @@ class Usage:
     stack: int
     spills: int
     static_shared: int
-
-
-def sources() -> list[Path]:
-    """The sources that define kernels."""
-    return sorted(path for path in (CSRC / "cuda").glob("*.cu") if path.name != "device.cu")
-
-
-def compile_cubin(source: Path, architecture: int, folder: Path) -> tuple[Path, str]:
-    cubin = folder / f"{source.stem}.sm_{architecture}.cubin"
-    result = subprocess.run(
-        ["nvcc", "-std=c++20", "-O3", f"-arch=sm_{architecture}", f"-I{CSRC}", f"-I{CSRC / 'include'}",
-         "-Xptxas", "-v", "-cubin", str(source), "-o", str(cubin)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return cubin, result.stderr
 
 
 def readable(mangled: str) -> str:
@@ -207,11 +202,11 @@ def parse(report: str, architecture: int) -> list[Usage]:
     return usages
 
 
-def measure(folder: Path, architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
+def measure(architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
     """The usage of every kernel, and the cubins."""
     jobs = [(source, architecture) for architecture in architectures for source in sources()]
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda job: compile_cubin(*job, folder), jobs))
+        results = list(pool.map(lambda job: compile_cubin(*job), jobs))
     usages = [
         usage
         for (_, report), (_, architecture) in zip(results, jobs, strict=True)
@@ -237,14 +232,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/cuda-kernels.md")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        usages, _ = measure(Path(folder))
+    usages, _ = measure()
     print(table(usages))
     if arguments.write:
-        version = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
-        release = re.search(r"release ([\d.]+), V([\d.]+)", version)
-        assert release is not None
-        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {release[2]}") + table(usages) + "\n")
+        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {nvcc_version()}", counts=section()) + table(usages) + "\n")
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
     const ConvShape& shape = problem.layer.shape;
     if (shape.batch == 0) return {};
     const DeviceGuard guard(options.device);
+    if (!guard.status().ok()) return guard.status();
     Device device;
     if (Status status = describe(options.device, device); !status.ok()) return status;
     if (std::string reason = refusal(shape, false, device); !reason.empty()) {

@@ -97,6 +97,7 @@ __device__ __forceinline__ void store_products(const float (&sum)[LinearMma::m_t
 
 template <class Chunk>
 __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const LinearArguments a) {
+    if constexpr (compiled_architecture < 80) return stop();  // never launched there
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared);
     const LayerArguments& layer = a.ascent.layer;

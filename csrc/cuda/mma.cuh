@@ -103,25 +103,38 @@ __device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t word) {
 
 #elif defined(__CUDACC__)
 
-// Older architectures have no such instructions; no kernel that uses them is launched there.
-__device__ __forceinline__ std::uint32_t to_tf32(float value) {
-    return bits_of(value);
+// Older architectures have no such instructions: what is compiled for them stops instead of computing
+// nothing, should it ever be launched.
+__device__ __forceinline__ std::uint32_t to_tf32(float) {
+    __trap();
+    return 0;
 }
 __device__ __forceinline__ void mma_tf32(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
-                                         std::uint32_t) {}
+                                         std::uint32_t) {
+    __trap();
+}
 __device__ __forceinline__ void mma_f16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
-                                        std::uint32_t) {}
+                                        std::uint32_t) {
+    __trap();
+}
 __device__ __forceinline__ void mma_f16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
-                                        std::uint32_t, const float4&) {}
+                                        std::uint32_t, const float4&) {
+    __trap();
+}
 __device__ __forceinline__ void mma_bf16(float (&)[4], const std::uint32_t (&)[4], std::uint32_t,
-                                         std::uint32_t) {}
+                                         std::uint32_t) {
+    __trap();
+}
 __device__ __forceinline__ std::uint32_t pack_bfloat16(float, float) {
+    __trap();
     return 0;
 }
 __device__ __forceinline__ std::uint32_t pack_halves(float, float) {
+    __trap();
     return 0;
 }
 __device__ __forceinline__ std::uint32_t positive_halves(std::uint32_t) {
+    __trap();
     return 0;
 }
 __device__ __forceinline__ float2 unpack_halves(std::uint32_t) {

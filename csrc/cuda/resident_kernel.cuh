@@ -248,6 +248,7 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
 
 template <class Size, class Slopes>
 __global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const ResidentArguments a) {
+    if constexpr (compiled_architecture < 80) return stop();  // never launched there
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared), slot(a.ascent.workspace + blockIdx.x * a.slot_bytes);
     const LayerArguments& layer = a.ascent.layer;

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import cuda_static_budget as budget
 import pytest
+from cubins import CSRC
 from cuda_tools import cuobjdump, needs_cuobjdump
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed"),
-    pytest.mark.skipif(not budget.CSRC.is_dir(), reason="the C++ sources are not here"),
+    pytest.mark.skipif(not CSRC.is_dir(), reason="the C++ sources are not here"),
 ]
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[budget.Usage], list[Path]]:
-    return budget.measure(tmp_path_factory.mktemp("cubins"))
+def measured() -> tuple[list[budget.Usage], list[Path]]:
+    return budget.measure()
 
 
 def test_no_kernel_spills(measured):
