@@ -9,6 +9,10 @@ from .operands import allow, f32, u32
 
 class Conversions:
     def i_I2F(self, i, mods, ops):
+        if "U64" in mods:
+            allow(mods, "U64", "RP")
+            d, wide = self.dst(ops[0]), self.wide(ops[1])
+            return lambda w, m: self.put(w, d, m, u32(directed(wide(w).astype(np.float64), mods)))
         allow(mods, "U32", "RP")
         d, x = self.dst(ops[0]), self.src(ops[1])
         return lambda w, m: self.put(
@@ -20,6 +24,10 @@ class Conversions:
         return self.i_I2F(i, ["U32"] if "U32" in mods else [], ops)
 
     def i_F2I(self, i, mods, ops):
+        if "U64" in mods:
+            allow(mods, "U64", "TRUNC")
+            d, x = self.dst(ops[0]), self.src(ops[1], "f")
+            return lambda w, m: self.put_wide(w, d, m, np.trunc(f32(x(w)).astype(np.float64)).astype(np.uint64))
         allow(mods, "FTZ", "U32", "TRUNC", "NTZ")
         d, x = self.dst(ops[0]), self.src(ops[1], "f")
 
@@ -40,6 +48,12 @@ class Conversions:
         return lambda w, m: self.put(w, d, m, u32(of(f32(x(w)))))
 
     def i_F2FP(self, i, mods, ops):
+        if "TF32" in mods:  # to the nearest, ties away from zero
+            allow(mods, "TF32", "F32", "PACK_B")
+            d, x = self.dst(ops[0]), self.src(ops[1], "f")
+            return lambda w, m: self.put(
+                w, d, m, np.where(np.isnan(f32(x(w))), x(w), x(w) + U32(0x1000) & U32(0xFFFFE000))
+            )
         allow(mods, "BF16", "F16", "F32", "PACK_AB", "RELU")
         d, x, y = self.three(ops)
 

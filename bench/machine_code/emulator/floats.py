@@ -11,6 +11,8 @@ from .bits import combine
 from .numbers import RELATIONS, U32, compare, directed, relation_of
 from .operands import allow, f32, u32
 
+SCALES = {"D2": 0.5, "D4": 0.25, "D8": 0.125, "M2": 2, "M4": 4, "M8": 8}  # of a product
+
 
 class Floats:
     def three(self, ops):
@@ -22,9 +24,9 @@ class Floats:
         return lambda w, m: self.put(w, d, m, u32(f32(x(w)) + f32(y(w))))
 
     def i_FMUL(self, i, mods, ops):
-        allow(mods, "D4", "FTZ")
+        allow(mods, *SCALES, "FTZ")
         d, x, y = self.three(ops)
-        s = np.float32(0.25 if "D4" in mods else 1)
+        s = np.float32(next((SCALES[mod] for mod in mods if mod in SCALES), 1))
         return lambda w, m: self.put(w, d, m, u32(f32(x(w)) * f32(y(w)) * s))
 
     def i_FFMA(self, i, mods, ops):

@@ -54,13 +54,15 @@ class Integers:
 
             return wide
         if "HI" in mods:
-            assert not outs
             assert "X" not in mods
             c = self.wide(rest[2])
 
             def high(w, m):
                 p = product(w)
-                self.put(w, d, m, carry(p if c is None else p + c(w)).astype(U32))
+                r = p if c is None else p + c(w)
+                if outs:
+                    self.put_pred(w, outs[0], m, r < p)
+                self.put(w, d, m, carry(r).astype(U32))
 
             return high
         if "X" in mods or outs:

@@ -124,6 +124,9 @@ class Operands:
     def wide(self, text):
         """A pair of registers as uint64; None for RZ."""
         t = text.replace(".reuse", "").strip()
+        if t.startswith("-"):
+            positive = self.wide(t[1:])
+            return lambda w: ~positive(w) + np.uint64(1)
         if t == "RZ":
             return None
         if t.startswith("UR"):
