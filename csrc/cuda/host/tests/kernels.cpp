@@ -204,6 +204,7 @@ const Trial trials[] = {
     {"fixed", cifar, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "fixed"},
     {"fixed, one channel", mnist, Activation::relu, DType::float32, false, Precision::high, Norm::linf,
      "fixed"},
+    {"fixed, smooth", cifar, Activation::gelu, DType::float32, false, Precision::high, Norm::linf, "fixed"},
     {"resident", wide, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "resident"},
     {"resident l2", narrow, Activation::gelu, DType::bfloat16, true, Precision::high, Norm::l2, "resident"},
     {"streamed", crowd, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "streamed",
