@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -22,7 +22,8 @@ def curve_accuracies(
     """A point of the accuracy-time curve: clean, FGSM (one step of eps) and PGD-``curve_steps`` accuracy in percent.
 
     Raises:
-        Interrupted: a stop was requested, on all processes whichever was asked; looked for before each forward pass.
+        Interrupted: a stop was requested, on all processes whichever was asked; looked for before each forward pass and
+            after each batch.
     """
     ball = config.ball
     # From a random start, as the training's own steps, unlike the FGSM of `yopo evaluate`.
@@ -52,8 +53,8 @@ def _accuracies(
     names = ("clean", *attacks)
     found = torch.zeros(len(names) + 1, dtype=torch.int64, device=part.images.device)
     try:
-        with _stopping(model, stop):
-            measured = outcomes(model, part, list(attacks.values()), objective=make_objective(config))
+        with _stopping(model, stop) as look:
+            measured = outcomes(model, part, list(attacks.values()), objective=make_objective(config), on_batch=look)
             survivors = [measured.correct, *(outcome.survived for outcome in measured.attacked)]
             found[:-1] = torch.stack([one.sum() for one in survivors])
     except Interrupted:
@@ -65,8 +66,8 @@ def _accuracies(
 
 
 @contextmanager
-def _stopping(model: nn.Module, stop: StopRequest) -> Iterator[None]:
-    """Looks for a stop before each of the network's forward passes in the block."""
+def _stopping(model: nn.Module, stop: StopRequest) -> Iterator[Callable[..., None]]:
+    """Looks for a stop before each of the network's forward passes in the block; yields what looks, for after them."""
 
     def look(*_: object) -> None:
         if stop.requested:
@@ -74,6 +75,6 @@ def _stopping(model: nn.Module, stop: StopRequest) -> Iterator[None]:
 
     hook = model.register_forward_pre_hook(look)
     try:
-        yield
+        yield look
     finally:
         hook.remove()
