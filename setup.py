@@ -4,7 +4,7 @@
 Environment:
     YOPO_EXT_NATIVE=auto|on|off   auto: pure Python where the platform or a C++ compiler is missing; on: fail there
     YOPO_EXT_CUDA=auto|on|off     auto: CUDA kernels wherever nvcc is found; on: fail without it
-    YOPO_EXT_CUDA_ARCHS=80;90     the architectures to compile for, instead of the default list
+    YOPO_EXT_CUDA_ARCHS=80;90     the architectures to compile for, instead of the default list; native: the GPUs here
 """
 
 import os
@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -19,6 +20,11 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64")}
+
+
+def say(text: str) -> None:
+    """pip shows it with -v, and where the build fails."""
+    print(f"yopo_ext: {text}", file=sys.stderr, flush=True)
 
 
 def choice(name: str) -> str:
@@ -46,7 +52,7 @@ def extensions() -> list[Extension]:
         return [Extension("yopo_ext._native", sources=[])]
     if native == "on":
         raise SystemExit(f"YOPO_EXT_NATIVE=on, but {reason}")
-    print(f"yopo_ext: installing in pure Python, without native kernels: {reason}", file=sys.stderr)
+    say(f"installing in pure Python, without native kernels: {reason}")
     return []
 
 
@@ -77,8 +83,14 @@ class CMakeBuild(build_ext):
         ]  # fmt: skip
         if archs := os.environ.get("YOPO_EXT_CUDA_ARCHS"):
             configure.append(f"-DYOPO_EXT_CUDA_ARCHS={archs}")
+        begin = time.monotonic()
         subprocess.run(configure, check=True)
-        subprocess.run([executable("cmake"), "--build", str(build), "--target", "_native"], check=True)
+        say("compiling the native module: about half a minute, with CUDA kernels about two minutes on two cores")
+        subprocess.run(
+            [executable("cmake"), "--build", str(build), "--target", "_native"],
+            check=True, env={"NINJA_STATUS": "[%f/%t files, %e s] ", **os.environ},
+        )  # fmt: skip
+        say(f"the native module was built in {time.monotonic() - begin:.0f} s")
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": CMakeBuild})

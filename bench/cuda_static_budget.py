@@ -11,13 +11,16 @@ import argparse
 import re
 import shutil
 import subprocess
-import tempfile
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CSRC = ROOT / "csrc"
+sys.path.append(str(Path(__file__).resolve().parent / "machine_code"))
+
+from cubins import ROOT, compile_cubin, nvcc_version, sources
+from document import section
+
 ARCHITECTURES = (80, 90, 100)
 DOCUMENT = ROOT / "docs" / "cuda-kernels.md"
 
@@ -31,8 +34,36 @@ sm_86, sm_89 and sm_120).
 
 ## Linear layers in precision "high"
 
-`linear_mma_kernel` multiplies in tf32; a bfloat16 p goes to the tensor cores as it lies, and meets each weight as the
-sum of two bfloat16, which together hold sixteen of its bits.
+g does not depend on η, so it is computed once, and a pixel's n steps are an addition, a maximum and a minimum each in
+the registers of one thread (`pixel_walk.cuh`; fmaxf and fminf pass a NaN over, so NaN bounds are what keeps one). Three
+kernels share the work, in this order:
+
+| path | what it takes |
+|---|---|
+| `linear_rows` | 3 × 3 taps, padding 1, on 3 × 32 × 32; multiples of 16 channels of p, without gaps; linf |
+| `patches` | stride = kernel, no padding, no pixel left over, more than 32 taps; linf |
+| `linear_mma` | windows of up to 192 taps on images whose g fits shared memory; l2 too |
+
+What none takes, and `"highest"`, goes to `linear_fma_kernel` or to tiles. p in NCHW or channels-last, in 32 or 16 bits,
+with any stride between images; x and eta at any strides.
+
+`linear_rows_kernel` has a block an image and four rows a warp. A lane's share of a row, 64 bytes of p (32 of a 16-bit
+NCHW p), is on its way for all four rows while the weights are packed, and for the next channels while these are
+multiplied, so p is read once and 64 KB of it at a time. Rows of A are taps: eight of the nine (channel, dx) share an
+octet with one dy, so three rows' products are added in registers before they meet the neighbours in shared memory,
+11 numbers a pixel instead of 27. The channels of p are a loop: 3 → 16 and 3 → 64 are one kernel. g stays in the
+registers of the thread that moves the pixels.
+
+`patches_kernel` multiplies patches × channels by channels × taps, a tile of 128 × 128 a block and two blocks a
+multiprocessor; each element of the product is one pixel's g. Fragments lie in shared memory in the order in which lanes
+read them, 16 bytes at a time, and what is loaded (four patches or four channels of p, four taps of the weights) is
+assigned to rows, columns and products such that stores meet no bank twice (`patch_tile.cuh`). The tile's g goes through
+shared memory once more, so that a warp moves whole lines of eight patches side by side. Pixels of images that are
+channels-last, or of kernels whose width is no multiple of four, are moved one at a time.
+
+Operands are tf32, by which 16-bit numbers lose nothing, rounded to nearest: one instruction from sm_90 on. In the other
+two kernels a bfloat16 p goes to the tensor cores as it lies, and meets each weight as the sum of two bfloat16, which
+together hold sixteen of its bits.
 
 ## Nonlinear layers in precision "high"
 
@@ -69,6 +100,39 @@ might meet. The same holds for the kernels that keep eta in global memory (`upda
 With three channels, 3 × 3, images of 64 × 64 and 128 output channels fit every architecture from sm_80 on. What does
 not fit takes the FMA kernels.
 
+## Nonlinear layers with a geometry of their own
+
+`fixed_kernel` takes what `fixed_shape.h` lists, with p in 32 bits and NCHW without gaps, `norm="linf"`, any
+activation, either direction, x and eta at any strides; everything else of the same geometry takes `resident_kernel`,
+whose sums over a sample and whose orders of channels it does not repeat. `explain` says which one serves a call,
+`yopo info` lists the geometries. Counts, divisions and addresses are the compiler's, a warp owns four rows of outputs
+and of pixels, and eight threads share a row of pixels out, four to a thread:
+
+* x, eta and its interval stay in registers; whoever gathers g of a pixel moves it and writes its word of u.
+* With three channels the second product sums over dy: when a row of outputs is done, its accumulators move up by one
+  dy and only complete rows leave, 11 numbers a pixel instead of 27. Each row of p has a scale of its own, so they are
+  multiplied by the ratio of two scales on the way. Ratios are exact. Sums follow two of them at most, so no row's
+  scale may exceed those of the two before it 2^93 times: rows of p that differ 10^32 times are what that costs bits.
+  Where two warps' sums meet, the one in the larger unit stays and the other is scaled down.
+* ReLU: weights of both products in registers for all steps, everything unrolled, the bias as two halves in the spare
+  slot of the first product, act' a mask of halves (a z of 0 and a NaN are what they are everywhere else).
+* Other activations: the bias in the accumulators, weights from shared memory, one loop for all rows and channels,
+  whose sixteen slopes are computed together behind one choice of the activation (`half_slopes.cuh`,
+  `approximate.cuh`), which the general kernel shares. The special-function unit's powers of two and reciprocals are
+  within 1e-6; gelu is a power of two times a polynomial, within 5e-6.
+* A block takes several images one after another and asks for the next one's p while it steps.
+
+3 → 64 needs 226 KB and has code from sm_90 on; 3 → 16 and 1 → 32 (two blocks on a multiprocessor with ReLU) also on
+sm_80.
+
+Two ways lead to full speed for more geometries. *More instances ahead of time*: one line in the table, some two
+seconds of nvcc for each architecture and kernel, nothing at run time; but somebody must have asked for the shape.
+*The same template compiled at first use*, with NVRTC, as DeepGEMM and CuPy do: every shape that fits, for seconds of
+waiting at its first call, a cache on disk that several processes and versions share, a compiler found in torch's
+wheels at run time, a path that cannot be tested without a GPU, and sources that must be shipped. First layers are
+few, their geometry is in the published networks, and the general kernel is right for all others, so the instances are
+compiled ahead of time.
+
 ## The first layer's own gradient, and shapes that no other kernel takes
 
 `weight_kernel` sums dW and db: eight channels of p and seven taps at a time in a warp's registers, then over the lanes,
@@ -76,7 +140,14 @@ then in shared memory, then over the sections of the batch, always in one order.
 are aligned, it and `gradient_kernel` read sixteen bytes at a time. `gradient_kernel` and `ascend_images_kernel` take
 any stride and dilation: a pixel goes from one tap that reads it straight to the next, a stride apart.
 
-## Registers
+## Launching
+
+Which kernels a call takes depends on what the code was compiled for that the driver runs on this device, not on the
+device alone: PTX of sm_75 on a newer GPU has no tensor-core products. `device.cu` asks the driver once (`explain` gives
+its answer where it is no). The driver loads a kernel's code at its first launch; `runtime.cpp` has it loaded before,
+out of a capture's sight, so a process's first call may lie inside a CUDA graph.
+
+{counts}## Registers
 
 None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.
 
@@ -93,21 +164,6 @@ class Usage:
     static_shared: int
 
 
-def sources() -> list[Path]:
-    """The sources that define kernels."""
-    return sorted(path for path in (CSRC / "cuda").glob("*.cu") if path.name != "device.cu")
-
-
-def compile_cubin(source: Path, architecture: int, folder: Path) -> tuple[Path, str]:
-    cubin = folder / f"{source.stem}.sm_{architecture}.cubin"
-    result = subprocess.run(
-        ["nvcc", "-std=c++20", "-O3", f"-arch=sm_{architecture}", f"-I{CSRC}", f"-I{CSRC / 'include'}",
-         "-Xptxas", "-v", "-cubin", str(source), "-o", str(cubin)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return cubin, result.stderr
-
-
 def readable(mangled: str) -> str:
     """The kernel's name and template arguments, without the parameters."""
     demangler = shutil.which("c++filt")
@@ -118,7 +174,8 @@ def readable(mangled: str) -> str:
     name = re.sub(r"yopo::(cuda::)?", "", name)
     for value, dtype in enumerate(("float32", "bfloat16", "float16")):
         for layout_value, layout in enumerate(("planes", "pixels")):
-            name = name.replace(f"CostateChunk<(DType){value}, (Layout){layout_value}>", f"{dtype}, {layout}")
+            costate = rf"(Patch)?Costate(Chunk|Row)?<\(DType\){value}, \(Layout\){layout_value}>"
+            name = re.sub(costate, f"{dtype}, {layout}", name)
             name = name.replace(f"EitherHalfChunk<(Layout){layout_value}>", f"16 bits, {layout}")
     return name.replace(" >", ">")
 
@@ -145,11 +202,11 @@ def parse(report: str, architecture: int) -> list[Usage]:
     return usages
 
 
-def measure(folder: Path, architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
+def measure(architectures: tuple[int, ...] = ARCHITECTURES) -> tuple[list[Usage], list[Path]]:
     """The usage of every kernel, and the cubins."""
     jobs = [(source, architecture) for architecture in architectures for source in sources()]
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda job: compile_cubin(*job, folder), jobs))
+        results = list(pool.map(lambda job: compile_cubin(*job), jobs))
     usages = [
         usage
         for (_, report), (_, architecture) in zip(results, jobs, strict=True)
@@ -175,14 +232,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/cuda-kernels.md")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        usages, _ = measure(Path(folder))
+    usages, _ = measure()
     print(table(usages))
     if arguments.write:
-        version = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
-        release = re.search(r"release ([\d.]+), V([\d.]+)", version)
-        assert release is not None
-        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {release[2]}") + table(usages) + "\n")
+        DOCUMENT.write_text(HEADER.format(nvcc=f"nvcc {nvcc_version()}", counts=section()) + table(usages) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -148,7 +149,8 @@ def main() -> None:
         document["cases"][case.name] = measure(case, device, rounds)
         (arguments.target / "gpu_bench.json").write_text(json.dumps(document, indent=1))
         print(case.name, json.dumps(document["cases"][case.name]["contenders"]), flush=True)
-    plot(document, arguments.target / "gpu_bench.png")
+    if find_spec("matplotlib") is not None:
+        plot(document, arguments.target / "gpu_bench.png")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from yopo_ext.backends.cuda_backend import CudaKernels
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
-#: Translation units of the host library; device.cu is the one file that talks to a driver.
+#: Translation units of the host library; device.cu and runtime.cpp talk to a driver.
 KERNELS = [
     *sorted(path for path in (CSRC / "cuda").glob("*.cu") if path.name != "device.cu"),
     CSRC / "cuda/plan.cpp",
@@ -78,7 +78,7 @@ def compile_and_link(sources: list[Path], target: Path, flags: tuple[str, ...], 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
         partial = Path(scratch) / target.name
-        subprocess.run(["g++", *flags, *link, "-o", str(partial), *map(str, objects), "-lpthread"], check=True)
+        subprocess.run(["g++", *flags, *link, "-o", str(partial), *map(str, objects), "-lpthread", "-ldl"], check=True)
         partial.rename(built)
     return built
 

@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import shutil
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from cubins import find_tool
 
 
 def cuobjdump() -> str | None:
-    """From PATH, beside nvcc, or as the triton wheel carries it."""
-    if (found := shutil.which("cuobjdump")) is not None:
-        return found
-    folders = []
-    if (nvcc := shutil.which("nvcc")) is not None:
-        folders.append(Path(nvcc).resolve().parent)
-    if (triton := find_spec("triton")) is not None and triton.origin is not None:
-        folders.append(Path(triton.origin).parent / "backends/nvidia/bin")
-    return next((str(folder / "cuobjdump") for folder in folders if (folder / "cuobjdump").exists()), None)
+    return find_tool("cuobjdump")
 
 
 needs_cuobjdump = pytest.mark.skipif(
     cuobjdump() is None, reason="cuobjdump is not installed (the CUDA toolkit and the triton wheel carry it)"
+)
+
+needs_disassembler = pytest.mark.skipif(
+    shutil.which("nvcc") is None or find_tool("nvdisasm") is None,
+    reason="nvcc or nvdisasm is not installed (the triton wheel carries nvdisasm)",
 )

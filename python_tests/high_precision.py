@@ -12,25 +12,25 @@ from yopo_ext import reading
 from yopo_ext.backends import cuda_backend, native_arguments
 
 
-def plan_of(problem, precision: str = "high") -> tuple[int, str]:
+def plan_of(problem, precision: str = "high", norm: str = "linf") -> tuple[int, str]:
     """The workspace's bytes and the kernels that the host library chooses for a problem."""
     layer = {"stride": 1, "padding": 0, "dilation": 1, **problem.layer}
     call = reading.inner_ascent(
         problem.x, problem.eta, problem.p, problem.weight, problem.bias, **layer, eps=0.1, alpha=0.1, steps=1,
-        bounds=None, precision=precision,
+        bounds=None, norm=norm, precision=precision,
     )  # fmt: skip
     return cuda_on_host.host_module().inner_ascent_cuda_plan(
         native_arguments.costate(call.p),
         native_arguments.shape(call.x, call.layer),
         native_arguments.activation(call.layer),
-        0,
-        0,
+        native_arguments.NORMS[call.norm],
+        native_arguments.DIRECTIONS[call.direction],
         (0, 0, cuda_backend._PRECISIONS[precision]),
     )
 
 
-def path_of(problem) -> str:
-    return plan_of(problem)[1]
+def path_of(problem, precision: str = "high", norm: str = "linf") -> str:
+    return plan_of(problem, precision, norm)[1]
 
 
 def gradient(problem, backend: str, precision: str) -> torch.Tensor:

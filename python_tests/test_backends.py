@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from time import thread_time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from differential import Shape, make_problem
 
 import yopo_ext
+from yopo_ext import backends
 from yopo_ext.backends import cpu_backend
 
 PROBLEM = make_problem(Shape(2, 3, 8, 8, 4))
@@ -82,3 +84,10 @@ def test_a_linear_layer_pays_one_adjoint_whatever_n_is(needs_native, monkeypatch
         yopo_ext.inner_ascent(*problem.tensors, **problem.adversary, steps=n, **problem.layer) for n in (1, 100)
     )
     assert not torch.equal(one, many)
+
+
+def test_a_backend_without_all_its_parts_is_refused():
+    half = SimpleNamespace(can_run=lambda call: None, inner_ascent=lambda call: None, hamiltonian=lambda call: None)
+    with pytest.raises(TypeError, match="backend: got a SimpleNamespace without hamiltonian_gradients, fuses_gradient"):
+        backends.register("half", half)
+    assert "half" not in backends.names()

@@ -96,7 +96,7 @@ def test_what_is_swept_has_a_step_size_that_follows(evaluate, folder):
     )
     assert follows["PGD-2, ce"][0] < given["PGD-2, ce"][0]
     direct = report(evaluate, folder, "--losses", "ce", "--eps", 0.3)
-    assert direct["robust"]["PGD-2, ce"] == follows["curves"]["PGD-2, ce"][0]
+    assert direct["robust"]["PGD-2, ce"] == follows["PGD-2, ce"][0]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import document
 import pytest
 import torch
+import triton_document
 from code_blocks import DOCS, ROOT, blocks, languages
 
 import yopo_ext
@@ -182,3 +184,11 @@ def test_every_picture_is_drawn_by_the_script_and_shown():
     shown = {name for page in PAGES for name in re.findall(r"\(figures/(\w+)\.svg\)", page.read_text(encoding="utf-8"))}
     assert shown == {path.stem for path in (DOCS / "figures").glob("*.svg")}
     assert all(f'"{name}": draw_{name}' in source for name in shown)
+
+
+def test_the_counts_of_the_machine_code_are_those_that_were_written_down():
+    for made, page, command in (
+        (document.section(), "cuda-kernels.md", "python bench/machine_code/count.py --all --write"),
+        (triton_document.section(), "triton-kernels.md", "python bench/machine_code/triton_count.py --write"),
+    ):
+        assert made in (DOCS / page).read_text(encoding="utf-8"), f"run: {command}"

@@ -51,6 +51,11 @@ def describe() -> str:
     if reason is None:
         lines.append(f"native module: {native().__file__}")
         lines.append(f"instruction sets, best first: {', '.join(native().cpu_isas())}")
+        if hasattr(native(), "cuda_architectures"):
+            code, ptx = (", ".join(f"sm_{n}" for n in of()) for of in (native().cuda_architectures, native().cuda_ptx))
+            lines.append(f"CUDA kernels: code for {code}; PTX, compiled at the first call, for {ptx}")
+        if hasattr(native(), "cuda_geometries"):
+            lines.append(f"CUDA kernels compiled for a geometry: {'; '.join(native().cuda_geometries())}")
     else:
         lines.append(f"native module: none, {reason}")
     lines.append(f"triton: {_triton()}")

@@ -105,9 +105,11 @@ class Explanation:
 
     backend: str
     others: dict[str, str]
+    kernel: str = ""  # which of the backend's kernels, where it has several
 
     def __str__(self) -> str:
-        return "\n".join([f"runs on: {self.backend}", *(f"not on {name}: {why}" for name, why in self.others.items())])
+        runs_on = f"{self.backend} ({self.kernel})" if self.kernel else self.backend
+        return "\n".join([f"runs on: {runs_on}", *(f"not on {name}: {why}" for name, why in self.others.items())])
 
 
 @_takes(reading.inner_ascent)
@@ -119,13 +121,13 @@ def explain(*args: Any, **options: Any) -> Explanation:
     """
     call = reading.inner_ascent(*args, **options)
     check_inner_ascent(call)
-    chosen = backends.select(call, options.get("backend"))
-    others: dict[str, str] = {}
-    name_of_chosen = ""
-    for name in backends.names():
-        candidate = backends.get(name)
-        if candidate is chosen:
-            name_of_chosen = name
-        else:
-            others[name] = candidate.can_run(call) or "it could, but was not asked for"
-    return Explanation(name_of_chosen, others)
+    return _explanation(call, options.get("backend"))
+
+
+def _explanation(call: backends.Call, backend: str | None) -> Explanation:
+    chosen = backends.select(call, backend)
+    candidates = {name: backends.get(name) for name in backends.names()}
+    chosen_name = next(name for name, candidate in candidates.items() if candidate is chosen)
+    others = {name: candidate for name, candidate in candidates.items() if candidate is not chosen}
+    why_not = {name: other.can_run(call) or "it could, but was not asked for" for name, other in others.items()}
+    return Explanation(chosen_name, why_not, chosen.kernel(call) if hasattr(chosen, "kernel") else "")

@@ -75,7 +75,8 @@ struct CostateChunk {
             const int at = position + (layout == Layout::planes ? 0 : (full ? i / 2 : i));
             const int c = channel + spread(e);
             const bool exists = c < p.channels && at < p.positions;
-            const char* from = base + (c * p.channel + at * p.position) * element_bytes;
+            const std::int64_t place = layout == Layout::planes ? c * p.channel + at : at * p.position + c;
+            const char* from = base + place * element_bytes;
             if (layout == Layout::planes && !p.wide) {
                 load_singly(p, from, exists ? p.positions - at : 0, words[i]);
             } else {

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: MIT
+#include <cuda_runtime.h>
+
 #include <mutex>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cuda/device.h"
-#include "cuda/launch.cuh"
+#include "cuda/runtime.h"
 #include "yopo/cuda_options.h"
 
 #ifndef YOPO_CUDA_ARCHITECTURES
 #define YOPO_CUDA_ARCHITECTURES ""
+#define YOPO_CUDA_PTX ""
 #endif
 
 namespace yopo {
+namespace {
 
-std::vector<int> cuda_architectures() {
+// As in "80,90".
+std::vector<int> numbers_in(const char* text) {
     std::vector<int> result;
     int number = 0;
-    for (const char* c = YOPO_CUDA_ARCHITECTURES;; ++c) {
+    for (const char* c = text;; ++c) {
         if (*c >= '0' && *c <= '9') {
             number = number * 10 + (*c - '0');
         } else {
@@ -29,34 +32,39 @@ std::vector<int> cuda_architectures() {
     }
 }
 
+}  // namespace
+
+std::vector<int> cuda_architectures() {
+    return numbers_in(YOPO_CUDA_ARCHITECTURES);
+}
+
+std::vector<int> cuda_ptx() {
+    return numbers_in(YOPO_CUDA_PTX);
+}
+
 namespace cuda {
 namespace {
 
-std::string architecture_name(int architecture) {
-    return "sm_" + std::to_string(architecture);
-}
-
-std::string built_for() {
-    std::string text;
-    for (int architecture : cuda_architectures())
-        text += (text.empty() ? "" : ", ") + architecture_name(architecture);
-    return text.empty() ? "nothing" : text;
-}
+// Compiled for the same architectures as all kernels, so the driver takes the same code of it: what that was
+// compiled for decides which kernels have a body.
+__global__ void probe_kernel() {}
 
 Status read_properties(int index, Device& device) {
-    int major = 0, minor = 0, shared = 0;
-    cudaError_t error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
-    if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
-    if (error == cudaSuccess) {
-        error = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
-    }
+    const DeviceGuard guard(index);
+    if (!guard.status().ok()) return guard.status();
+    const CaptureUndisturbed undisturbed;
+    int shared = 0;
+    cudaFuncAttributes code{};
+    cudaError_t error = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
     if (error == cudaSuccess) {
         error = cudaDeviceGetAttribute(&device.multiprocessors, cudaDevAttrMultiProcessorCount, index);
     }
-    if (error != cudaSuccess) return launch_error(error);
+    if (error == cudaSuccess) {
+        error = cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(probe_kernel));
+    }
+    if (error != cudaSuccess) return runtime_error(error);
     device.index = index;
-    device.architecture = 10 * major + minor;
+    device.architecture = code.ptxVersion;
     device.shared_bytes = static_cast<std::size_t>(shared);
     return {};
 }
@@ -82,49 +90,16 @@ Status describe(int index, Device& device) {
 
 DeviceGuard::DeviceGuard(int device) {
     int current = -1;
-    if (cudaGetDevice(&current) == cudaSuccess && current != device && cudaSetDevice(device) == cudaSuccess) {
-        previous_ = current;
+    cudaError_t error = cudaGetDevice(&current);
+    if (error == cudaSuccess && current != device) {
+        error = cudaSetDevice(device);
+        if (error == cudaSuccess) previous_ = current;
     }
+    if (error != cudaSuccess) status_ = runtime_error(error);
 }
 
 DeviceGuard::~DeviceGuard() {
     if (previous_ >= 0) cudaSetDevice(previous_);
-}
-
-Status allow_all_shared_memory(const void* kernel) {
-    static std::mutex mutex;
-    static std::set<std::pair<const void*, int>> allowed;
-    int device = 0, most = 0;
-    cudaError_t error = cudaGetDevice(&device);
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (error == cudaSuccess && allowed.count({kernel, device})) return {};
-    cudaFuncAttributes attributes{};
-    if (error == cudaSuccess) {
-        error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    }
-    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
-    if (error == cudaSuccess) {
-        error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     most - static_cast<int>(attributes.sharedSizeBytes));
-    }
-    if (error != cudaSuccess) return launch_error(error);
-    allowed.emplace(kernel, device);
-    return {};
-}
-
-Status launch_error(cudaError_t error) {
-    cudaGetLastError();  // reported here, so that the next good launch does not find it
-    std::string text = std::string("CUDA: ") + cudaGetErrorString(error);
-    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorUnsupportedPtxVersion) {
-        int index = 0, major = 0, minor = 0;
-        cudaGetDevice(&index);
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
-        const std::string found = std::to_string(10 * major + minor);
-        text += " (yopo_ext was built for " + built_for() + "; this device is sm_" + found +
-                ": reinstall with YOPO_EXT_CUDA_ARCHS=" + found + ")";
-    }
-    return Status::error(StatusCode::device_error, std::move(text));
 }
 
 }  // namespace cuda

@@ -62,6 +62,7 @@ Status hamiltonian_cuda(const Hamiltonian& problem, float* value, const CudaOpti
     using namespace cuda;
     const ConvShape& s = problem.layer.shape;
     const DeviceGuard guard(options.device);
+    if (!guard.status().ok()) return guard.status();
     Device device;
     if (Status status = open_device(problem, options, device); !status.ok()) return status;
     const BandPlan plan = plan_bands(s, device);
@@ -89,6 +90,7 @@ Status hamiltonian_gradients_cuda(const Hamiltonian& problem, const HamiltonianG
     using namespace cuda;
     const ConvShape& s = problem.layer.shape;
     const DeviceGuard guard(options.device);
+    if (!guard.status().ok()) return guard.status();
     Device device;
     if (Status status = open_device(problem, options, device); !status.ok()) return status;
     if (gradients.input.data && s.batch > 0) {

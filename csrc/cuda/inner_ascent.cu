@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "cuda/fixed_launch.h"
 #include "cuda/gradient_launch.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear_launch.h"
@@ -16,12 +17,13 @@ namespace {
 // Images of more tiles than this are better spread over the chip, with one launch a step.
 constexpr int most_tiles_of_a_block = 4;
 
-enum class Path { linear_mma, linear_fma, resident, streamed, image, tiles };
+enum class Path { linear_rows, patches, linear_mma, linear_fma, fixed, resident, streamed, image, tiles };
 
 struct Plan {
     Path path;
     TilePlan tiles;
     ResidentPlan resident{};
+    FixedPlan fixed{};
 
     // Of the paths that keep something there between the steps.
     std::size_t workspace_bytes(const ConvShape& s) const {
@@ -31,16 +33,32 @@ struct Plan {
     }
 };
 
+Path path_of(LinearKernel kernel) {
+    switch (kernel) {
+        case LinearKernel::rows:
+            return Path::linear_rows;
+        case LinearKernel::patches:
+            return Path::patches;
+        case LinearKernel::mma:
+            return Path::linear_mma;
+        case LinearKernel::fma:
+            return Path::linear_fma;
+        case LinearKernel::none:
+            break;
+    }
+    return Path::tiles;
+}
+
 Plan make_plan(const InnerAscent& problem, Precision precision, const Device& device) {
     const ConvShape& shape = problem.layer.shape;
     const bool linear = problem.layer.activation == Activation::identity;
     const TilePlan tiles = plan_tiles(shape, device, linear);
     if (linear) {
-        const LinearKernel kernel = choose_linear(shape, problem.p, precision, device);
-        if (kernel == LinearKernel::mma) return {Path::linear_mma, tiles};
-        return {kernel == LinearKernel::fma ? Path::linear_fma : Path::tiles, tiles};
+        return {path_of(choose_linear(shape, problem.p, problem.norm, precision, device)), tiles};
     }
     if (precision == Precision::high) {
+        const FixedPlan fixed = plan_fixed(problem, device);
+        if (fixed.fits()) return {Path::fixed, tiles, {}, fixed};
         const ResidentPlan resident = plan_resident(problem, device);
         if (resident.fits()) return {resident.slot_bytes ? Path::streamed : Path::resident, tiles, resident};
     }
@@ -50,10 +68,16 @@ Plan make_plan(const InnerAscent& problem, Precision precision, const Device& de
 
 const char* name_of(Path path) {
     switch (path) {
+        case Path::linear_rows:
+            return "linear_rows";
+        case Path::patches:
+            return "patches";
         case Path::linear_mma:
             return "linear_mma";
         case Path::linear_fma:
             return "linear_fma";
+        case Path::fixed:
+            return "fixed";
         case Path::resident:
             return "resident";
         case Path::streamed:
@@ -79,6 +103,10 @@ Status update(const AscentArguments& a, Stage stage, std::int64_t steps, void* s
 
 // One launch for g and one for the update, each step. A linear layer's g serves all steps.
 Status ascend_by_tiles(const AscentArguments& a, const TilePlan& plan, void* stream) {
+    if (a.layer.activation == Activation::identity && a.norm == Norm::linf && a.steps > 0) {
+        const Status status = launch_gradient(gradient_of_step(a, plan.tile), plan, stream);
+        return status.ok() ? update(a, Stage::walk, a.steps, stream) : status;
+    }
     Status status = update(a, Stage::enter, 0, stream);
     const bool linear = a.layer.activation == Activation::identity;
     const std::int64_t rounds = linear ? std::min<std::int64_t>(a.steps, 1) : a.steps;
@@ -105,6 +133,7 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
     const ConvShape& shape = problem.layer.shape;
     if (shape.batch == 0) return {};
     const DeviceGuard guard(options.device);
+    if (!guard.status().ok()) return guard.status();
     Device device;
     if (Status status = describe(options.device, device); !status.ok()) return status;
     if (std::string reason = refusal(shape, false, device); !reason.empty()) {
@@ -113,10 +142,16 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
     const Plan plan = make_plan(problem, options.precision, device);
     const AscentArguments a = ascent_arguments(problem, options);
     switch (plan.path) {
+        case Path::linear_rows:
+            return launch_linear(a, LinearKernel::rows, options.stream);
+        case Path::patches:
+            return launch_linear(a, LinearKernel::patches, options.stream);
         case Path::linear_mma:
             return launch_linear(a, LinearKernel::mma, options.stream);
         case Path::linear_fma:
             return launch_linear(a, LinearKernel::fma, options.stream);
+        case Path::fixed:
+            return launch_fixed(a, plan.fixed, options.stream);
         case Path::resident:
         case Path::streamed:
             return launch_resident(a, plan.resident, options.stream);

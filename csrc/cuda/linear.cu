@@ -49,16 +49,20 @@ Status launch_layout(const LinearArguments& a, LinearKernel kernel, void* stream
 
 }  // namespace
 
-LinearKernel choose_linear(const ConvShape& shape, const Costate& p, Precision precision,
+LinearKernel choose_linear(const ConvShape& shape, const Costate& p, Norm norm, Precision precision,
                            const Device& device) {
     if (!flat_view(p, shape).possible) return LinearKernel::none;
     const bool mma = precision == Precision::high && device.architecture >= 80;
+    if (mma && takes_rows(shape, p, norm, device)) return LinearKernel::rows;
+    if (mma && takes_patches(shape, p, norm, device)) return LinearKernel::patches;
     if (mma && shared_bytes<LinearMmaMemory>(shape) <= device.shared_bytes) return LinearKernel::mma;
     return shared_bytes<LinearFmaMemory>(shape) <= device.shared_bytes ? LinearKernel::fma
                                                                        : LinearKernel::none;
 }
 
 Status launch_linear(const AscentArguments& a, LinearKernel kernel, void* stream) {
+    if (kernel == LinearKernel::rows) return launch_rows(a, stream);
+    if (kernel == LinearKernel::patches) return launch_patches(a, stream);
     const FlatView view = flat_view(a.p, a.layer.shape);
     const LinearArguments arguments{a, view.p};
     return view.layout == Layout::planes ? launch_layout<Layout::planes>(arguments, kernel, stream)

@@ -9,7 +9,7 @@
 
 #include "cuda/col2im.cuh"
 #include "cuda/costate_chunk.cuh"
-#include "cuda/update.cuh"
+#include "cuda/line_walk.cuh"
 
 namespace yopo::cuda {
 
@@ -24,6 +24,16 @@ YOPO_FUNCTION int taps_of(const ConvShape& s) {
 
 __device__ __forceinline__ void clear(float* data, int size) {
     for (int i = threadIdx.x; i < size; i += blockDim.x) data[i] = 0.0f;
+}
+
+// All steps of an image whose gradient in shared memory is complete. scratch: as for Update
+__device__ __forceinline__ void move_pixels(const AscentArguments& a, std::int64_t image, const float* g,
+                                            double* scratch) {
+    if (a.norm == Norm::linf) return walk_lines(a, image, lines_of_one_block(), g, true);
+    const GlobalPixels pixels(a, image, g, true);
+    const Update update(a, pixels, lines_of_one_block(), scratch);
+    update.enter();
+    update.step(a.steps);
 }
 
 }  // namespace yopo::cuda

@@ -76,11 +76,8 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const GlobalPixels pixels(a.ascent, image, memory.g, true);
-    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     copy_weights(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
-    update.enter();
     __syncthreads();
     for (int round = 0; round < memory.rounds; ++round) {
         for (int pass = 0; pass < passes; ++pass) {
@@ -113,7 +110,7 @@ __global__ void __launch_bounds__(LinearFma::threads, 1) linear_fma_kernel(const
             }
         }
     }
-    update.step(a.ascent.steps);
+    move_pixels(a.ascent, image, memory.g, memory.scratch);
 }
 
 }  // namespace yopo::cuda

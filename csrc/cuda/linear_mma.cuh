@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The linear first layer with precision "high", on tensor cores: in tf32, by which a 16-bit p loses nothing;
-// or p in bfloat16 as it lies, with each weight as the sum of two bfloat16.
+// The linear first layer with precision "high", on tensor cores, for any shape.
 #pragma once
 
-#include "cuda/channel_order.cuh"
 #include "cuda/linear_common.cuh"
-#include "cuda/mma.cuh"
+#include "cuda/weight_fragments.cuh"
 
 namespace yopo::cuda {
 
@@ -35,53 +33,28 @@ struct LinearMmaMemory {
 };
 
 template <class Chunk>
-inline constexpr bool in_bfloat16 = Chunk::dtype == DType::bfloat16;
-
-// The leading bits of a weight (part 0), or what rounding to them left.
-__device__ __forceinline__ std::uint32_t bfloat16_part(float weight, int part) {
-    const std::uint16_t leading = to_bfloat16(weight);
-    return part == 0 ? leading : to_bfloat16(weight - from_bfloat16(leading));
-}
-
-// A word of lane t in A fragments of a chunk's four products: of columns t and t + 4 in tf32; in bfloat16,
-// where two products share sixteen channels, of columns 2 t + 8 half and the next. weight(channel of the
-// chunk)
-template <class Chunk, class Weight>
-__device__ __forceinline__ std::uint32_t weight_word(int product, int half, int t, Weight weight) {
-    if constexpr (in_bfloat16<Chunk>) {
-        const int e = product / 2 * 4 + half * 2, part = product & 1;
-        return bfloat16_part(weight(channel_of<Chunk>(t, e)), part) |
-               bfloat16_part(weight(channel_of<Chunk>(t, e + 1)), part) << 16;
-    } else {
-        return to_tf32(weight(channel_of<Chunk>(t, 2 * product + half)));
-    }
-}
-
-// The word of p that meets it, at position i of the lane's four.
-template <class Chunk>
-__device__ __forceinline__ std::uint32_t costate_word(const Chunk& chunk, int product, int half, int i) {
-    if constexpr (in_bfloat16<Chunk>) {
-        return chunk.pair_at(product / 2 * 4 + half * 2, i);
-    } else {
-        return to_tf32(chunk.at(2 * product + half, i));
-    }
-}
-
-template <class Chunk>
 __device__ __forceinline__ void pack_weights(const LayerArguments& layer, const LinearMmaMemory& m) {
-    const int taps = taps_of(layer.shape), words = m.rounds * m.chunks * 4 * LinearMma::m_tiles * 32 * 4;
-    std::uint32_t* const packed = reinterpret_cast<std::uint32_t*>(m.weights);
-    for (int i = threadIdx.x; i < words; i += blockDim.x) {
-        const int word = i & 3, lane = i >> 2 & 31, tile = i >> 7;
-        const int m_tile = tile % LinearMma::m_tiles, product = tile / LinearMma::m_tiles % 4;
-        const int chunk = tile / LinearMma::m_tiles / 4 % m.chunks,
-                  round = tile / LinearMma::m_tiles / 4 / m.chunks;
-        const int tap = (round * LinearMma::m_tiles + m_tile) * 16 + (word & 1) * 8 + (lane >> 2);
-        packed[i] = weight_word<Chunk>(product, word >> 1, lane & 3, [&](int of_chunk) {
-            const int channel = chunk * LinearMma::channels + of_chunk;
-            const bool exists = tap < taps && channel < layer.shape.out_channels;
-            return exists ? layer.weight[static_cast<std::int64_t>(channel) * taps + tap] : 0.0f;
-        });
+    constexpr int parts = parts_of<Chunk>, blocks = 4 / parts;
+    const int taps = taps_of(layer.shape), g = lane_index() >> 2, t = lane_index() & 3;
+    for (int i = warp_index(); i < m.rounds * m.chunks * blocks * LinearMma::m_tiles; i += warp_count()) {
+        const int m_tile = i % LinearMma::m_tiles, block = i / LinearMma::m_tiles % blocks;
+        const int at = i / (LinearMma::m_tiles * blocks), round = at / m.chunks,
+                  chunk = at - round * m.chunks;
+        const int first_tap = (round * LinearMma::m_tiles + m_tile) * 16 + g;
+        uint4 fragments[parts];
+        weight_fragments<Chunk>(
+            block, t,
+            [&](bool upper, int of_chunk) {
+                const int channel = chunk * LinearMma::channels + of_chunk, tap = first_tap + 8 * upper;
+                const bool exists = tap < taps && channel < layer.shape.out_channels;
+                return exists ? __ldg(layer.weight + static_cast<std::int64_t>(channel) * taps + tap) : 0.0f;
+            },
+            fragments);
+#pragma unroll
+        for (int part = 0; part < parts; ++part) {
+            m.weights[((at * 4 + block * parts + part) * LinearMma::m_tiles + m_tile) * 32 + lane_index()] =
+                fragments[part];
+        }
     }
 }
 
@@ -100,15 +73,8 @@ __device__ __forceinline__ void multiply(const Chunk& chunk, const uint4* weight
 #pragma unroll
         for (int m = 0; m < LinearMma::m_tiles; ++m) {
             const uint4 w = weights[(product * LinearMma::m_tiles + m) * 32 + lane_index()];
-            const std::uint32_t a[4] = {w.x, w.y, w.z, w.w};
 #pragma unroll
-            for (int i = 0; i < Chunk::positions; ++i) {
-                if constexpr (in_bfloat16<Chunk>) {
-                    mma_bf16(sum[m][i], a, b[i][0], b[i][1]);
-                } else {
-                    mma_tf32(sum[m][i], a, b[i][0], b[i][1]);
-                }
-            }
+            for (int i = 0; i < Chunk::positions; ++i) mma_of<Chunk>(sum[m][i], w, b[i][0], b[i][1]);
         }
     }
 }
@@ -131,6 +97,7 @@ __device__ __forceinline__ void store_products(const float (&sum)[LinearMma::m_t
 
 template <class Chunk>
 __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const LinearArguments a) {
+    if constexpr (compiled_architecture < 80) return stop();  // never launched there
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared);
     const LayerArguments& layer = a.ascent.layer;
@@ -142,11 +109,8 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
 
     Chunk next;
     next.load(a.p, image, own, 0, spread);
-    const GlobalPixels pixels(a.ascent, image, memory.g, true);
-    const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);
     pack_weights<Chunk>(layer, memory);
     clear(memory.g, layer.shape.in_channels * layer.shape.height * layer.shape.width);
-    update.enter();
     __syncthreads();
     for (int round = 0; round < memory.rounds; ++round) {
         for (int pass = 0; pass < passes; ++pass) {
@@ -170,7 +134,7 @@ __global__ void __launch_bounds__(LinearMma::threads, 1) linear_mma_kernel(const
             __syncthreads();
         }
     }
-    update.step(a.ascent.steps);
+    move_pixels(a.ascent, image, memory.g, memory.scratch);
 }
 
 }  // namespace yopo::cuda

@@ -10,17 +10,24 @@
 #include <cuda_runtime.h>
 #define YOPO_SHARED_MEMORY(name) extern __shared__ __align__(128) unsigned char name[]
 #define YOPO_OUT_OF_LINE __noinline__
-#define YOPO_ASSUME_SHARED(pointer) __builtin_assume(__isShared(pointer))
 #else
+#include <stdexcept>
+
 #include "cuda/host/cuda_names.h"
 #define YOPO_SHARED_MEMORY(name) unsigned char* const name = ::simt::current().shared
 #define YOPO_OUT_OF_LINE __attribute__((noinline))
-#define YOPO_ASSUME_SHARED(pointer) ((void)0)
 #endif
 
 #include "math/portability.h"
 
 namespace yopo::cuda {
+
+// What this code is compiled for: 90 for sm_90.
+#if defined(__CUDA_ARCH__)
+inline constexpr int compiled_architecture = __CUDA_ARCH__ / 10;
+#else
+inline constexpr int compiled_architecture = 1000;
+#endif
 
 inline constexpr unsigned all_lanes = 0xffffffffu;
 
@@ -32,6 +39,15 @@ __device__ __forceinline__ int warp_index() {
 }
 __device__ __forceinline__ int warp_count() {
     return blockDim.x >> 5;
+}
+
+// Ends a kernel that must not have been launched.
+__device__ __forceinline__ void stop() {
+#if defined(__CUDACC__)
+    __trap();
+#else
+    throw std::runtime_error("a kernel without code for this architecture was launched");
+#endif
 }
 
 // a * b as a value of its own: never fused with a sum, so that the same step gives the same bits in every
@@ -54,7 +70,11 @@ class Arena {
         if (buffer_) simt::poison(buffer_ + used_, simt::red_zone);
         used_ += simt::red_zone;
 #endif
+#if defined(__CUDA_ARCH__)
+        return reinterpret_cast<T*>(buffer_ + start);  // without a choice, its address space is known
+#else
         return buffer_ ? reinterpret_cast<T*>(buffer_ + start) : nullptr;
+#endif
     }
     YOPO_FUNCTION std::size_t used() const { return used_; }
 

@@ -24,8 +24,7 @@ __device__ __forceinline__ float inverse_of(float scale) {
 
 // The larger of the two; a NaN is passed over.
 __device__ __forceinline__ float larger_magnitude(float largest, float value) {
-    const float magnitude = absolute(value);
-    return magnitude > largest ? magnitude : largest;
+    return fmaxf(largest, fabsf(value));
 }
 
 __device__ __forceinline__ float warp_largest(float value) {

@@ -11,8 +11,7 @@ __device__ __forceinline__ void prefetch_to_l2([[maybe_unused]] const char* from
                                                [[maybe_unused]] std::int64_t bytes) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     constexpr int piece = 8192;
-    if (lane_index() != 0) return;
-    for (std::int64_t at = warp_index() * piece; at < bytes; at += warp_count() * piece) {
+    for (std::int64_t at = static_cast<int>(threadIdx.x) * piece; at < bytes; at += blockDim.x * piece) {
         const unsigned size = static_cast<unsigned>(bytes - at < piece ? bytes - at : piece);
         asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from + at)),
                      "r"(size));

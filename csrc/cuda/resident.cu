@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <cmath>
 
 #include "cuda/flat.h"
 #include "cuda/launch.cuh"
@@ -70,19 +69,12 @@ void with_size(const ConvShape& s, Body body) {
     if (holds<Large>(s)) return body(Large{});
 }
 
-// Products with act' must stay within half precision; see scale_for.
-bool slope_is_moderate(const FirstLayer& layer) {
-    const ActivationParameters& p = layer.parameters;
-    const bool scaled = layer.activation == Activation::leaky_relu || layer.activation == Activation::elu;
-    return !scaled || std::max({std::abs(p.a), std::abs(p.a * p.b), std::abs(p.c)}) <= 16.0f;
-}
-
 template <class Size>
 Status launch_size(const ResidentArguments& a, const ResidentPlan& plan, void* stream) {
     const Launch l{static_cast<unsigned>(plan.blocks), 1, resident_threads, plan.shared_bytes};
     if (a.ascent.layer.activation == Activation::relu)
-        return launch(l, stream, resident_kernel<Size, ReluSlope>, a);
-    return launch(l, stream, resident_kernel<Size, AnySlope>, a);
+        return launch(l, stream, resident_kernel<Size, HalfMask>, a);
+    return launch(l, stream, resident_kernel<Size, HalfSlopes>, a);
 }
 
 }  // namespace

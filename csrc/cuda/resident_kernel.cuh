@@ -10,9 +10,9 @@
 // and then the projected step.
 #pragma once
 
+#include "cuda/half_slopes.cuh"
 #include "cuda/prefetch.cuh"
 #include "cuda/resident_setup.cuh"
-#include "cuda/slope.cuh"
 
 namespace yopo::cuda {
 
@@ -39,10 +39,7 @@ class CostateReader {
 
     __device__ __forceinline__ CostateFragment read() const {
         // Apart, so that each load is one of its own address space.
-        if (placed_) {
-            YOPO_ASSUME_SHARED(near_);
-            return {near_[0], near_[32]};
-        }
+        if (placed_) return {near_[0], near_[32]};
         return {far_[0], far_[32]};
     }
     __device__ __forceinline__ void move_on(int blocks) {
@@ -75,14 +72,14 @@ struct WeightReader {
     }
 };
 
-template <class Size_, class Slope>
+template <class Size_, class Slopes>
 class ResidentStep {
   public:
     using Size = Size_;
 
-    __device__ ResidentStep(const ResidentMemory& memory, const SlotLayout& slots, const Slope& slope,
-                            float weight_scale)
-        : m_(memory), slope_(slope), weight_unscale_(inverse_of(weight_scale)) {
+    __device__ ResidentStep(const ResidentMemory& memory, const SlotLayout& slots,
+                            const LayerArguments& layer, float weight_scale)
+        : m_(memory), layer_(layer), weight_unscale_(inverse_of(weight_scale)), slopes_(layer, 1.0f) {
         const int t = lane_index() & 3;
 #pragma unroll
         for (int k = 0; k < Size::depth; ++k) {
@@ -93,7 +90,9 @@ class ResidentStep {
         }
     }
 
-    __device__ void scale_input(float scale) { z_unscale_ = weight_unscale_ * inverse_of(scale); }
+    __device__ void scale_input(float scale) {
+        slopes_ = Slopes(layer_, weight_unscale_ * inverse_of(scale));
+    }
 
     // V of one group of 32 positions, one warp. Position 4 g + i of lane (g, t) is row g of half i & 1 of
     // tile i / 2.
@@ -103,23 +102,17 @@ class ResidentStep {
         std::uint32_t a[2][Size::depth][4];
         load_input(group, a);
         WeightReader<Size> weights(m_);
-#pragma unroll 2
+#pragma unroll(Slopes::is_mask ? 2 : 1)
         for (int block = 0; block < m_.blocks; ++block) {
             const uint4 low = next.low, high = next.high;
             reader.move_on(block + 1 < m_.blocks);  // the last one is read twice: cheaper than a choice
             next = reader.read();
-            const std::uint32_t p[4][2] = {
-                {low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
-            std::uint32_t q[4][2];
+            const HalfPairs p = {{low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
+            ScaledUnits z;
+            HalfPairs q;
 #pragma unroll
-            for (int n = 0; n < 2; ++n) {
-                float z[2][4];
-                first_product(weights, n, a, z);
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    q[i][n] = times_slope(p[i][n], z[i >> 1][(i & 1) * 2], z[i >> 1][(i & 1) * 2 + 1]);
-                }
-            }
+            for (int n = 0; n < 2; ++n) first_product(weights, n, a, z[n]);
+            slopes_.apply(p, z, q);
             second_product(weights, q, v);
             weights.move_on();
         }
@@ -188,20 +181,10 @@ class ResidentStep {
         }
     }
 
-    // p * act'(z) for a pair of channels. z's own scale is a power of two: its sign needs no unscaling, and
-    // as halves only what is 2^47 times smaller than the largest products could be loses it.
-    __device__ __forceinline__ std::uint32_t times_slope(std::uint32_t p, float z0, float z1) const {
-        if constexpr (Slope::is_mask) {
-            return p & positive_halves(pack_halves(z0, z1));
-        } else {
-            return pack_halves(from_float16(static_cast<std::uint16_t>(p)) * slope_(z0 * z_unscale_),
-                               from_float16(static_cast<std::uint16_t>(p >> 16)) * slope_(z1 * z_unscale_));
-        }
-    }
-
     const ResidentMemory& m_;
-    const Slope& slope_;
-    float weight_unscale_, z_unscale_ = 1;
+    const LayerArguments& layer_;
+    float weight_unscale_;
+    Slopes slopes_;
     int offsets_[Size::depth][2];
 };
 
@@ -263,8 +246,9 @@ __device__ __forceinline__ void ascend_resident(const ResidentArguments& a, cons
     }
 }
 
-template <class Size, class Slope>
+template <class Size, class Slopes>
 __global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const ResidentArguments a) {
+    if constexpr (compiled_architecture < 80) return stop();  // never launched there
     YOPO_SHARED_MEMORY(shared);
     Arena arena(shared), slot(a.ascent.workspace + blockIdx.x * a.slot_bytes);
     const LayerArguments& layer = a.ascent.layer;
@@ -273,8 +257,7 @@ __global__ void __launch_bounds__(resident_threads, 1) resident_kernel(const Res
     const SlotLayout slots(layer.shape, layer.out_height, layer.out_width);
     prefetch_costate(a.p, blockIdx.x);
     const float weight_scale = prepare_layer<Size>(a, memory, slots);
-    const Slope slope(layer);
-    ResidentStep<Size, Slope> step(memory, slots, slope, weight_scale);
+    ResidentStep<Size, Slopes> step(memory, slots, layer, weight_scale);
     for (std::int64_t image = blockIdx.x; image < layer.shape.batch; image += gridDim.x) {
         ResidentPixels pixels(a.ascent, image, memory, slots);
         const Update update(a.ascent, pixels, lines_of_one_block(), memory.scratch);

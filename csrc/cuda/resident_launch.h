@@ -3,12 +3,22 @@
 // L2.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "cuda/arguments.cuh"
 #include "cuda/device.h"
 #include "cuda/resident_memory.cuh"
 #include "yopo/inner_ascent.h"
 
 namespace yopo::cuda {
+
+// Products with act' must stay within half precision; see scale_for.
+inline bool slope_is_moderate(const FirstLayer& layer) {
+    const ActivationParameters& p = layer.parameters;
+    const bool scaled = layer.activation == Activation::leaky_relu || layer.activation == Activation::elu;
+    return !scaled || std::max({std::abs(p.a), std::abs(p.a * p.b), std::abs(p.c)}) <= 16.0f;
+}
 
 struct ResidentPlan {
     Placement placement{0, false, false};

@@ -68,7 +68,7 @@ struct LinearSlope {
 };
 
 struct ReluSlope {
-    static constexpr bool needs_z = true, is_mask = true;
+    static constexpr bool needs_z = true;
     __device__ explicit ReluSlope(const LayerArguments&) {}
     __device__ __forceinline__ float operator()(float z) const {
         return derivative<Activation::relu>(z, ActivationParameters{});
@@ -76,7 +76,7 @@ struct ReluSlope {
 };
 
 struct AnySlope {
-    static constexpr bool needs_z = true, is_mask = false;
+    static constexpr bool needs_z = true;
     Activation kind;
     ActivationParameters parameters;
     __device__ explicit AnySlope(const LayerArguments& layer)

@@ -76,20 +76,21 @@ struct Sweep {
         }
     }
 
+    // A warp writes all channels of the chunk and of a group for one tap, side by side; it reads a tap's
+    // neighbours in its next rounds.
     __device__ void load_adjoint_weights(int first) const {
+        static_assert(chunk_channels * group_channels == 32);
         const ConvShape& s = layer.shape;
-        const int taps = s.kernel_h * s.kernel_w, channels = memory.groups * group_channels;
-        for (int k = warp_index(); k < chunk_channels; k += warp_count()) {
-            const float* from = layer.weight + static_cast<std::int64_t>(first + k) * s.in_channels * taps;
-            for (int c = 0; c < channels; ++c, from += taps) {
-                const bool exists = first + k < s.out_channels && c < s.in_channels;
-                float* to = memory.adjoint_weights +
-                            (c / group_channels * taps * chunk_channels + k) * group_channels +
-                            c % group_channels;
-                for (int i = lane_index(); i < taps; i += 32) {
-                    to[i * chunk_channels * group_channels] = exists ? from[i] : 0.0f;
-                }
-            }
+        const int taps = s.kernel_h * s.kernel_w, all = memory.groups * taps;
+        const int k = lane_index() / group_channels, of_group = lane_index() % group_channels;
+        const float* const from = layer.weight + static_cast<std::int64_t>(first + k) * s.in_channels * taps;
+        const int last = (warp_index() + 1) * all / warp_count();
+        int i = warp_index() * all / warp_count(), group = i / taps, tap = i - group * taps;
+        for (; i < last; ++i) {
+            const int c = group * group_channels + of_group;
+            const bool exists = first + k < s.out_channels && c < s.in_channels;
+            memory.adjoint_weights[i * 32 + lane_index()] = exists ? from[c * taps + tap] : 0.0f;
+            if (++tap == taps) tap = 0, ++group;
         }
     }
 

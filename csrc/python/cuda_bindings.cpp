@@ -123,6 +123,8 @@ std::pair<std::size_t, std::size_t> hamiltonian_workspaces(const Shape& shape,
 
 void bind_cuda(py::module_& module) {
     module.def("cuda_architectures", &cuda_architectures);
+    module.def("cuda_geometries", &cuda_geometries);
+    module.def("cuda_ptx", &cuda_ptx);
     module.def("cuda_refusal", [](const Shape& shape, bool hamiltonian, int device) {
         return cuda_refusal(conv_shape(shape), hamiltonian, device);
     });

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from yopo_ext import YOPO
+from yopo_ext import YOPO, operators
 from yopo_ext.adversaries import Adversary, random_start
 from yopo_ext.stopwatch import Stopwatch
 
@@ -328,6 +328,9 @@ def test_normalisation_left_out_of_the_first_layer_is_noticed():
         ({"eps": -1.0}, ValueError, "eps"),
         ({"alpha": float("nan")}, ValueError, "alpha"),
         ({"loss": lambda logits, y: cross_entropy(logits, y, reduction="none")}, ValueError, "loss"),
+        ({"direction": "up"}, ValueError, "direction"),
+        ({"precision": "double"}, ValueError, "precision"),
+        ({"backend": "tpu"}, ValueError, "backend"),
         ({"bn_mode": "eval"}, TypeError, "bn_mode"),
     ],
 )
@@ -342,3 +345,67 @@ def test_images_of_bytes_are_refused():
     x, y = batch(torch.float32)
     with pytest.raises(TypeError, match=r"x: got torch[.]uint8"):
         YOPO(model, model[0]).accumulate((x * 255).byte(), y)
+
+
+@GRADS
+def test_direction_precision_and_backend_reach_the_operators(first_layer_grad, monkeypatch):
+    x, y = batch(torch.float32)
+    seen = []
+    ascend, gradients = operators.run_inner_ascent, operators.run_hamiltonian_gradients
+
+    def spied(call, backend):
+        seen.append((call.direction, call.precision, backend))
+        return ascend(call, backend)
+
+    def spied_too(call, backend, wanted):
+        seen.append(("sign", call.precision, backend))
+        return gradients(call, backend, wanted)
+
+    monkeypatch.setattr(operators, "run_inner_ascent", spied)
+    monkeypatch.setattr(operators, "run_hamiltonian_gradients", spied_too)
+    model = relu_net()
+    where = {"precision": "highest", "backend": "torch"}
+    yopo = YOPO(model, tuple(model[:2]), 2, 1, first_layer_grad=first_layer_grad, **where)
+    assert yopo.explain(x).backend.backend == "torch"
+    yopo.accumulate(x, y)
+    assert set(seen) == {("sign", "highest", "torch")}
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_gradient_step_is_that_of_the_passs_own_loss(reduction):
+    """Whatever the gradients of the m passes are scaled with."""
+    x, y = batch()
+    model = relu_net().double()
+    yopo = YOPO(model, model[0], 2, 1, EPS, 0.3, reduction=reduction, direction="gradient", generator=seeded())
+    eta, losses = random_start(x, eps=EPS, generator=seeded()), []
+    other = relu_net().double()
+    for _ in range(2):
+        leaf = eta.clone().requires_grad_()
+        cross_entropy(other(x + leaf), y).backward()
+        eta = (eta + torch.tensor(0.3).double() * leaf.grad).clamp(-torch.tensor(EPS).double(), torch.tensor(EPS))
+        eta = eta.clamp(0 - x, 1 - x)
+        losses.append(leaf.grad.abs().max())
+    yopo.accumulate(x, y)
+    assert min(losses) > 0
+    torch.testing.assert_close(yopo.eta, eta, rtol=0, atol=1e-12)
+
+
+@GRADS
+def test_a_backend_that_cannot_run_is_refused_before_anything_is_added(first_layer_grad):
+    x, y = batch(torch.float32)
+    for make, depth, words in ((relu_net, 2, "cannot run this call"), (bn_net, 2, "runs through autograd")):
+        model = make()
+        backend = "cuda" if make is relu_net else "torch"
+        yopo = YOPO(model, tuple(model[:depth]), first_layer_grad=first_layer_grad, backend=backend)
+        with pytest.raises(RuntimeError, match=words):
+            yopo.accumulate(x, y)
+        assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_ball_set_between_mini_batches_is_the_next_ones():
+    x, y = batch(torch.float32)
+    model = relu_net()
+    yopo = YOPO(model, model[0], 2, 1, EPS, ALPHA)
+    yopo.ball = yopo.ball.scaled(0.5)
+    yopo.accumulate(x, y)
+    assert yopo.eta.abs().max() <= torch.tensor(EPS / 2)

@@ -9,14 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cuda_tools import cuobjdump, needs_cuobjdump
 
+from yopo_ext import build_info
 from yopo_ext.native import native
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTED = (75, 80, 86, 89, 90, 100, 120)
+LISTED, PTX = (80, 90, 100), 75
 
 
 def missing() -> str | None:
@@ -55,15 +57,37 @@ def test_the_module_holds_code_for_every_architecture_it_names(needs_native):
         pytest.skip("the module was built without nvcc")
     built = native().cuda_architectures()
     assert architectures_in(native().__file__, "elf") == set(built)
-    assert architectures_in(native().__file__, "ptx") == {max(built)}
+    assert architectures_in(native().__file__, "ptx") == set(native().cuda_ptx())
+    assert max(built) in native().cuda_ptx()
 
 
 @needs_build_tools
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_all_listed_architectures_that_nvcc_knows_are_the_default(tmp_path):
     known = subprocess.run(["nvcc", "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
-    expected = ";".join(str(number) for number in LISTED if f"sm_{number}" in known)
-    assert f"CUDA kernels for {expected}\n" in configure(tmp_path).stdout
+    code = [number for number in LISTED if f"sm_{number}" in known]
+    ptx = [number for number in (PTX, code[-1]) if f"sm_{number}" in known]
+    text = f"CUDA kernels for {';'.join(map(str, code))}, PTX for {';'.join(map(str, ptx))}\n"
+    assert text in configure(tmp_path).stdout
+
+
+def with_nvidia_smi(folder: Path, says: str, status: int = 0) -> dict[str, str]:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{says}'\nexit {status}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@needs_build_tools
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_native_is_what_the_driver_names(tmp_path):
+    machine = with_nvidia_smi(tmp_path, "9.0\\n8.6\\n9.0\\n")
+    result = configure(tmp_path / "build", "-DYOPO_EXT_CUDA_ARCHS=native", **machine)
+    assert "CUDA kernels for 86;90, PTX for 90\n" in result.stdout, result.stderr
+    nothing = with_nvidia_smi(tmp_path, "", status=9)
+    result = configure(tmp_path / "other", "-DYOPO_EXT_CUDA_ARCHS=native", **nothing)
+    assert result.returncode != 0
+    assert "names no GPU here" in " ".join(result.stderr.split())
 
 
 @needs_build_tools
@@ -94,3 +118,13 @@ run = lambda backend: yopo_ext.inner_ascent(x, torch.zeros_like(x), p, weight, *
 torch.testing.assert_close(run("cpu"), run("torch"))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_info_says_what_the_cuda_kernels_were_compiled_for(monkeypatch):
+    module = SimpleNamespace(
+        __file__="module.so", cpu_isas=lambda: ["avx2"], cuda_architectures=lambda: [80, 90], cuda_ptx=lambda: [75, 90]
+    )
+    monkeypatch.setattr(build_info, "native", lambda: module)
+    monkeypatch.setattr(build_info, "why_not_native", lambda: None)
+    line = "CUDA kernels: code for sm_80, sm_90; PTX, compiled at the first call, for sm_75, sm_90"
+    assert line in build_info.describe().splitlines()

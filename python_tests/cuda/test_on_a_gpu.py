@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +46,26 @@ def test_a_captured_graph_replays_the_same_bits_on_a_gpu(activation, precision, 
     captured.fill_(torch.nan)
     graph.replay()
     assert torch.equal(captured, expected)
+
+
+FIRST_IN_A_CAPTURE = """
+import sys, torch
+sys.path[:0] = sys.argv[1:]
+import test_on_a_gpu as tests
+kernels = [(tests.problem_on_gpu(activation, channels), precision) for activation, precision, channels in tests.KERNELS]
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    captured = [tests.ascend(*kernel) for kernel in kernels]
+graph.replay()
+for etas, kernel in zip(captured, kernels, strict=True):
+    assert torch.equal(etas, tests.ascend(*kernel))
+"""
+
+
+def test_the_first_call_of_a_process_may_be_inside_a_capture_on_a_gpu():
+    """The driver loads a kernel's code at its first use, which a capture must not notice."""
+    here = Path(__file__).resolve().parent
+    subprocess.run([sys.executable, "-c", FIRST_IN_A_CAPTURE, str(here), str(here.parent)], check=True)
 
 
 @pytest.mark.parametrize(("activation", "precision", "channels"), KERNELS)

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import cuda_static_budget as budget
 import pytest
+from cubins import CSRC
 from cuda_tools import cuobjdump, needs_cuobjdump
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed"),
-    pytest.mark.skipif(not budget.CSRC.is_dir(), reason="the C++ sources are not here"),
+    pytest.mark.skipif(not CSRC.is_dir(), reason="the C++ sources are not here"),
 ]
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[budget.Usage], list[Path]]:
-    return budget.measure(tmp_path_factory.mktemp("cubins"))
+def measured() -> tuple[list[budget.Usage], list[Path]]:
+    return budget.measure()
 
 
 def test_no_kernel_spills(measured):
@@ -57,10 +58,25 @@ def instructions(cubins: list[Path], source: str) -> dict[tuple[str, str], str]:
 @needs_cuobjdump
 def test_high_precision_runs_on_tensor_cores(measured):
     _, cubins = measured
-    for source, kernels in (("linear", "linear_mma"), ("resident", "resident")):
+    sources = {"linear": "linear_mma", "linear_rows": "linear_rows", "patches": "patches", "resident": "resident"}
+    for source, kernels in sources.items():
         code = {name: sass for name, sass in instructions(cubins, source).items() if kernels in name[1]}
         assert len(code) >= 6 * len(budget.ARCHITECTURES)
         assert not [name for name, sass in code.items() if "HMMA" not in sass]
+
+
+@needs_cuobjdump
+def test_kernels_of_one_geometry_waste_nothing(measured):
+    """The code of conv + ReLU 3 -> 64: the 256 products of a warp's step, no address of unknown kind, nothing in local
+    memory, p sixteen bytes at a time."""
+    _, cubins = measured
+    code = {name: sass for name, sass in instructions(cubins, "fixed").items() if "MaskedProducts" in name[1]}
+    large = [sass for name, sass in code.items() if "Li3ELi4E" in name[1] and "sm_80" not in name[0]]
+    assert len(large) == 2
+    for sass in large:
+        assert len(re.findall(r"\bHMMA", sass)) == 256
+        assert re.search(r"LDG\.E\S*\.128", sass)
+        assert not re.search(r"\bLD\.E|\bST\.E|\b(LDL|STL)\b", sass)
 
 
 @needs_cuobjdump
@@ -79,8 +95,11 @@ def test_resident_kernels_know_where_each_part_of_p_lies(measured):
 def test_the_linear_kernels_read_p_sixteen_bytes_at_a_time(measured):
     _, cubins = measured
     half_planes = re.compile(r"(DTypeE[12]E|EitherHalfChunkI)L\w*?LayoutE0")
-    wide = {name: sass for name, sass in instructions(cubins, "linear").items() if not half_planes.search(name[1])}
-    assert wide
+    code = {}
+    for source in ("linear", "linear_rows", "patches"):
+        code.update(instructions(cubins, source))
+    wide = {name: sass for name, sass in code.items() if not half_planes.search(name[1])}
+    assert len(wide) >= 14 * len(budget.ARCHITECTURES)
     assert not [name for name, sass in wide.items() if not re.search(r"LDG\.E\S*\.128", sass)]
 
 

@@ -180,7 +180,7 @@ def test_a_loss_on_logits_never_attacks_what_is_not_the_class(model, images):
     for loss in ("ce", "margin", "dlr"):
         with pytest.raises(ValueError, match=r"whose largest is not the predicted class; Smallest may say .* logits"):
             measure(wrapped, images, [FGSMAttack(0.1, loss=loss)], objective=Smallest(), check_normalisation=False)
-    with pytest.raises(ValueError, match=r"shape \(\d+, 2, 3\), expected logits .* loss='objective'"):
+    with pytest.raises(ValueError, match=r"shape \(\d+, 2, 3\), expected logits .*loss='objective'"):
         measure(
             Returns(model, KINDS["ensemble"][0]), images, [FGSMAttack(0.1)], objective=Ensemble(),
             check_normalisation=False,

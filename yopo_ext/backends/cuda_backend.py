@@ -20,6 +20,19 @@ fuses_gradient = True
 
 _PRECISIONS = {"highest": 0, "high": 1}
 
+#: What serves a call, by the native module's name for it.
+_KERNELS = {
+    "linear_rows": "tensor cores, compiled for this geometry, all steps from one gradient",
+    "patches": "tensor cores, patches that do not overlap, all steps from one gradient",
+    "linear_mma": "tensor cores, all steps from one gradient",
+    "linear_fma": "float32 units, all steps from one gradient",
+    "fixed": "tensor cores, compiled for this geometry",
+    "resident": "tensor cores, any geometry",
+    "streamed": "tensor cores, any geometry, p in L2",
+    "image": "float32 units, a block for each image",
+    "tiles": "float32 units, a launch for each step",
+}
+
 
 class CudaKernels:
     """The kernels of one compiled module, as a backend.
@@ -44,13 +57,32 @@ class CudaKernels:
         hamiltonian = isinstance(call, HamiltonianCall)
         return self._refusal(packed.shape(images, call.layer), hamiltonian, images.device.index or 0) or None
 
+    def kernel(self, call: Call) -> str:
+        """Which kernels an inner ascent takes: its name, and what it means."""
+        if not isinstance(call, InnerAscentCall):
+            return ""
+        _, path = self._plan(call)
+        return f"{path}: {_KERNELS[path]}" if path in _KERNELS else path
+
+    def _plan(self, call: InnerAscentCall) -> tuple[int, str]:
+        """The workspace's bytes, and the path."""
+        plan: tuple[int, str] = self._module.inner_ascent_cuda_plan(
+            packed.costate(call.p),
+            packed.shape(call.x, call.layer),
+            packed.activation(call.layer),
+            packed.NORMS[call.norm],
+            packed.DIRECTIONS[call.direction],
+            self._device(call.x, call.precision),
+        )
+        return plan
+
     def inner_ascent(self, call: InnerAscentCall) -> Tensor:
         weight, bias = packed.parameters(call.layer)
         out = torch.empty_like(call.eta)
         shape, costate = packed.shape(call.x, call.layer), packed.costate(call.p)
         options = (packed.NORMS[call.norm], packed.DIRECTIONS[call.direction])
         device = self._device(call.x, call.precision)
-        size, _ = self._module.inner_ascent_cuda_plan(costate, shape, packed.activation(call.layer), *options, device)
+        size, _ = self._plan(call)
         workspace = _workspace(size, call.x)
         self._module.inner_ascent_cuda(
             packed.located(call.x),
@@ -145,6 +177,10 @@ def can_run(call: Call) -> str | None:
     if call.images.device.type != "cuda":
         return f"the tensors are on {call.images.device}"
     return _why_not_built() or _kernels().can_run(call)
+
+
+def kernel(call: Call) -> str:
+    return _kernels().kernel(call)
 
 
 def inner_ascent(call: InnerAscentCall) -> Tensor:

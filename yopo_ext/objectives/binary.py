@@ -32,6 +32,10 @@ class BinaryCrossEntropy(CrossEntropy):
         """1 where z > 0, (B,) int64. Raises as `attack`."""
         return _two_logits(outputs).argmax(1)
 
+    def logits(self, outputs: Outputs) -> Tensor:
+        """(B, 2): 0 and z. Raises as `attack`."""
+        return _two_logits(outputs)
+
 
 def _two_logits(z: Outputs) -> Tensor:
     if not isinstance(z, Tensor):

@@ -57,6 +57,10 @@ class CrossEntropy:
         """As `largest_logit`."""
         return largest_logit(outputs)
 
+    def logits(self, outputs: Outputs) -> Outputs:
+        """The outputs themselves."""
+        return outputs
+
 
 OBJECTIVE = NamedObjective(
     "cross-entropy", "mean cross entropy of the logits", build=lambda options: options, options=CrossEntropy

@@ -23,7 +23,9 @@ Loss = Callable[[Outputs, Targets], Tensor]
 class Objective(Protocol):
     """Three questions about a network's outputs, which nobody else looks into.
 
-    `needs_clean` says whether `train` asks for the outputs at the clean images too, which cost a pass of their own.
+    `needs_clean` says whether `train` asks for the outputs at the clean images too, which cost a pass of their own. An
+    objective may also have a method `logits(outputs)`, scores (B, K) whose largest is the class: attacks for measuring
+    take losses that are defined on logits of these.
     """
 
     needs_clean: bool
@@ -64,6 +66,10 @@ class LossObjective:
     def predict(self, outputs: Outputs) -> Tensor | None:
         """As `largest_logit`."""
         return largest_logit(outputs)
+
+    def logits(self, outputs: Outputs) -> Outputs:
+        """The outputs themselves."""
+        return outputs
 
 
 def as_objective(loss: Loss | Objective, name: str = "loss") -> Objective:

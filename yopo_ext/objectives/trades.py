@@ -71,6 +71,10 @@ class Trades:
         """As `largest_logit`."""
         return largest_logit(outputs)
 
+    def logits(self, outputs: Outputs) -> Outputs:
+        """The outputs themselves."""
+        return outputs
+
 
 OBJECTIVE = NamedObjective(
     "trades", "cross entropy + beta · KL(clean ‖ adversarial) (Zhang et al., ICML 2019)",

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The device that the host stands in for. SIMT_ARCHITECTURE chooses whose limits hold (90 if not set),
-// SIMT_SHARED_BYTES another limit of shared memory.
+// SIMT_SHARED_BYTES another limit of shared memory; with SIMT_DEVICE_FAILS no device can be made current.
 #include "cuda/device.h"
 
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "yopo/cuda_options.h"
@@ -11,6 +12,10 @@
 namespace yopo {
 
 std::vector<int> cuda_architectures() {
+    return {90};
+}
+
+std::vector<int> cuda_ptx() {
     return {90};
 }
 
@@ -31,7 +36,11 @@ Status describe(int index, Device& device) {
     return {};
 }
 
-DeviceGuard::DeviceGuard(int) {}
+DeviceGuard::DeviceGuard(int device) {
+    if (std::getenv("SIMT_DEVICE_FAILS")) {
+        status_ = Status::error(StatusCode::device_error, "no CUDA device " + std::to_string(device));
+    }
+}
 DeviceGuard::~DeviceGuard() {}
 
 }  // namespace cuda

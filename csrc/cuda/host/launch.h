@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cuda/host/collective.h"
+#include "cuda/host/record.h"
 
 namespace simt {
 
@@ -44,6 +45,7 @@ class SharedMemory {
 template <class... Parameters, class... Arguments>
 void launch(Index3 grid, Index3 threads, std::size_t shared_bytes, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
+    if (launch_record()) return record_launch(grid, threads, shared_bytes, kernel, arguments...);
     Block& block = current();
     SharedMemory shared(shared_bytes);
     block.block_size = threads;

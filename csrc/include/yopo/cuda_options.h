@@ -26,8 +26,9 @@ struct CudaOptions {
     void* workspace = nullptr;
 };
 
-// What the kernels were compiled for, as in {80, 90}.
+// What there is machine code for, as in {80, 90}, and what there is PTX for.
 std::vector<int> cuda_architectures();
+std::vector<int> cuda_ptx();
 
 // Why the CUDA kernels do not take this shape on this device for the inner ascent, or for the Hamiltonian and
 // its gradients; empty if they do. The messages name limits and sizes.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "yopo/cpu_options.h"
 #include "yopo/cuda_options.h"
@@ -41,5 +43,7 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
 std::size_t inner_ascent_cuda_workspace(const InnerAscent& problem, const CudaOptions& options);
 // Which kernels would run, by name (for tests and measurements).
 std::string inner_ascent_cuda_path(const InnerAscent& problem, const CudaOptions& options);
+// The geometries of nonlinear layers that have a kernel of their own, for people to read.
+std::vector<std::string> cuda_geometries();
 
 }  // namespace yopo

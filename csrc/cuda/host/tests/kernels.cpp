@@ -172,7 +172,12 @@ constexpr ConvShape wide = {1, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};
 constexpr ConvShape crowd = {3, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};  // more images than blocks
 constexpr ConvShape narrow = {1, 1, 20, 18, 72, 3, 3, 1, 1, 0, 0, 1, 1};
 constexpr ConvShape strided = {1, 2, 150, 40, 9, 5, 3, 2, 3, 1, 2, 1, 1};
+constexpr ConvShape cifar = {1, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1, 1, 1};
+constexpr ConvShape patches = {3, 3, 20, 24, 40, 4, 8, 4, 8, 0, 0, 1, 1};
+constexpr ConvShape narrow_patches = {2, 2, 21, 15, 12, 7, 5, 7, 5, 0, 0, 1, 1};
 constexpr ConvShape large = {1, 3, 20, 44, 8, 5, 5, 1, 1, 2, 2, 1, 1};
+constexpr ConvShape cifar = {3, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1, 1, 1};  // more images than blocks, as below
+constexpr ConvShape mnist = {5, 1, 28, 28, 32, 3, 3, 1, 1, 0, 0, 1, 1};
 const Trial trials[] = {
     {"relu", small, Activation::relu, DType::float32, false, Precision::highest, Norm::linf, "image"},
     {"relu in two tiles", tall, Activation::relu, DType::float32, false, Precision::highest, Norm::linf,
@@ -181,6 +186,13 @@ const Trial trials[] = {
     {"gelu l2", small, Activation::gelu, DType::bfloat16, true, Precision::highest, Norm::l2, "image"},
     {"strided tiles", strided, Activation::relu, DType::float16, false, Precision::highest, Norm::linf,
      "tiles"},
+    {"linear rows", cifar, Activation::identity, DType::float32, false, Precision::high, Norm::linf,
+     "linear_rows"},
+    {"linear rows pixels", cifar, Activation::identity, DType::bfloat16, true, Precision::high, Norm::linf,
+     "linear_rows"},
+    {"patches", patches, Activation::identity, DType::float32, true, Precision::high, Norm::linf, "patches"},
+    {"narrow patches", narrow_patches, Activation::identity, DType::bfloat16, false, Precision::high,
+     Norm::linf, "patches"},
     {"linear mma", wide, Activation::identity, DType::float32, false, Precision::high, Norm::linf,
      "linear_mma"},
     {"linear mma pixels", large, Activation::identity, DType::bfloat16, true, Precision::high, Norm::l2,
@@ -189,6 +201,10 @@ const Trial trials[] = {
      "linear_fma"},
     {"linear fma pixels", wide, Activation::identity, DType::float16, true, Precision::highest, Norm::linf,
      "linear_fma"},
+    {"fixed", cifar, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "fixed"},
+    {"fixed, one channel", mnist, Activation::relu, DType::float32, false, Precision::high, Norm::linf,
+     "fixed"},
+    {"fixed, smooth", cifar, Activation::gelu, DType::float32, false, Precision::high, Norm::linf, "fixed"},
     {"resident", wide, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "resident"},
     {"resident l2", narrow, Activation::gelu, DType::bfloat16, true, Precision::high, Norm::l2, "resident"},
     {"streamed", crowd, Activation::relu, DType::float32, false, Precision::high, Norm::linf, "streamed",
