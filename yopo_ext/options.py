@@ -19,6 +19,11 @@ _METADATA = "yopo_ext.option"
 
 
 @dataclass(frozen=True)
+class NoOptions:
+    """Of what has none."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What a number may be: from `least` (or above `above`) to `most` (or below `below`), and finite."""
 

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..options import NoOptions
 from ..registry import Registry
 
 if TYPE_CHECKING:
     from .adversary import Adversary
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Of methods that have none."""
 
 
 @dataclass(frozen=True)

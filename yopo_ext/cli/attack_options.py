@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from .numbers import is_number, number
+from .numbers import is_number
+from .settings import flag_of, parser_of
 
 if TYPE_CHECKING:
-    from yopo_ext.evaluation import NamedAttack
-    from yopo_ext.options import Option
+    from ..evaluation import NamedAttack
+    from ..options import Option
 
 
 def declared_options() -> dict[str, Option]:
@@ -21,8 +22,8 @@ def declared_options() -> dict[str, Option]:
     Raises:
         ValueError: two kinds declare one of another type.
     """
-    from yopo_ext.evaluation import ATTACKS
-    from yopo_ext.options import options_of
+    from ..evaluation import ATTACKS
+    from ..options import options_of
 
     found: dict[str, tuple[str, Option]] = {}
     for kind in ATTACKS:
@@ -39,23 +40,23 @@ def add_attack_options(parser: argparse.ArgumentParser, group: Any) -> None:
     Raises:
         ValueError: an option that the command has already, or as `declared_options`.
     """
-    from yopo_ext.evaluation import ATTACKS
+    from ..evaluation import ATTACKS
 
     options = declared_options()
     for name, one in options.items():
-        if _flag(name) in parser._option_string_actions:
-            raise ValueError(f"attacks: an option {name} is declared, {_flag(name)} is the command's own")
+        if flag_of(name) in parser._option_string_actions:
+            raise ValueError(f"attacks: an option {name} is declared, {flag_of(name)} is the command's own")
         text = _help(one)
         if one.kind is bool:
-            group.add_argument(_flag(name), action=argparse.BooleanOptionalAction, help=text, dest=name)
+            group.add_argument(flag_of(name), action=argparse.BooleanOptionalAction, help=text, dest=name)
         else:
             many = {"nargs": "+"} if one.several else {}
             metavar = {"metavar": "NAME" if one.kind is str else "N"}
-            group.add_argument(_flag(name), type=_reader(one), help=text, dest=name, **many, **metavar)
+            group.add_argument(flag_of(name), type=parser_of(one), help=text, dest=name, **many, **metavar)
     for kind in ATTACKS:
         if kind.asked_by is not None and kind.asked_by not in options:
             help_text = f"--attacks {kind.name} too: {kind.help}"
-            group.add_argument(_flag(kind.asked_by), action="store_true", default=None, help=help_text)
+            group.add_argument(flag_of(kind.asked_by), action="store_true", default=None, help=help_text)
 
 
 def list_words() -> dict[str, Callable[[str], bool]]:
@@ -64,13 +65,13 @@ def list_words() -> dict[str, Callable[[str], bool]]:
     for name, one in declared_options().items():
         if one.several:
             words = (*one.known, *one.words)
-            known[_flag(name)] = words.__contains__ if one.kind is str and words else is_number
+            known[flag_of(name)] = words.__contains__ if one.kind is str and words else is_number
     return known
 
 
 def asked_kinds(options: argparse.Namespace) -> list[str]:
     """The kinds that flags of their own ask for."""
-    from yopo_ext.evaluation import ATTACKS
+    from ..evaluation import ATTACKS
 
     return [kind.name for kind in ATTACKS if kind.asked_by and getattr(options, kind.asked_by) is not None]
 
@@ -90,17 +91,13 @@ def given_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def require_used(given: Mapping[str, Any], kinds: Sequence[NamedAttack]) -> None:
     """Raises ``ValueError`` for an option that none of these kinds has."""
-    from yopo_ext.evaluation import ATTACKS
+    from ..evaluation import ATTACKS
 
     used = {field.name for kind in kinds for field in fields(kind.options)}
     for name in given:
         if name not in used:
             owners = [kind.name for kind in ATTACKS if name in {field.name for field in fields(kind.options)}]
-            raise ValueError(f"{_flag(name)}: goes with --attacks {' or '.join(owners)}, which is not asked for")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag_of(name)}: goes with --attacks {' or '.join(owners)}, which is not asked for")
 
 
 def _help(one: Option) -> str:
@@ -111,13 +108,3 @@ def _help(one: Option) -> str:
         default = " ".join(map(str, one.default)) if one.several else one.default
         text += f" (default: {default})"
     return text.replace("%", "%%")
-
-
-def _reader(one: Option) -> Callable[[str], Any]:
-    kind = {int: int, float: number, str: str}[one.kind]
-
-    def read(text: str) -> Any:
-        return text if text in one.words else kind(text)
-
-    read.__name__ = {int: "int", float: "number", str: "str"}[one.kind]
-    return read

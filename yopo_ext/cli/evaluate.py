@@ -73,7 +73,7 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
-    from yopo_ext.evaluation import ATTACKS
+    from ..evaluation import ATTACKS
 
     how = evaluate.add_argument_group("attacks")
     kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in ATTACKS)
@@ -99,7 +99,7 @@ def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
 
 
 def _lists() -> dict[str, Callable[[str], bool]]:
-    from yopo_ext.evaluation import ATTACKS
+    from ..evaluation import ATTACKS
 
     numbers = dict.fromkeys(("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number)
     try:

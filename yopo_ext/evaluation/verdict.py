@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from inspect import isfunction
 from typing import Any
 
 from torch import Tensor
 
 from ..objectives import cross_entropy
-from ..objectives.objective import Objective, Outputs
+from ..objectives.objective import Objective, Outputs, as_objective
 
 #: The class of an image whose outputs are NaN: none.
 NO_CLASS = -1
@@ -42,13 +44,15 @@ class ClassLogits:
 
 
 def measured_objective(objective: object) -> Objective:
-    """The objective that outputs are read by; `ClassLogits` for None.
+    """The objective that outputs are read by; `ClassLogits` for None; a plain loss function as an objective.
 
     Raises:
         TypeError: neither None nor an objective.
     """
     if objective is None:
         return ClassLogits()
+    if isfunction(objective) or isinstance(objective, partial):
+        return as_objective(objective)
     if not callable(getattr(objective, "predict", None)):
         raise TypeError(
             f"objective: got a {type(objective).__name__}, expected an object with attack, train and predict "

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from ...options import NoOptions
 from ...registry import Registry
 from ..image_batch import ImageBatch
 
@@ -80,11 +81,6 @@ class Budget:
     seed: int = 0
     steps: int | None = None
     alpha: float | None = None
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Of attacks that have none."""
 
 
 @dataclass(frozen=True)

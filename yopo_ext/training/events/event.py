@@ -78,11 +78,6 @@ class Event:
 
 
 @dataclass(frozen=True)
-class NoEventOptions:
-    """Of events that have none."""
-
-
-@dataclass(frozen=True)
 class NamedEvent:
     """An event that `yopo train` has beside the training.
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .event import Event, NamedEvent, NoEventOptions, Record
+from ...options import NoOptions
+from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
@@ -53,5 +54,5 @@ def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> 
 
 
 EVENT = NamedEvent(
-    "overfitting", "a warning of catastrophic overfitting", lambda options, parts: Overfitting(), NoEventOptions,
+    "overfitting", "a warning of catastrophic overfitting", lambda options, parts: Overfitting(), NoOptions,
 )  # fmt: skip

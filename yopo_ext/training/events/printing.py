@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ...options import NoOptions
 from .breakdown import breakdown_table
-from .event import Event, NamedEvent, NoEventOptions, Record
+from .event import Event, NamedEvent, Record
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
     return "\n".join(lines + [f"{label}: {record[name]}" for name in ("switch", "warning") if name in record])
 
 
-def _build(options: NoEventOptions, parts: Parts) -> Printing | None:
+def _build(options: NoOptions, parts: Parts) -> Printing | None:
     return Printing(parts.config.label, profile=parts.config.host.profile) if parts.show else None
 
 
-EVENT = NamedEvent("printing", "a line an epoch, a bar on a terminal", _build, NoEventOptions)
+EVENT = NamedEvent("printing", "a line an epoch, a bar on a terminal", _build, NoOptions)
