@@ -90,9 +90,9 @@ __device__ __forceinline__ void ascend_images(const FixedArguments& a, const Fix
         // A row of p arrives while something else is prepared.
         const float weight_scale = scale_for(largest_of_eight(m.largest));
         const float input_scale = scale_for(largest_of_eight(m.largest + 8));
-        if (first) pack_forward<Shape, Products::bias_in_slot>(m, weight_scale);
+        if (first) pack_forward<Products>(m, weight_scale);
         costate.pack(1, m);
-        if (first) pack_adjoint(m, weight_scale);
+        if (first) pack_adjoint<Products>(m, weight_scale);
         costate.pack(2, m);
         pixels.scale_input(input_scale);
         pixels.write_input(m.u);

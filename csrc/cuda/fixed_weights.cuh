@@ -47,17 +47,18 @@ class StagedWeights {
     float weights_[each], bias_;
 };
 
-// bias_in_slot: whether pack_bias_slot() writes what is missing, for each image.
-template <class Shape, bool bias_in_slot>
+// Where the bias has a slot, pack_bias_slot() writes what is missing, for each image.
+template <class Products, class Shape>
 __device__ __forceinline__ void pack_forward(const FixedMemory<Shape>& m, float scale) {
     using Slots = FixedSlots<Shape>;
     constexpr int count = 2 * Shape::sixteens * 32 * Slots::words;
+    const int thread = thread_index<Products::thread_anew>();
 #pragma unroll
     for (int first = 0; first < count; first += Shape::threads) {
-        const int i = first + threadIdx.x;
+        const int i = first + thread;
         if (i >= count) break;
         const int word = i % Slots::words, lane = i / Slots::words & 31, eight = i / Slots::words / 32;
-        if (bias_in_slot && 4 * word + (lane & 3) == Slots::bias) continue;
+        if (Products::bias_in_slot && 4 * word + (lane & 3) == Slots::bias) continue;
         const FixedSlot slot = Slots::slot(4 * word + (lane & 3));
         const float* const weights = m.weights + channel_of_column(eight, lane >> 2) * Shape::taps;
         m.forward[i] = pack_halves(slot.low < 0 ? 0.0f : weights[slot.low] * scale,
@@ -65,13 +66,14 @@ __device__ __forceinline__ void pack_forward(const FixedMemory<Shape>& m, float 
     }
 }
 
-template <class Shape>
+template <class Products, class Shape>
 __device__ __forceinline__ void pack_adjoint(const FixedMemory<Shape>& m, float scale) {
     constexpr int count = FixedTaps<Shape>::tiles * Shape::sixteens * 128;
     std::uint32_t* const adjoint = reinterpret_cast<std::uint32_t*>(m.adjoint);
+    const int thread = thread_index<Products::thread_anew>();
 #pragma unroll
     for (int first = 0; first < count; first += Shape::threads) {
-        const int i = first + threadIdx.x;
+        const int i = first + thread;
         if (i >= count) break;
         const int j = i & 3, lane = i >> 2 & 31, block = i >> 7;
         const int tap = FixedTaps<Shape>::tap(block / Shape::sixteens, j & 1, lane >> 2);
