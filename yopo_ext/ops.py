@@ -86,13 +86,12 @@ def hamiltonian(*args: Any, **options: Any) -> Tensor:
 
 
 @_takes(reading.hamiltonian, Parameter("need_input", Parameter.KEYWORD_ONLY, default=False, annotation="bool"))
-def hamiltonian_gradients(
-    *args: Any, need_input: bool = False, **options: Any
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def hamiltonian_gradients(*args: Any, **options: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """∂H/∂weight, ∂H/∂bias (None without a bias) and, if `need_input`, ∂H/∂u, without evaluating H itself.
 
     Arguments and errors as for `hamiltonian`. The results do not require grad.
     """
+    need_input = options.pop("need_input", False)
     call = reading.hamiltonian(*args, **options)
     has_bias = call.layer.bias is not None
     grads = operators.run_hamiltonian_gradients(call, options.get("backend"), [True, has_bias, need_input])
