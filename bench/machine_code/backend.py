@@ -63,6 +63,8 @@ class MachineCode:
         change: makes a planted fault of a kernel.
     """
 
+    fuses_gradient = True
+
     def __init__(
         self,
         host: Any,
