@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conversions between number formats, half precision pairs and double precision."""
+"""Conversions between number formats, and half precision pairs."""
 
 import numpy as np
 
@@ -104,23 +104,6 @@ class Conversions:
         x, y, z = (self.src(q, "h") for q in ops[1:4])
         return lambda w, m: self.put(w, d, m, words(halves(x(w)).astype(np.float32) * halves(y(w)) + halves(z(w))))
 
-    def double(self, text):
-        t = text.replace(".reuse", "")
-        negated, t = t.startswith("-"), t.lstrip("-")
-        if t == "RZ":
-            return lambda w: np.zeros(32)
-        r = int(t[1:])
-
-        def get(w):
-            return np.ascontiguousarray(np.stack([w.R[r], w.R[r + 1]], 1)).view(np.float64).ravel()
-
-        return (lambda w: -get(w)) if negated else get
-
-    def put_double(self, w, d, m, v):
-        b = np.ascontiguousarray(v, dtype=np.float64).view(U32).reshape(32, 2)
-        self.put(w, d, m, b[:, 0].copy())
-        self.put(w, d + 1, m, b[:, 1].copy())
-
     def i_F2F(self, i, mods, ops):
         allow(mods, "F64", "F32")
         d = self.dst(ops[0])
@@ -129,18 +112,3 @@ class Conversions:
             return lambda w, m: self.put_double(w, d, m, f32(x(w)).astype(np.float64))
         y = self.double(ops[1])
         return lambda w, m: self.put(w, d, m, u32(y(w).astype(np.float32)))
-
-    def i_DADD(self, i, mods, ops):
-        allow(mods)
-        d, x, y = self.dst(ops[0]), self.double(ops[1]), self.double(ops[2])
-        return lambda w, m: self.put_double(w, d, m, x(w) + y(w))
-
-    def i_DMUL(self, i, mods, ops):
-        allow(mods)
-        d, x, y = self.dst(ops[0]), self.double(ops[1]), self.double(ops[2])
-        return lambda w, m: self.put_double(w, d, m, x(w) * y(w))
-
-    def i_DFMA(self, i, mods, ops):
-        allow(mods)
-        d, (x, y, z) = self.dst(ops[0]), (self.double(q) for q in ops[1:4])
-        return lambda w, m: self.put_double(w, d, m, x(w) * y(w) + z(w))

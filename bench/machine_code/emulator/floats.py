@@ -8,7 +8,7 @@ exact where the hardware approximates, FCHK never asks for the slow path of a di
 import numpy as np
 
 from .bits import combine
-from .numbers import RELATIONS, U32, compare, directed, relation_of
+from .numbers import RELATIONS, U32, compare, directed, doubles_of, high_words, relation_of
 from .operands import allow, f32, u32
 
 SCALES = {"D2": 0.5, "D4": 0.25, "D8": 0.125, "M2": 2, "M4": 4, "M8": 8}  # of a product
@@ -19,9 +19,15 @@ class Floats:
         return self.dst(ops[0]), self.src(ops[1], "f"), self.src(ops[2], "f")
 
     def i_FADD(self, i, mods, ops):
-        allow(mods, "FTZ")  # subnormals are kept here
+        allow(mods, "RM", "RP", "RZ", "FTZ")  # subnormals are kept here
         d, x, y = self.three(ops)
-        return lambda w, m: self.put(w, d, m, u32(f32(x(w)) + f32(y(w))))
+        if not {"RM", "RP", "RZ"} & set(mods):
+            return lambda w, m: self.put(w, d, m, u32(f32(x(w)) + f32(y(w))))
+
+        def toward(w):
+            return directed(f32(x(w)).astype(np.float64) + f32(y(w)).astype(np.float64), mods)
+
+        return lambda w, m: self.put(w, d, m, u32(toward(w)))
 
     def i_FMUL(self, i, mods, ops):
         allow(mods, *SCALES, "FTZ")
@@ -88,8 +94,11 @@ class Floats:
         )
 
     def i_MUFU(self, i, mods, ops):
-        allow(mods, "RCP", "RSQ", "EX2", "LG2", "SQRT", "TANH")
+        allow(mods, "RCP", "RSQ", "EX2", "LG2", "SQRT", "TANH", "RCP64H", "RSQ64H")
         d, x = self.dst(ops[0]), self.src(ops[1], "f")
+        if mods[0].endswith("64H"):
+            of_double = {"RCP64H": lambda v: 1 / v, "RSQ64H": lambda v: 1 / np.sqrt(v)}[mods[0]]
+            return lambda w, m: self.put(w, d, m, high_words(of_double(doubles_of(x(w)))))
         one = np.float32(1)
         of = {
             "RCP": lambda v: one / v,

@@ -17,6 +17,7 @@ import numpy as np
 from .control import CONTROL, Control
 from .conversions import Conversions
 from .copies import Copies
+from .doubles import Doubles
 from .floats import Floats
 from .global_memory import GlobalMemory
 from .integers import Integers
@@ -34,7 +35,7 @@ MOST_PARAMETERS = 4096
 RUNS_AWAY = 2_000_000  # executions of one instruction
 
 
-class Emulator(Operands, Memory, Copies, Control, Integers, Logic, Floats, Conversions, TensorCores, Uniform):
+class Emulator(Operands, Memory, Copies, Control, Integers, Logic, Floats, Doubles, Conversions, TensorCores, Uniform):
     """A block of `kernel` with its registers, its shared memory, and counters of what it does."""
 
     def __init__(

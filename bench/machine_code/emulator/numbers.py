@@ -35,6 +35,16 @@ def tie_to_even_bfloat16(v):
     return b + U32(0x7FFF) + (b >> U32(16) & U32(1)) >> U32(16) & U32(0xFFFF)
 
 
+def doubles_of(high):
+    """The doubles whose upper words these are, and whose lower words are zero."""
+    return (high.astype(np.uint64) << np.uint64(32)).view(np.float64)
+
+
+def high_words(doubles):
+    """The upper word of every double."""
+    return (doubles.view(np.uint64) >> np.uint64(32)).astype(U32)
+
+
 def directed(exact, mods):
     """float64 to float32 in the rounding that the modifiers ask for."""
     r = exact.astype(np.float32)

@@ -35,11 +35,13 @@ class Uniform:
 
     def i_ULDC(self, i, mods, ops):
         allow(mods, "64", "U8", "U16")
-        u, off = int(ops[0][2:]), int(re.match(r"c\[0x0\]\[(0x[0-9a-f]+)\]$", ops[1])[1], 16)
+        u = int(ops[0][2:])
+        index, offset = re.match(r"c\[0x0\]\[(?:UR(\d+)\+)?(0x[0-9a-f]+)\]$", ops[1]).groups()
+        off = int(offset, 16)
         size = 8 if "64" in mods else 1 if "U8" in mods else 2 if "U16" in mods else 4
 
         def act(w, m):
-            v = self.constant(off, size)
+            v = self.constant(off + (int(w.U[int(index)]) if index else 0), size)
             w.U[u] = v & M32
             if size == 8:
                 w.U[u + 1] = v >> 32

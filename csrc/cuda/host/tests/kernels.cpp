@@ -172,7 +172,7 @@ constexpr ConvShape wide = {1, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};
 constexpr ConvShape crowd = {3, 3, 12, 12, 40, 3, 3, 1, 1, 1, 1, 1, 1};  // more images than blocks
 constexpr ConvShape narrow = {1, 1, 20, 18, 72, 3, 3, 1, 1, 0, 0, 1, 1};
 constexpr ConvShape strided = {1, 2, 150, 40, 9, 5, 3, 2, 3, 1, 2, 1, 1};
-constexpr ConvShape cifar = {1, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1, 1, 1};
+constexpr ConvShape one_cifar = {1, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1, 1, 1};
 constexpr ConvShape patches = {3, 3, 20, 24, 40, 4, 8, 4, 8, 0, 0, 1, 1};
 constexpr ConvShape narrow_patches = {2, 2, 21, 15, 12, 7, 5, 7, 5, 0, 0, 1, 1};
 constexpr ConvShape large = {1, 3, 20, 44, 8, 5, 5, 1, 1, 2, 2, 1, 1};
@@ -186,9 +186,9 @@ const Trial trials[] = {
     {"gelu l2", small, Activation::gelu, DType::bfloat16, true, Precision::highest, Norm::l2, "image"},
     {"strided tiles", strided, Activation::relu, DType::float16, false, Precision::highest, Norm::linf,
      "tiles"},
-    {"linear rows", cifar, Activation::identity, DType::float32, false, Precision::high, Norm::linf,
+    {"linear rows", one_cifar, Activation::identity, DType::float32, false, Precision::high, Norm::linf,
      "linear_rows"},
-    {"linear rows pixels", cifar, Activation::identity, DType::bfloat16, true, Precision::high, Norm::linf,
+    {"linear rows pixels", one_cifar, Activation::identity, DType::bfloat16, true, Precision::high, Norm::linf,
      "linear_rows"},
     {"patches", patches, Activation::identity, DType::float32, true, Precision::high, Norm::linf, "patches"},
     {"narrow patches", narrow_patches, Activation::identity, DType::bfloat16, false, Precision::high,
