@@ -19,7 +19,19 @@ _METADATA = "yopo_ext.option"
 
 
 @dataclass(frozen=True)
-class NoOptions:
+class Options:
+    """Options that are checked as they are made; whoever has some derives from it.
+
+    Raises:
+        TypeError, ValueError: as `check_options`.
+    """
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class NoOptions(Options):
     """Of what has none."""
 
 
@@ -155,7 +167,7 @@ def options_of(declared: type) -> dict[str, Option]:
 
 
 def check_options(values: Any) -> None:
-    """Checks every field of a dataclass of options, for its `__post_init__`.
+    """Checks every field of a dataclass of options, for the `__post_init__` of one that is no `Options`.
 
     Raises:
         TypeError, ValueError: naming the first that is wrong, what was given and what is expected.

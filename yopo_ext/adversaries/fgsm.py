@@ -11,7 +11,7 @@ from torch import nn
 from ..ball import Ball
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective
-from ..options import check_options, option
+from ..options import Options, option
 from .crafting_mode import BN_MODES
 from .method import Ingredients, Method
 from .pgd import PGD
@@ -51,13 +51,10 @@ class FGSM(PGD):
 
 
 @dataclass(frozen=True)
-class FGSMOptions:
+class FGSMOptions(Options):
     """Of methods that craft in one step."""
 
     bn_mode: str | None = option(None, "batch norm while crafting, train where not given", choices=BN_MODES)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 def _build(given: Ingredients) -> FGSM:

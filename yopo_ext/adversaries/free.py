@@ -14,7 +14,7 @@ from ..ball import Ball
 from ..inference_mode import outside_inference_mode
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
-from ..options import check_options, option
+from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward, require_single
 from .bounds_watch import BoundsWatch
@@ -108,13 +108,10 @@ class Free:
 
 
 @dataclass(frozen=True)
-class FreeOptions:
+class FreeOptions(Options):
     """Of Free training."""
 
     m: int = option(5, "full passes a mini-batch", least=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 def _build(given: Ingredients) -> Free:

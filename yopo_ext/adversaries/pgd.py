@@ -16,7 +16,7 @@ from ..ball import Ball
 from ..inference_mode import outside_inference_mode
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
-from ..options import check_options, option
+from ..options import Options, option
 from ..projection import FeasibleSet, per_channel
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import require_single
@@ -170,14 +170,11 @@ class PGD:
 
 
 @dataclass(frozen=True)
-class PGDOptions:
+class PGDOptions(Options):
     """Of PGD training."""
 
     pgd_steps: int = option(10, "steps of the attack", least=1)
     bn_mode: str | None = option(None, "batch norm while crafting, train where not given", choices=BN_MODES)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 def _build(given: Ingredients) -> PGD:

@@ -17,7 +17,7 @@ from ..joint_generator import normal_like
 from ..objectives import Trades
 from ..objectives.kl_divergence import kl_divergence, log_probabilities
 from ..objectives.objective import Loss, Objective, as_objective
-from ..options import check_options, option
+from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
 from .crafting_mode import BN_MODES, model_in
@@ -103,14 +103,11 @@ def clean_log_probabilities(model: nn.Module, x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TRADESOptions:
+class TRADESOptions(Options):
     """Of TRADES."""
 
     pgd_steps: int = option(10, "steps of the attack", least=1)
     bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 def _build(given: Ingredients) -> TRADES:

@@ -18,7 +18,7 @@ from ..joint_generator import normal_like
 from ..objectives import Trades
 from ..objectives.kl_divergence import kl_divergence
 from ..objectives.objective import Loss, Objective, as_objective
-from ..options import check_options, option
+from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward
 from .bounds_watch import BoundsWatch
@@ -115,15 +115,12 @@ class TRADESYOPO:
 
 
 @dataclass(frozen=True)
-class TRADESYOPOOptions:
+class TRADESYOPOOptions(Options):
     """Of TRADES-YOPO."""
 
     m: int = option(5, "crafting passes a mini-batch", least=1)
     n: int = option(3, "inner steps after each pass", least=0)
     bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 def _build(given: Ingredients) -> TRADESYOPO:

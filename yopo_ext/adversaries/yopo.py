@@ -19,7 +19,7 @@ from ..inference_mode import outside_inference_mode
 from ..layer_explanation import LayerExplanation
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
-from ..options import check_options, option
+from ..options import Options, option
 from ..projection import FeasibleSet
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward
@@ -211,16 +211,13 @@ class YOPO:
 
 
 @dataclass(frozen=True)
-class YOPOOptions:
+class YOPOOptions(Options):
     """Of YOPO-m-n."""
 
     m: int = option(5, "full passes a mini-batch", least=1)
     n: int = option(3, "inner steps after each pass", least=0)
     reduction: str = option("mean", "of the m passes' gradients", choices=REDUCTIONS)
     first_layer_grad: str = option("hamiltonian", "what the first layer's parameters get", choices=FIRST_LAYER_GRADS)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 def _build(given: Ingredients) -> YOPO:

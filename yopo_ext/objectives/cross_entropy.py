@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..options import check_options, option
+from ..options import Options, option
 from .class_logits import class_logits
 from .objective import NamedObjective, Outputs, Targets, largest_logit
 
@@ -31,7 +31,7 @@ def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) ->
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Options):
     """`cross_entropy` with its options as an objective: climbed and descended.
 
     Raises:
@@ -41,9 +41,6 @@ class CrossEntropy:
     label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, most=1)
 
     needs_clean = False
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def attack(self, outputs: Outputs, y: Targets) -> Tensor:
         """The cross entropy."""

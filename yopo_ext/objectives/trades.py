@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..options import check_options, option
+from ..options import Options, option
 from .cross_entropy import cross_entropy
 from .kl_divergence import kl_divergence, log_probabilities
 from .objective import NamedObjective, Outputs, Targets, largest_logit
@@ -36,7 +36,7 @@ def trades(
 
 
 @dataclass(frozen=True)
-class Trades:
+class Trades(Options):
     """`trades` with its options as an objective, whose `train` asks for the outputs at the clean images.
 
     The adversaries of TRADES climb the divergence; those that climb `attack` climb the cross entropy.
@@ -49,9 +49,6 @@ class Trades:
     label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, most=1)
 
     needs_clean = True
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def attack(self, outputs: Outputs, y: Targets) -> Tensor:
         """The cross entropy."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...options import check_options, option
+from ...options import Options, option
 from ..gradient_attack import PGDAttack
 from ..losses import LOSSES
 from .attack import Budget, NamedAttack
@@ -41,13 +41,13 @@ class FGSMAttack(PGDAttack):
 
 
 @dataclass(frozen=True)
-class FGSMOptions:
+class FGSMOptions(Options):
     """What FGSM is steered by, on the command line."""
 
     losses: tuple[str, ...] = option(("ce", "margin"), "each is an attack of its own", choices=LOSSES)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         require_losses(self.losses)
 
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...options import check_options, option
+from ...options import Options, option
 from ..gradient_attack import PGDAttack
 from ..losses import LOSSES
 from .attack import Budget, NamedAttack
 
 
 @dataclass(frozen=True)
-class PGDOptions:
+class PGDOptions(Options):
     """What PGD is steered by, on the command line."""
 
     losses: tuple[str, ...] = option(("ce", "margin"), "each is an attack of its own", choices=LOSSES)
@@ -22,7 +22,7 @@ class PGDOptions:
     alpha: float | None = option(None, "step size of PGD (default: the run's own, else 2.5 eps / steps)", least=0)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         require_losses(self.losses)
 
     def of(self, budget: Budget, **others: object) -> list[PGDAttack]:

@@ -8,21 +8,13 @@ from dataclasses import dataclass
 from ...arguments import NORMS
 from ...data import DATASETS
 from ...models import ACTIVATIONS, MODELS
-from ...options import check_options, option
+from ...options import Options, option
 
 LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Section:
-    """Checks itself."""
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-
-@dataclass(frozen=True)
-class DataOptions(Section):
+class DataOptions(Options):
     """The images."""
 
     dataset: str = option("digits", "the images' name (digits need no download)", choices=lambda: DATASETS.names)
@@ -38,7 +30,7 @@ class DataOptions(Section):
 
 
 @dataclass(frozen=True)
-class ModelOptions(Section):
+class ModelOptions(Options):
     """The network."""
 
     model: str = option("digits-cnn", "the network's name", choices=lambda: MODELS.names)
@@ -59,7 +51,7 @@ class ModelOptions(Section):
 
 
 @dataclass(frozen=True)
-class BallOptions(Section):
+class BallOptions(Options):
     """What a perturbation may be."""
 
     eps: float = option(0.1, "radius; fractions like 8/255 are read", least=0, unit="images in [0, 1]")
@@ -73,7 +65,7 @@ class BallOptions(Section):
 
 
 @dataclass(frozen=True)
-class LoopOptions(Section):
+class LoopOptions(Options):
     """How long, and in what portions."""
 
     epochs: int = option(20, "passes over the training images", least=1)
@@ -83,7 +75,7 @@ class LoopOptions(Section):
 
 
 @dataclass(frozen=True)
-class MeasuringOptions(Section):
+class MeasuringOptions(Options):
     """The final figures, on the test set."""
 
     eval_steps: int = option(40, "PGD steps of the final measurement", least=1)
@@ -93,7 +85,7 @@ class MeasuringOptions(Section):
 
 
 @dataclass(frozen=True)
-class SpeedOptions(Section):
+class SpeedOptions(Options):
     """How a step is computed."""
 
     memory_format: str = option("channels_last", "of networks and images", choices=("channels_last", "contiguous"))
@@ -102,7 +94,7 @@ class SpeedOptions(Section):
 
 
 @dataclass(frozen=True)
-class HostOptions(Section):
+class HostOptions(Options):
     """Where a run happens, and what it prints."""
 
     device: str = option("cpu", "cpu, cuda, cuda:1, ...", host=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ...options import check_options, option
+from ...options import Options, option
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AveragingOptions:
+class AveragingOptions(Options):
     """Whether there is an average."""
 
     ewa_decay: float = option(
         0.0, "measure an exponential average of the weights, as 0.999; 0: the last ones", least=0, below=1
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class Averaging(Event):

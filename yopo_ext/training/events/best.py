@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...options import check_options, option
+from ...options import Options, option
 from ..files.names import BEST
 from .event import Event, NamedEvent, Record
 
@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BestOptions:
+class BestOptions(Options):
     """When to stop."""
 
     patience: int | None = option(
         None, "stop after so many measurements without a better one on the held-out images", least=1
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class Best(Event):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ...options import check_options, option
+from ...options import Options, option
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CompiledTailOptions:
+class CompiledTailOptions(Options):
     """Whether it is."""
 
     compile: bool = option(False, "torch.compile what follows the first layer")
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class CompiledTail(Event):

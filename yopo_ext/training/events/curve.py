@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ...options import check_options, option
+from ...options import Options, option
 from ..host import StopRequest
 from .event import Event, NamedEvent, Record
 
@@ -23,15 +23,12 @@ Measure = Callable[[nn.Module, StopRequest], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class CurveOptions:
+class CurveOptions(Options):
     """How often, and how thoroughly."""
 
     curve_every: int = option(1, "epochs between measurements of the accuracy-time curve", least=1)
     curve_steps: int = option(10, "PGD steps of these", least=1)
     curve_images: int = option(1000, "images of these", least=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class Curve(Event):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...adversaries import Adversary
-from ...options import check_options, option
+from ...options import Options, option
 from ..schedules import SCHEDULES
 from .event import Event, NamedEvent, Record
 
@@ -21,15 +21,12 @@ LEAST_IMPROVEMENT = 0.1
 
 
 @dataclass(frozen=True)
-class DelayOptions:
+class DelayOptions(Options):
     """How long samples stay natural."""
 
     delay: int | str | None = option(
         None, "natural samples first: for so many epochs, or auto: until the loss stabilises", least=1, words=("auto",)
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class Delay(Event):

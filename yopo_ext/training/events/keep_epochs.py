@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...options import check_options, option
+from ...options import Options, option
 from ..files.names import epoch_file
 from .event import Event, NamedEvent, Record
 
@@ -16,13 +16,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class KeepEpochsOptions:
+class KeepEpochsOptions(Options):
     """Whether they are."""
 
     keep_epochs: bool = option(False, "keep the weights of every epoch, as epochs/NNN.pt")
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class KeepEpochs(Event):

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...adversaries.method import METHODS
 from ...evaluation.frozen_costate import Staleness
-from ...options import check_options, option, options_of
+from ...options import Options, option, options_of
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StalenessOptions:
+class StalenessOptions(Options):
     """How often."""
 
     staleness_every: int | None = option(None, "epochs between measurements of how stale the co-state becomes", least=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class StalenessLog(Event):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ...options import check_options, option
+from ...options import Options, option
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
@@ -18,13 +18,10 @@ FOLDER = "tensorboard"
 
 
 @dataclass(frozen=True)
-class TensorBoardOptions:
+class TensorBoardOptions(Options):
     """Whether it is written."""
 
     tensorboard: bool = option(False, "write the log for TensorBoard too, into the run's folder", host=True)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class TensorBoard(Event):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS
-from ...options import check_options, option
+from ...options import Options, option
 from ..schedules import ramp
 from .delay import latest_switch
 from .event import Event, NamedEvent
@@ -25,14 +25,11 @@ STEPS = "pgd_steps"
 
 
 @dataclass(frozen=True)
-class WarmUpOptions:
+class WarmUpOptions(Options):
     """How long the attack grows."""
 
     eps_warmup_epochs: float = option(0.0, "eps and alpha grow from 0 over so many epochs", least=0)
     steps_warmup_epochs: float = option(0.0, "the attack's steps grow from 1 over so many epochs", least=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 class WarmUp(Event):

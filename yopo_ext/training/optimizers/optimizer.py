@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from ...options import check_options, option
+from ...options import Options, option
 from ...registry import Registry
 
 
 @dataclass(frozen=True)
-class OptimizerOptions:
+class OptimizerOptions(Options):
     """What every optimiser has."""
 
     lr: float = option(0.1, "learning rate", least=0)
@@ -22,9 +22,6 @@ class OptimizerOptions:
         None, "the batch size that lr is meant for: the rate used is lr · batch_size / lr_batch", least=1
     )
     weight_decay: float = option(5e-4, "weight decay", least=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def base_lr(self, batch_size: int) -> float:
         """The learning rate at this batch size."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...options import check_options, option
+from ...options import Options, option
 from ...registry import Registry
 
 #: rate(epochs done, which may be a fraction) -> learning rate.
@@ -16,13 +16,10 @@ LearningRate = Callable[[float], float]
 
 
 @dataclass(frozen=True)
-class ScheduleOptions:
+class ScheduleOptions(Options):
     """What every schedule has."""
 
     warmup_epochs: float = option(0.0, "the learning rate grows from 0 over so many epochs", least=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True)
