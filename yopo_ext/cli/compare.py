@@ -72,7 +72,7 @@ def _resumed(options: argparse.Namespace) -> tuple[list[Config], Path]:
 
 
 def _of_file(path: Path | None) -> dict[str, Any]:
-    from yopo_ext.training.config import read_settings
+    from ..training.config import read_settings
 
     return {} if path is None else read_settings(path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-KINDS = ("methods", "objectives", "attacks", "datasets", "models", "optimizers", "schedules", "events", "presets")
+from ..catalogue import KINDS, catalogue, written
 
 
 def add_command(commands) -> None:
@@ -16,8 +16,6 @@ def add_command(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..catalogue import catalogue, written
-
     entries = [(written(entry), entry.help) for entry in catalogue(options.kind)]
     width = max(len(name) for name, _ in entries)
     for name, text in entries:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..options import Options, option
 from .class_logits import class_logits
-from .objective import NamedObjective, Outputs, Targets, largest_logit
+from .objective import NamedObjective, OnLogits, Outputs, Targets
 
 
 def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -31,7 +31,7 @@ def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0) ->
 
 
 @dataclass(frozen=True)
-class CrossEntropy(Options):
+class CrossEntropy(OnLogits, Options):
     """`cross_entropy` with its options as an objective: climbed and descended.
 
     Raises:
@@ -49,14 +49,6 @@ class CrossEntropy(Options):
     def train(self, outputs: Outputs, y: Targets, clean: Outputs | None = None) -> Tensor:
         """The cross entropy."""
         return self.attack(outputs, y)
-
-    def predict(self, outputs: Outputs) -> Tensor | None:
-        """As `largest_logit`."""
-        return largest_logit(outputs)
-
-    def logits(self, outputs: Outputs) -> Outputs:
-        """The outputs themselves."""
-        return outputs
 
 
 OBJECTIVE = NamedObjective(

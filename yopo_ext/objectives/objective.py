@@ -43,8 +43,20 @@ class Objective(Protocol):
         ...
 
 
+class OnLogits:
+    """The answers of an objective whose outputs are the logits (B, K) themselves."""
+
+    def predict(self, outputs: Outputs) -> Tensor | None:
+        """As `largest_logit`."""
+        return largest_logit(outputs)
+
+    def logits(self, outputs: Outputs) -> Outputs:
+        """The outputs themselves."""
+        return outputs
+
+
 @dataclass(frozen=True)
-class LossObjective:
+class LossObjective(OnLogits):
     """A plain function loss(outputs, y) as an objective: it is climbed and descended.
 
     Attributes:
@@ -62,14 +74,6 @@ class LossObjective:
     def train(self, outputs: Outputs, y: Targets, clean: Outputs | None = None) -> Tensor:
         """The loss."""
         return self.loss(outputs, y)
-
-    def predict(self, outputs: Outputs) -> Tensor | None:
-        """As `largest_logit`."""
-        return largest_logit(outputs)
-
-    def logits(self, outputs: Outputs) -> Outputs:
-        """The outputs themselves."""
-        return outputs
 
 
 def as_objective(loss: Loss | Objective, name: str = "loss") -> Objective:

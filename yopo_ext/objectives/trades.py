@@ -10,7 +10,7 @@ from torch import Tensor
 from ..options import Options, option
 from .cross_entropy import cross_entropy
 from .kl_divergence import kl_divergence, log_probabilities
-from .objective import NamedObjective, Outputs, Targets, largest_logit
+from .objective import NamedObjective, OnLogits, Outputs, Targets
 
 
 def trades(
@@ -36,7 +36,7 @@ def trades(
 
 
 @dataclass(frozen=True)
-class Trades(Options):
+class Trades(OnLogits, Options):
     """`trades` with its options as an objective, whose `train` asks for the outputs at the clean images.
 
     The adversaries of TRADES climb the divergence; those that climb `attack` climb the cross entropy.
@@ -63,14 +63,6 @@ class Trades(Options):
         if clean is None:
             raise TypeError("clean: got None, expected the network's outputs at the clean images")
         return trades(clean, outputs, y, beta=self.beta, label_smoothing=self.label_smoothing)
-
-    def predict(self, outputs: Outputs) -> Tensor | None:
-        """As `largest_logit`."""
-        return largest_logit(outputs)
-
-    def logits(self, outputs: Outputs) -> Outputs:
-        """The outputs themselves."""
-        return outputs
 
 
 OBJECTIVE = NamedObjective(

@@ -71,7 +71,7 @@ def _build(options: WarmUpOptions, parts: Parts) -> WarmUp | None:
 
 
 def _reads(name: str, method: Method) -> bool:
-    return "pgd_steps" in method.numbers if name == "steps_warmup_epochs" else method.adversarial
+    return STEPS in method.numbers if name == "steps_warmup_epochs" else method.adversarial
 
 
 def _check(options: WarmUpOptions, config: Config) -> None:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...data import ImageSet
 from ...random_streams import drawing_from
+from ..host import Processes
 
 
 def check_last_batch(model: nn.Module, images: ImageSet, *, batch_size: int, drop_last: bool, processes: int) -> None:
@@ -20,8 +21,8 @@ def check_last_batch(model: nn.Module, images: ImageSet, *, batch_size: int, dro
     """
     size, rest = batch_size, len(images) % batch_size
     for total in (min(size, len(images)), 0 if drop_last else rest):
-        rows = [total * (rank + 1) // processes - total * rank // processes for rank in range(processes)]
-        if 1 in rows and not _takes_one_image(model, images):
+        rows = [Processes(rank, processes).rows(total) for rank in range(processes)]
+        if any(stop - start == 1 for start, stop in rows) and not _takes_one_image(model, images):
             what = f"{len(images)} mod {size} = {rest}" if total == rest else f"mini-batches of {total}"
             shared = f" on {processes} processes" if processes > 1 else ""
             raise ValueError(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import nn
@@ -50,13 +50,7 @@ class Parts:
     def natural(self) -> Adversary:
         """What trains on clean images, with the run's objective."""
         method = METHODS["natural"]
-        ingredients = self.ingredients
-        return method.build(
-            Ingredients(
-                ingredients.model, ingredients.first_layer, ingredients.ball, ingredients.objective, method.options(),
-                ingredients.generator,
-            )
-        )  # fmt: skip
+        return method.build(replace(self.ingredients, options=method.options()))
 
     def measure_curve(self, model: nn.Module, stop: StopRequest) -> dict[str, float]:
         """A point of the accuracy-time curve."""

@@ -14,10 +14,9 @@ from ..files import BEST, CONFIG, LAST, load_checkpoint, require_unused
 from ..host import Processes, keep_freed_memory, stop_on_signals
 from .compose import Run
 from .measuring import final_accuracies
-from .networks import make_model
 from .outcome import Result, Row, conclude, summary_of
 from .prepare_data import prepare_data
-from .trained import measured_weights
+from .trained import trained_network
 
 
 def run_all(
@@ -87,7 +86,5 @@ def _result(run: Run) -> Result:
     if best is None or best.epoch is None:
         return Result(last, None, None)
     with parts.processes.together():
-        state = load_checkpoint(run.folder / BEST)
-        model = make_model(run.config, run.data).to(trainer.device)
-        model.load_state_dict(measured_weights(state))
+        model = trained_network(run.config, run.data, load_checkpoint(run.folder / BEST)).to(trainer.device)
     return Result(last, measured(model), best.epoch)

@@ -15,10 +15,9 @@ from ...objectives.objective import Objective
 from ..config import change_config
 from ..files import EPOCHS, LAST, CheckpointError
 from ..host import open_device
-from .networks import make_model
 from .objective import make_objective
 from .prepare_data import prepare_data
-from .trained import measured_weights, open_checkpoint
+from .trained import open_checkpoint, trained_network
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
         config, data_dir=data_dir or options.data_dir, limit_eval=options.limit_eval if limit is None else limit
     )
     data = prepare_data(config)
-    model = make_model(config, data)
-    model.load_state_dict(measured_weights(state))
+    model = trained_network(config, data, state)
     name, ball, final = f"{config.model.model} on {options.dataset}", config.ball, config.measuring
     return Subject(
         name, options.dataset, model.to(place), data.test.to(place), ball.eps, ball.norm, own=True,
@@ -108,9 +106,7 @@ def open_networks(
         config, state = open_checkpoint(file)
         if config.data.dataset != dataset:
             raise ValueError(f"{file}: of a run on {config.data.dataset}, expected {dataset}")
-        model = make_model(config, Dataset(dataset, images, images))
-        model.load_state_dict(measured_weights(state))
-        models[name] = model.to(place)
+        models[name] = trained_network(config, Dataset(dataset, images, images), state).to(place)
     return models
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...data import Dataset
 from ..config import Config, change_config, config_from_dict, differences
 from ..events.averaging import Averaging, averaged_weights
 from ..files import CheckpointError, load_checkpoint
+from .networks import make_model
 
 
 def open_checkpoint(path: Path) -> tuple[Config, dict[str, Any]]:
@@ -32,6 +34,13 @@ def measured_weights(state: dict[str, Any]) -> dict[str, Tensor]:
     """The weights to measure: the average where the run kept one."""
     average = state["events"].get(Averaging.name)
     return state["model"] if average is None else averaged_weights(average)
+
+
+def trained_network(config: Config, data: Dataset, state: dict[str, Any]) -> nn.Module:
+    """The configuration's network for these images, with the weights to measure, on the CPU."""
+    model = make_model(config, data)
+    model.load_state_dict(measured_weights(state))
+    return model
 
 
 def check_same_run(path: Path, config: Config) -> None:
