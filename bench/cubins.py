@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,20 @@ CSRC = ROOT / "csrc"
 def sources() -> list[Path]:
     """The sources that define kernels."""
     return sorted(path for path in (CSRC / "cuda").glob("*.cu") if path.name != "device.cu")
+
+
+def base_name(kernel: str) -> str:
+    """The name without its namespace and arguments: "resident_kernel"."""
+    found = re.match(r"_ZN4yopo4cuda(\d+)", kernel)
+    if found is None:
+        raise ValueError(f"kernel: got {kernel}, expected a name in yopo::cuda")
+    return kernel[found.end() : found.end() + int(found[1])]
+
+
+def sources_naming(kernel: str) -> Iterator[Path]:
+    """The sources in which the kernel's own name stands."""
+    word = re.compile(rf"\b{base_name(kernel)}\b")
+    return (source for source in sources() if word.search(source.read_text()))
 
 
 def find_tool(name: str) -> str | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import re
 import subprocess
 import sys
 from io import StringIO
@@ -21,8 +20,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent / "machine_code"))
 
 from cases import CASES, COUNTED, Case
+from cubins import base_name
+from document import RESULTS
 
-COUNTS = Path(__file__).resolve().parent / "results/machine-code-sm_90.json"
 #: Ours -> ncu's. Cycles are those of the busiest multiprocessor.
 METRICS = {
     "instructions": "smsp__inst_executed.sum",
@@ -41,8 +41,7 @@ def launch(case: Case, count: int, device: str) -> None:
     import yopo_ext
 
     tensors = {name: tensor.to(device) for name, tensor in case.tensors().items()}
-    call = {**case.layer, **case.adversary, "steps": count, "precision": "high"}
-    yopo_ext.inner_ascent(**tensors, **call, backend="cuda" if device == "cuda" else "torch")
+    yopo_ext.inner_ascent(**tensors, **case.options(count), backend="cuda" if device == "cuda" else "torch")
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -80,13 +79,6 @@ def compare(case: Case, counted: dict, runs: list[dict[str, float]]) -> dict[str
     return {"counted": {"step": counted["step"], "rest": counted["rest"]}, "measured": {"step": step, "rest": rest}}
 
 
-def kernel_name(mangled: str) -> str:
-    """Its own name, as ncu shows it, without namespace and arguments."""
-    found = re.match(r"_ZN4yopo4cuda(\d+)", mangled)
-    assert found is not None, mangled
-    return mangled[found.end() : found.end() + int(found[1])]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
@@ -97,14 +89,14 @@ def main() -> int:
     if arguments.launch:
         launch(CASES[arguments.launch], arguments.count, "cuda")
         return 0
-    counted = json.loads(COUNTS.read_text())["cases"]
+    counted = json.loads(RESULTS.read_text())["cases"]
     found: dict[str, dict] = {}
     for case in COUNTED:
         if arguments.dry_run:
             launch(case, case.counts[0], "cpu")
             continue
         try:
-            runs = [profile(case, count, kernel_name(counted[case.name]["kernel"])) for count in case.counts]
+            runs = [profile(case, count, base_name(counted[case.name]["kernel"])) for count in case.counts]
             found[case.name] = compare(case, counted[case.name], runs)
         except ValueError as error:
             found[case.name] = {"error": str(error)}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from cases import CASES
-from gpu_counters import METRICS, compare, kernel_name, parse
+from cubins import base_name
+from gpu_counters import METRICS, compare, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "bench/gpu_check.sh"
@@ -121,7 +122,7 @@ def test_counters_are_read_and_put_beside_the_counted_ones():
     assert parse(SAID, "resident_kernel") == {"instructions": 94640.0, "nanoseconds": 30000.0}
     with pytest.raises(ValueError, match=r"no kernel of ours: .*Connected"):
         parse("==PROF== Connected", "resident_kernel")
-    assert kernel_name("_ZN4yopo4cuda15resident_kernelINS0_9ReluSlopeEEEvNS0_1AE") == "resident_kernel"
+    assert base_name("_ZN4yopo4cuda15resident_kernelINS0_9ReluSlopeEEEvNS0_1AE") == "resident_kernel"
     counted = {"step": {"instructions": 33750.0}, "rest": {"instructions": 60890.0}}
     both = compare(CASES["cifar-relu"], counted, [{"instructions": 94640.0}, {"instructions": 128390.0}])
     assert both["measured"] == both["counted"] == counted

@@ -7,7 +7,6 @@ one after another by the emulator. Counters and unordered accesses of the last c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -22,21 +21,10 @@ from torch import Tensor
 ARCHITECTURE = 90  # the encoding that the emulator knows
 
 
-def base_name(kernel: str) -> str:
-    """The name without its namespace and arguments: "resident_kernel"."""
-    found = re.match(r"_ZN4yopo4cuda(\d+)", kernel)
-    if found is None:
-        raise ValueError(f"kernel: got {kernel}, expected a name in yopo::cuda")
-    return kernel[found.end() : found.end() + int(found[1])]
-
-
 @cache
 def kernel_code(name: str) -> Kernel:
     """A kernel's machine code, from the source that launches it."""
-    word = re.compile(rf"\b{base_name(name)}\b")
-    for source in cubins.sources():
-        if not word.search(source.read_text()):
-            continue
+    for source in cubins.sources_naming(name):
         cubin, _ = cubins.compile_cubin(source, ARCHITECTURE)
         listing = cubins.listing_of(cubin)
         if name in kernels_of(listing):

@@ -42,6 +42,10 @@ class Case:
         values = {"eps": [(8 + c) / 255 for c in own], "alpha": [(2 + c) / 255 for c in own]}
         return {**values, "bounds": (0.0, 1.0) if self.boxed else None}
 
+    def options(self, steps: int) -> dict[str, object]:
+        """Of `inner_ascent`, beside the tensors."""
+        return {**self.layer, **self.adversary, "steps": steps, "precision": "high"}
+
     def tensors(self, seed: int = 0) -> dict[str, Tensor]:
         """x, eta, p, weight and bias; p about as large as it arrives in practice."""
         draw, channels = torch.Generator().manual_seed(seed), self.out_channels

@@ -25,7 +25,7 @@ goes to.
 The emulator (`bench/machine_code/emulator/`) raises on an access outside an allocation and on what it does not know,
 and finds accesses to shared memory that no barrier orders, whatever the order in which warps ran. It does not model
 rounding inside a tensor core, the approximations of special functions, subnormals flushed to zero, atomics,
-asynchronous copies, `wgmma` and clusters.
+`wgmma` and clusters; an asynchronous copy is done at once, so that one which is waited for too late is not noticed.
 
 """
 
@@ -57,8 +57,13 @@ def section() -> str:
 
 
 def write() -> None:
-    """Puts it into the documentation, in the place of the one that is there."""
-    text = DOCUMENT.read_text()
-    before = text.split(HEADING if HEADING in text else NEXT_HEADING)[0]
-    after = re.split(rf"^(?={NEXT_HEADING}$)", text, flags=re.M)[1]
-    DOCUMENT.write_text(before + section() + after)
+    """Puts it into the documentation."""
+    replace_section(DOCUMENT, HEADING, NEXT_HEADING, section())
+
+
+def replace_section(path: Path, heading: str, next_heading: str, text: str) -> None:
+    """Puts a section into a document before the next one, in the place of the one that is there."""
+    whole = path.read_text()
+    before = whole.split(heading if heading in whole else next_heading)[0]
+    after = re.split(rf"^(?={next_heading}$)", whole, flags=re.M)[1]
+    path.write_text(before + text + after)

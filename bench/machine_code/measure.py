@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cubins
 import torch
-from backend import ARCHITECTURE, MachineCode, base_name
+from backend import ARCHITECTURE, MachineCode
 from cases import Case
 from counts import Counts, figures, step_and_rest
 from emulator import timing
@@ -80,11 +80,10 @@ def usage_of(kernel: str) -> tuple[int, int]:
     """(registers, bytes spilled) of a kernel, as ptxas says."""
     spills = r"(\d+) bytes spill stores, (\d+) bytes spill loads"
     pattern = re.compile(rf"{re.escape(kernel)}' for 'sm_\d+'.*?{spills}.*?Used (\d+) registers", re.S)
-    for source in cubins.sources():
-        if re.search(rf"\b{base_name(kernel)}\b", source.read_text()):
-            found = pattern.search(cubins.compile_cubin(source, ARCHITECTURE)[1])
-            if found:
-                return int(found[3]), int(found[1]) + int(found[2])
+    for source in cubins.sources_naming(kernel):
+        found = pattern.search(cubins.compile_cubin(source, ARCHITECTURE)[1])
+        if found:
+            return int(found[3]), int(found[1]) + int(found[2])
     raise KeyError(f"ptxas says nothing of {kernel}")
 
 
@@ -92,8 +91,7 @@ def execute(case: Case, count: int, **options: object) -> tuple[MachineCode, dic
     """One run of so many steps: (the backend with what it counted, its inputs, eta)."""
     backend, tensors = MachineCode(host(), first_block=case.first_block, **options), case.tensors()
     yopo_ext.backends.register("cuda_machine_code", backend)
-    call = {**case.layer, **case.adversary, "steps": count, "precision": "high"}
-    return backend, tensors, yopo_ext.inner_ascent(**tensors, **call, backend="cuda_machine_code")
+    return backend, tensors, yopo_ext.inner_ascent(**tensors, **case.options(count), backend="cuda_machine_code")
 
 
 def complaints_about(case: Case, count: int, reverse: bool) -> tuple[MachineCode, list[str]]:
@@ -122,7 +120,7 @@ def measure(case: Case, reverse: bool = False) -> Measurement:
     registers, spilled = usage_of(launch.kernel)
     allocated = (registers + 7) // 8 * 8 * launch.threads
     blocks = max(1, min(REGISTERS // allocated, SHARED_BYTES // (launch.shared + 1024)))
-    first, second = (Counts.of(run.blocks[0], timing.simulate(run.blocks[0], blocks)[0]) for run in runs)
+    first, second = (Counts.of(run.blocks[0], timing.simulate(run.blocks[0], blocks)) for run in runs)
     step, rest = step_and_rest(first, second, case.counts)
     return Measurement(
         case, step, rest, block, launch.kernel, registers, spilled, blocks, launch.threads, launch.shared,

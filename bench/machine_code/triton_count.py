@@ -69,8 +69,7 @@ def planned(case: Case, steps: int) -> tuple[_Recorder, dict[str, torch.Tensor],
                if name in ("x", "eta", "p") else tensor for name, tensor in one.items()}  # fmt: skip
     recorder = _Recorder()
     yopo_ext.backends.register("triton_recorder", recorder)
-    call = {**case.layer, **case.adversary, "steps": steps, "precision": "high"}
-    return recorder, one, yopo_ext.inner_ascent(**tensors, **call, backend="triton_recorder")
+    return recorder, one, yopo_ext.inner_ascent(**tensors, **case.options(steps), backend="triton_recorder")
 
 
 def _format_of(tensor: torch.Tensor) -> torch.memory_format:
@@ -143,7 +142,7 @@ def run(case: Case, steps: int, folder: Path) -> tuple[Counts, list[Emulator], l
         wrong.append(f"eta differs from float64 at {differing} pixels")
     total = Counts()
     for block in blocks:
-        total = total.plus(Counts.of(block, timing.simulate(block)[0]), 1)
+        total = total.plus(Counts.of(block, timing.simulate(block)), 1)
     return total, blocks, wrong
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import document
 
@@ -55,8 +54,6 @@ def section(record: dict | None = None) -> str:
     return TEXT.format(heading=HEADING, triton=record["triton"], executed="\n".join(executed), listed="\n".join(listed))
 
 
-def write(path: Path = DOCUMENT) -> None:
-    """Puts it into the documentation, in the place of the one that is there."""
-    text = path.read_text()
-    before = text.split(HEADING if HEADING in text else NEXT_HEADING)[0]
-    path.write_text(before + section() + NEXT_HEADING + text.split(NEXT_HEADING)[1])
+def write() -> None:
+    """Puts it into the documentation."""
+    document.replace_section(DOCUMENT, HEADING, NEXT_HEADING, section())

@@ -3,10 +3,11 @@
 
 import re
 
+from .control import CONTROL
+
 LOADS = {"LDS", "LD", "LDG", "LDL", "LDC"}
 STORES = {"STS", "ST", "STG", "STL"}
 DOUBLE = {"DADD", "DMUL", "DFMA", "DSETP"}
-CONTROL = {"BRA", "BSSY", "BSYNC", "BAR", "WARPSYNC", "EXIT", "CALL", "RET", "BREAK", "NOP", "BRX"}
 TWO_PREDICATES_FIRST = {"ISETP", "FSETP", "PLOP3", "DSETP"}
 CARRIES = {"IADD3", "LEA", "IMAD", "SHFL"}
 
@@ -51,7 +52,7 @@ def dependencies(ins):
         return run_of(ops[0], width), read + address(ops[1]) + others(ops[1])
     if base == "HMMA":
         return run_of(ops[0], 4), read + run_of(ops[1], 4) + run_of(ops[2], 2) + run_of(ops[3], 4)
-    if base in CONTROL:
+    if base in CONTROL or base == "NOP":
         return [], read + [x for q in ops if "`" not in q for x in others(q) + registers(q)]
     k = results(base, ops)
     pair = "WIDE" in mods or base in DOUBLE or (base == "CS2R" and "32" not in mods) or mods[:1] == ["F64"]

@@ -41,7 +41,7 @@ class Integers:
                 return x(w).astype(U64) * y(w).astype(U64)
             return (signed(x(w)).astype(I64) * signed(y(w)).astype(I64)).view(U64)
 
-        if "WIDE" in mods:
+        if "WIDE" in mods or "HI" in mods:
             assert "X" not in mods
             c = self.wide(rest[2])
 
@@ -50,21 +50,12 @@ class Integers:
                 r = p if c is None else p + c(w)
                 if outs:
                     self.put_pred(w, outs[0], m, r < p)
-                self.put_wide(w, d, m, r)
+                if "WIDE" in mods:
+                    self.put_wide(w, d, m, r)
+                else:
+                    self.put(w, d, m, carry(r).astype(U32))
 
             return wide
-        if "HI" in mods:
-            assert "X" not in mods
-            c = self.wide(rest[2])
-
-            def high(w, m):
-                p = product(w)
-                r = p if c is None else p + c(w)
-                if outs:
-                    self.put_pred(w, outs[0], m, r < p)
-                self.put(w, d, m, carry(r).astype(U32))
-
-            return high
         if "X" in mods or outs:
             xs, cs = self.carried(rest[0]), self.carried(rest[2])
             c_in = self.pred(rest[3]) if "X" in mods else self.pred("!PT")

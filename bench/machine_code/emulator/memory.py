@@ -11,9 +11,8 @@ import re
 import numpy as np
 
 from .global_memory import GLOBAL_BASE
-from .operands import M32, allow
+from .operands import M32, U32, allow
 
-U32 = np.uint32
 SHARED_BASE, SHARED_WINDOW = 0x400, 0x7F01  # where a block's shared memory begins; upper half of its generic addresses
 LOCAL_WINDOW, LOCAL_BYTES, LOCAL_TOP = 0x7E00_0000_0000, 0x2000, 0x1000
 KNOWN = ("E", "64", "128", "U16", "S16", "U8", "S8", "CONSTANT", "NA", "LU", "STRONG", "GPU", "SYS", "SM", "EF", "EL")
@@ -168,7 +167,7 @@ class Memory:
     def i_LDC(self, i, mods, ops):
         allow(mods, "64", "U8", "U16")
         d = self.dst(ops[0])
-        size = 8 if "64" in mods else 1 if "U8" in mods else 2 if "U16" in mods else 4
+        size = size_of(mods)
         m = re.match(r"c\[0x([02])\]\[(?:(R\d+|RZ))?\+?(-?0x[0-9a-f]+)?\]$", ops[1])
         bank = self.const if m[1] == "0" else self.const2
         r = int(m[2][1:]) if m[2] and m[2] != "RZ" else None

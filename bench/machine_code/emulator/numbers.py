@@ -4,9 +4,8 @@
 import numpy as np
 
 from .bits import COMPARE
-from .operands import u32
+from .operands import U32, u32
 
-U32 = np.uint32
 RELATIONS = [k + u for k in COMPARE for u in ("", "U")] + ["NUM", "NAN"]
 
 

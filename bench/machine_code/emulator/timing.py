@@ -7,7 +7,7 @@ register banks, no L2 or HBM beyond a fixed latency of global loads.
 """
 
 import heapq
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 from .dependencies import DOUBLE, dependencies
 
@@ -33,39 +33,35 @@ class Pipes:
     def __init__(self):
         self.issue, self.alu, self.imad, self.tensor, self.convert = ([0.0] * 4 for _ in range(5))
         self.shared = 0.0
-        self.busy = Counter()
 
     def pipe_of(self, base):
-        """(its name, when it is free for each scheduler, cycles that an instruction holds it)"""
+        """(when it is free for each scheduler, cycles that an instruction holds it)"""
         if base in HALF:
-            return "alu", self.alu, 2
+            return self.alu, 2
         if base == "IMAD":
-            return "imad", self.imad, 2
+            return self.imad, 2
         if base == "HMMA":
-            return "tensor", self.tensor, TENSOR
+            return self.tensor, TENSOR
         if base in CONVERT:
-            return "convert", self.convert, 8
+            return self.convert, 8
         return None
 
     def earliest(self, base, s):
         pipe = self.pipe_of(base)
         if pipe is not None:
-            return pipe[1][s]
+            return pipe[0][s]
         return self.shared - 40 if base in SHARED else 0
 
     def take(self, ins, s, t, waves):
         """Issues at t; returns the latency of the result."""
         base = ins.base
         self.issue[s] = t + 1
-        self.busy["issue", s] += 1
         pipe = self.pipe_of(base)
         if pipe is not None:
-            name, free, cycles = pipe
+            free, cycles = pipe
             free[s] = max(free[s], t) + cycles
-            self.busy[name, s] += cycles
         if base in SHARED:
             self.shared = max(self.shared, t) + max(waves, 1)
-            self.busy["shared"] += max(waves, 1)
             return self.shared - t + LATENCY["lds" if base in ("LDS", "STS") else "generic"]
         return self.latency(base, ins.modifiers, waves)
 
@@ -92,7 +88,7 @@ class _Barriers:
     """Who waits where; a barrier opens once as many warps have come as it is for."""
 
     def __init__(self, warps):
-        self.warps, self.opened = warps, []
+        self.warps = warps
         self.waiting = defaultdict(list)  # (block, barrier) -> [(time, warp that waits or None)]
 
     def arrive(self, k, t, met):
@@ -103,14 +99,12 @@ class _Barriers:
         if len(group) < warps:
             return []
         at = max(x for x, _ in group) + LATENCY["barrier"]
-        if warps == self.warps:
-            self.opened.append(at)
         del self.waiting[k // self.warps, number]
         return [(at, q) for _, q in group if q is not None]
 
 
 def simulate(block, blocks=1):
-    """`blocks` copies of a block on one multiprocessor: (cycles, busy cycles of pipes, when barriers opened)."""
+    """The cycles of `blocks` copies of a block on one multiprocessor."""
     traces, facts = block.trace * blocks, {}
     ready = [defaultdict(float) for _ in traces]
     position, done = [0] * len(traces), [0.0] * len(traces)
@@ -149,4 +143,4 @@ def simulate(block, blocks=1):
         heapq.heappush(queue, (then, k))
     if barriers.waiting:
         raise RuntimeError("a barrier that never opened")
-    return max(done), pipes.busy, barriers.opened
+    return max(done)

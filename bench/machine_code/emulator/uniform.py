@@ -6,10 +6,8 @@ import re
 import numpy as np
 
 from .bits import COMPARE, extended, lut
-from .memory import SHARED_WINDOW
+from .memory import SHARED_WINDOW, size_of
 from .operands import M32, allow
-
-U32 = np.uint32
 
 
 def signed(v):
@@ -38,7 +36,7 @@ class Uniform:
         u = int(ops[0][2:])
         index, offset = re.match(r"c\[0x0\]\[(?:UR(\d+)\+)?(0x[0-9a-f]+)\]$", ops[1]).groups()
         off = int(offset, 16)
-        size = 8 if "64" in mods else 1 if "U8" in mods else 2 if "U16" in mods else 4
+        size = size_of(mods)
 
         def act(w, m):
             v = self.constant(off + (int(w.U[int(index)]) if index else 0), size)
