@@ -12,10 +12,10 @@
 namespace yopo::cuda {
 namespace {
 
-// p as CostateRow reads it: planes without gaps.
+// p as FixedCostateRow reads it: planes without gaps.
 template <class Shape>
 bool takes_costate(const Costate& p) {
-    constexpr int together = CostateRow<Shape>::together, size = Shape::out_size;
+    constexpr int together = FixedCostateRow<Shape>::together, size = Shape::out_size;
     const Strides& t = p.strides;
     return p.dtype == DType::float32 && t.w == 1 && t.h == size && t.c == size * size &&
            t.n % together == 0 && reinterpret_cast<std::uintptr_t>(p.data) % (4 * together) == 0;

@@ -16,7 +16,7 @@ inline constexpr float most_ratio = 0x1p93f;
 
 // A lane's part of one row: channels 4 e + t at positions 4 g .. 4 g + 3.
 template <class Shape>
-struct CostateRow {
+struct FixedCostateRow {
     static constexpr int elements = 4 * Shape::sixteens;
     // Positions of one load. A row begins at a multiple of them, and so does its end.
     static constexpr int together = Shape::out_size % 4 == 0 ? 4 : Shape::out_size % 2 == 0 ? 2 : 1;
@@ -55,7 +55,7 @@ struct CostateRow {
 #pragma unroll
         for (int e = 0; e < elements; ++e) {
 #pragma unroll
-            for (int i = 0; i < 4; ++i) most[i] = fmaxf(most[i], fabsf(v[e][i]));
+            for (int i = 0; i < 4; ++i) most[i] = larger_magnitude(most[i], v[e][i]);
         }
         const float largest = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
         const float scale = fminf(scale_for(warp_largest(largest)), most_scale);
@@ -89,7 +89,7 @@ class FixedCostate {
 
     // Asks for the next row and packs this one: 0, 1, 2 and 3 in turn.
     __device__ __forceinline__ void pack(int row, const FixedMemory<Shape>& m) {
-        CostateRow<Shape> next;
+        FixedCostateRow<Shape> next;
         if (row + 1 < Shape::rows) {
             next.load(from_ + (row + 1) * Shape::out_size, first_row() + row + 1 < Shape::out_size);
         }
@@ -116,7 +116,7 @@ class FixedCostate {
     __device__ __forceinline__ static int first_row() { return warp_index() * Shape::rows; }
 
     const float* from_;
-    CostateRow<Shape> row_;
+    FixedCostateRow<Shape> row_;
     float scales_[Shape::rows];
 };
 

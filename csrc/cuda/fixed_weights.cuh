@@ -33,7 +33,7 @@ class StagedWeights {
         for (int k = 0; k < each; ++k) {
             const int i = k * Shape::threads + threadIdx.x;
             if (i < count) m.weights[i] = weights_[k];
-            largest = fmaxf(largest, fabsf(weights_[k]));
+            largest = larger_magnitude(largest, weights_[k]);
         }
         if (threadIdx.x < Shape::out_channels) m.bias[threadIdx.x] = bias_;
         return largest;

@@ -17,13 +17,14 @@ namespace {
 // Images of more tiles than this are better spread over the chip, with one launch a step.
 constexpr int most_tiles_of_a_block = 4;
 
-enum class Path { linear_rows, patches, linear_mma, linear_fma, fixed, resident, streamed, image, tiles };
+enum class Path { linear, fixed, resident, streamed, image, tiles };
 
 struct Plan {
     Path path;
     TilePlan tiles;
     ResidentPlan resident{};
     FixedPlan fixed{};
+    LinearKernel linear = LinearKernel::none;
 
     // Of the paths that keep something there between the steps.
     std::size_t workspace_bytes(const ConvShape& s) const {
@@ -33,28 +34,13 @@ struct Plan {
     }
 };
 
-Path path_of(LinearKernel kernel) {
-    switch (kernel) {
-        case LinearKernel::rows:
-            return Path::linear_rows;
-        case LinearKernel::patches:
-            return Path::patches;
-        case LinearKernel::mma:
-            return Path::linear_mma;
-        case LinearKernel::fma:
-            return Path::linear_fma;
-        case LinearKernel::none:
-            break;
-    }
-    return Path::tiles;
-}
-
 Plan make_plan(const InnerAscent& problem, Precision precision, const Device& device) {
     const ConvShape& shape = problem.layer.shape;
     const bool linear = problem.layer.activation == Activation::identity;
     const TilePlan tiles = plan_tiles(shape, device, linear);
     if (linear) {
-        return {path_of(choose_linear(shape, problem.p, problem.norm, precision, device)), tiles};
+        const LinearKernel kernel = choose_linear(shape, problem.p, problem.norm, precision, device);
+        return {kernel == LinearKernel::none ? Path::tiles : Path::linear, tiles, {}, {}, kernel};
     }
     if (precision == Precision::high) {
         const FixedPlan fixed = plan_fixed(problem, device);
@@ -66,16 +52,26 @@ Plan make_plan(const InnerAscent& problem, Precision precision, const Device& de
     return {few ? Path::image : Path::tiles, tiles};
 }
 
-const char* name_of(Path path) {
-    switch (path) {
-        case Path::linear_rows:
+const char* name_of(LinearKernel kernel) {
+    switch (kernel) {
+        case LinearKernel::rows:
             return "linear_rows";
-        case Path::patches:
+        case LinearKernel::patches:
             return "patches";
-        case Path::linear_mma:
+        case LinearKernel::mma:
             return "linear_mma";
-        case Path::linear_fma:
+        case LinearKernel::fma:
             return "linear_fma";
+        case LinearKernel::none:
+            break;
+    }
+    return "";
+}
+
+const char* name_of(const Plan& plan) {
+    switch (plan.path) {
+        case Path::linear:
+            return name_of(plan.linear);
         case Path::fixed:
             return "fixed";
         case Path::resident:
@@ -103,12 +99,12 @@ Status update(const AscentArguments& a, Stage stage, std::int64_t steps, void* s
 
 // One launch for g and one for the update, each step. A linear layer's g serves all steps.
 Status ascend_by_tiles(const AscentArguments& a, const TilePlan& plan, void* stream) {
-    if (a.layer.activation == Activation::identity && a.norm == Norm::linf && a.steps > 0) {
+    const bool linear = a.layer.activation == Activation::identity;
+    if (linear && a.norm == Norm::linf && a.steps > 0) {
         const Status status = launch_gradient(gradient_of_step(a, plan.tile), plan, stream);
         return status.ok() ? update(a, Stage::walk, a.steps, stream) : status;
     }
     Status status = update(a, Stage::enter, 0, stream);
-    const bool linear = a.layer.activation == Activation::identity;
     const std::int64_t rounds = linear ? std::min<std::int64_t>(a.steps, 1) : a.steps;
     for (std::int64_t n = 0; n < rounds && status.ok(); ++n) {
         status = launch_gradient(gradient_of_step(a, plan.tile), plan, stream);
@@ -142,14 +138,8 @@ Status inner_ascent_cuda(const InnerAscent& problem, const CudaOptions& options)
     const Plan plan = make_plan(problem, options.precision, device);
     const AscentArguments a = ascent_arguments(problem, options);
     switch (plan.path) {
-        case Path::linear_rows:
-            return launch_linear(a, LinearKernel::rows, options.stream);
-        case Path::patches:
-            return launch_linear(a, LinearKernel::patches, options.stream);
-        case Path::linear_mma:
-            return launch_linear(a, LinearKernel::mma, options.stream);
-        case Path::linear_fma:
-            return launch_linear(a, LinearKernel::fma, options.stream);
+        case Path::linear:
+            return launch_linear(a, plan.linear, options.stream);
         case Path::fixed:
             return launch_fixed(a, plan.fixed, options.stream);
         case Path::resident:
@@ -174,7 +164,7 @@ std::string inner_ascent_cuda_path(const InnerAscent& problem, const CudaOptions
     using namespace cuda;
     Device device;
     if (!describe(options.device, device).ok()) return "";
-    return name_of(make_plan(problem, options.precision, device).path);
+    return name_of(make_plan(problem, options.precision, device));
 }
 
 }  // namespace yopo
