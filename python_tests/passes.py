@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Small networks, batches, and a hook that counts full passes."""
+"""Small networks, batches, a hook that counts full passes, and whether a pass that failed has touched a network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,3 +55,21 @@ def counted(model: nn.Sequential) -> Iterator[Passes]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def untouched(model: nn.Module) -> dict:
+    """Gives every second parameter a gradient, and says what require_untouched is to find."""
+    before = {}
+    for index, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.full_like(parameter, 3.0) if index % 2 else None
+        before[parameter] = (parameter.grad, parameter.requires_grad)
+    return before
+
+
+def require_untouched(model: nn.Module, before: dict) -> None:
+    """Parameters are as they were, and no hook is left."""
+    for parameter, (grad, requires_grad) in before.items():
+        assert parameter.grad is grad
+        assert parameter.requires_grad == requires_grad
+        assert grad is None or (grad == 3).all()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from passes import require_untouched, untouched
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -144,15 +145,6 @@ def test_classes_are_counted(targets, method):
     assert metrics["count"] == 8
 
 
-def untouched(model):
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, 3.0)
-
-
-def require_untouched(model):
-    assert all((parameter.grad == 3).all() for parameter in model.parameters())
-
-
 #: (network, targets, what the message says)
 REFUSED = {
     "one output": (lambda: Net(1), Y, r"logits: got shape \(8, 1\).*at least 2 classes"),
@@ -168,10 +160,10 @@ def test_our_own_losses_refuse_what_is_no_distribution(case, method):
     """Softmax of one output is 1: cross entropy would be 0, and TRADES would make no attack."""
     build, y, words = REFUSED[case]
     model = build()
-    untouched(model)
+    before = untouched(model)
     with pytest.raises((TypeError, ValueError), match=words):
         {**ONE_LOSS, **TWO_SIDED}[method](model).accumulate(X, y)
-    require_untouched(model)
+    require_untouched(model, before)
 
 
 #: losses that fail, or return what is none
@@ -188,7 +180,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_an_error_comes_before_anything_is_added(case, method):
     model = Net()
-    untouched(model)
+    before = untouched(model)
     if method in TWO_SIDED:
         loss = TwoSided(lambda clean, adversarial, y: BROKEN[case](adversarial, y))
         adversary = TWO_SIDED[method](model, loss=loss)
@@ -196,7 +188,7 @@ def test_an_error_comes_before_anything_is_added(case, method):
         adversary = ONE_LOSS[method](model, loss=BROKEN[case])
     with pytest.raises((TypeError, ValueError, AttributeError, IndexError, RuntimeError)):
         adversary.accumulate(X, Y)
-    require_untouched(model)
+    require_untouched(model, before)
 
 
 def test_a_column_too_many_or_too_few_is_not_counted():
@@ -237,7 +229,7 @@ def test_a_prediction_that_is_no_class_is_refused_before_anything_is_added(metho
             return outputs.amax(1)
 
     model = Net()
-    untouched(model)
+    before = untouched(model)
     with pytest.raises(TypeError, match=r"objective: predict returned torch[.]float32, expected"):
         {**ONE_LOSS, **TWO_SIDED}[method](model, loss=Scores(None)).accumulate(X, Y)
-    require_untouched(model)
+    require_untouched(model, before)

@@ -5,17 +5,14 @@ The fragments follow the documented layout on the host too, so a wrong lane or r
 
 from __future__ import annotations
 
-import cuda_on_host
 import pytest
 import torch
 from differential import Shape, gradient_error_bound, make_problem, reference_gradient
-from high_precision import assert_gradient_agrees, gradient
+from high_precision import LAYOUTS, ascend, assert_gradient_agrees, gradient
 
 import yopo_ext
 from yopo_ext.activation import NAMES
 
-BACKENDS = ["cuda_on_host", "cuda_on_gpu"]
-LAYOUTS = [(dtype, last) for dtype in (torch.float32, torch.bfloat16, torch.float16) for last in (False, True)]
 SHAPES = [
     Shape(2, 3, 12, 12, 16),
     Shape(1, 1, 28, 28, 32, padding=(0, 0)),
@@ -27,14 +24,6 @@ SHAPES = [
     Shape(1, 3, 16, 15, 16, stride=(2, 2)),
     Shape(1, 2, 13, 12, 16, padding=(2, 2), dilation=(2, 2)),
 ]
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    if (reason := cuda_on_host.why_not(request.param)) is not None:
-        pytest.skip(reason)
-    cuda_on_host.register(request.param)
-    return request.param
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -114,15 +103,13 @@ def test_both_parts_of_a_weight_count_beside_a_bfloat16_costate(backend, channel
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_steps_compose_bit_for_bit(backend, activation, norm):
     problem = make_problem(SHAPES[0], activation=activation, normalize=True)
-    options = {**problem.adversary, **problem.layer, "precision": "high", "backend": backend, "norm": norm}
-    eta = problem.eta
-    at_once = yopo_ext.inner_ascent(*problem.tensors, **options, steps=3)
+    at_once = ascend(problem, backend, norm=norm)
     for _ in range(3):
-        eta = yopo_ext.inner_ascent(problem.x, eta, *problem.tensors[2:], **options, steps=1)
+        problem.eta = ascend(problem, backend, steps=1, norm=norm)
     if norm == "linf":
-        assert torch.equal(at_once, eta)
+        assert torch.equal(problem.eta, at_once)
     else:
-        torch.testing.assert_close(at_once, eta, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(at_once, problem.eta, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu"])
@@ -130,8 +117,7 @@ def test_one_bad_number_spoils_no_other_element(backend, activation):
     problem = make_problem(SHAPES[0], activation=activation)
     problem.x[0, 1, 4, 4] = torch.nan
     problem.p[1, 3, 2, 2] = torch.inf
-    options = {**problem.adversary, **problem.layer, "precision": "high", "backend": backend}
-    eta = yopo_ext.inner_ascent(*problem.tensors, **options, steps=2)
+    eta = ascend(problem, backend, steps=2)
     assert eta[0, 1, 4, 4].isnan()
     assert eta.isnan().sum() == 1
     assert (eta.nan_to_num().abs() <= torch.tensor(8 / 255)).all()

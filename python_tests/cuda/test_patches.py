@@ -3,19 +3,10 @@
 
 from __future__ import annotations
 
-from itertools import product
-
-import cuda_on_host
 import pytest
 import torch
-from differential import Shape, gradient_error_bound, make_problem, reference_gradient
-from high_precision import assert_gradient_agrees, path_of
-
-import yopo_ext
-from yopo_ext import reference
-
-BACKENDS = ["cuda_on_host", "cuda_on_gpu"]
-LAYOUTS = list(product((torch.float32, torch.bfloat16, torch.float16), (False, True)))
+from differential import Shape, make_problem
+from high_precision import LAYOUTS, ascend, assert_gradient_agrees, assert_steps_agree, assert_steps_compose, path_of
 
 
 def cut(batch: int, channels: int, rows: int, columns: int, out_channels: int, *kernel: int) -> Shape:
@@ -35,21 +26,8 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    if (reason := cuda_on_host.why_not(request.param)) is not None:
-        pytest.skip(reason)
-    cuda_on_host.register(request.param)
-    return request.param
-
-
 def linear(shape: Shape = SHAPES[1], **options):
     return make_problem(shape, activation="identity", **options)
-
-
-def ascend(problem, backend: str, **options) -> torch.Tensor:
-    options = {**problem.adversary, **problem.layer, "steps": 3, **options}
-    return yopo_ext.inner_ascent(*problem.tensors, **options, precision="high", backend=backend)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -66,12 +44,7 @@ def test_a_few_steps_agree_with_the_reference(backend, shape):
         name: [first + 0.01 * c for c in range(shape.channels)] for name, first in (("eps", 0.02), ("alpha", -0.01))
     }
     bounds = ([0.1] * shape.channels, [0.95 - 0.01 * c for c in range(shape.channels)])
-    options = {**problem.adversary, **problem.layer, "steps": 3}
-    eta = ascend(problem, backend, bounds=bounds)
-    expected = reference.inner_ascent(*problem.double(), **options, bounds=bounds)
-    certain = reference_gradient(problem).abs() > gradient_error_bound(problem, 10)
-    assert certain.float().mean() > 0.7  # the bound is of the worst case, at 10 bits
-    torch.testing.assert_close(eta[certain].double(), expected[certain], rtol=1e-6, atol=3e-7)
+    assert_steps_agree(problem, backend, bounds, 0.7)
 
 
 @pytest.mark.parametrize("value", [1e12, torch.inf, -torch.inf, torch.nan])
@@ -115,11 +88,7 @@ def test_hard_images(backend, kind):
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), None])
 def test_steps_compose_bit_for_bit(backend, direction, bounds):
     problem = linear(normalize=True)
-    options = {"direction": direction, "bounds": bounds}
-    at_once = ascend(problem, backend, steps=5, **options)
-    for _ in range(5):
-        problem.eta = ascend(problem, backend, steps=1, **options)
-    assert torch.equal(problem.eta, at_once)
+    assert_steps_compose(problem, backend, direction=direction, bounds=bounds)
 
 
 @pytest.mark.parametrize("name", ["x", "eta", "both"])

@@ -4,15 +4,12 @@ a bit of the result. Blocks with less shared memory are simulated on the host; G
 
 from __future__ import annotations
 
-from itertools import product
-
 import cuda_on_host
 import pytest
 import torch
 from differential import Shape, gradient_error_bound, make_problem, reference_gradient
-from high_precision import assert_gradient_agrees, gradient, path_of, plan_of
+from high_precision import LAYOUTS, ascend, assert_gradient_agrees, gradient, path_of, plan_of
 
-import yopo_ext
 from yopo_ext.activation import NAMES
 
 SHAPES = [
@@ -24,7 +21,6 @@ SHAPES = [
     Shape(1, 3, 14, 12, 24, kernel=(5, 5), padding=(1, 2)),
     Shape(1, 3, 16, 15, 16, stride=(2, 2)),
 ]
-LAYOUTS = list(product((torch.float32, torch.bfloat16, torch.float16), (False, True)))
 WHY_NOT = cuda_on_host.why_not("cuda_on_host")
 on_host = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 #: The share of the workspace that shared memory has room for: with none g too lies there, with some only part of p.
@@ -44,18 +40,13 @@ def squeeze(monkeypatch: pytest.MonkeyPatch, problem, spare: float) -> None:
     assert path_of(problem) == "streamed"
 
 
-def ascend(problem, backend: str = "cuda_on_host", **options) -> torch.Tensor:
-    options = {**problem.adversary, **problem.layer, "steps": 2, **options}
-    return yopo_ext.inner_ascent(*problem.tensors, **options, precision="high", backend=backend)
-
-
 def assert_nothing_changes(monkeypatch: pytest.MonkeyPatch, problem, **options) -> None:
     cuda_on_host.register("cuda_on_host")
     assert path_of(problem) == "resident"
-    resident = ascend(problem, **options)
+    resident = ascend(problem, "cuda_on_host", steps=2, **options)
     for spare in SPARE:
         squeeze(monkeypatch, problem, spare)
-        assert torch.equal(ascend(problem, **options), resident)
+        assert torch.equal(ascend(problem, "cuda_on_host", steps=2, **options), resident)
 
 
 @on_host
@@ -107,7 +98,7 @@ def test_an_outlier_in_the_last_row_spares_the_others(monkeypatch, value, spare)
     bound = gradient_error_bound(problem, 10) + 1e-6
     assert (error[1:] <= bound[1:]).all()
     assert (error[0, :, :6] <= bound[0, :, :6]).all()  # rows that no product with the outlier's group reaches
-    eta = ascend(problem)
+    eta = ascend(problem, "cuda_on_host", steps=2)
     assert eta.isfinite().all()
     assert (eta.abs() <= torch.tensor(8 / 255)).all()
 

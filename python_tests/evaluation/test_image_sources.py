@@ -5,22 +5,12 @@ import math
 
 import pytest
 import torch
-from robustness import robust
+from robustness import doors, robust
 from torch.utils.data import DataLoader, TensorDataset
 
 from yopo_ext.data import ImageSet, to_float
 from yopo_ext.data.batch import Batch
-from yopo_ext.evaluation import (
-    FGSMAttack,
-    PGDAttack,
-    accuracy,
-    adversarial_examples,
-    measure,
-    normalisation_doubt,
-    outcomes,
-    sweep,
-    transfer_matrix,
-)
+from yopo_ext.evaluation import FGSMAttack, PGDAttack, accuracy, measure, outcomes
 
 ATTACKS = {
     "fgsm": FGSMAttack(0.1),
@@ -106,18 +96,13 @@ def test_one_pass_over_the_batches_and_one_in_memory_at_a_time(model, images):
     assert held == [1, 1, 2, 2, 3, 3]
 
 
-DOORS = {
-    "accuracy": accuracy,
-    "measure": lambda model, images: measure(model, images, [ATTACKS["pgd"]], check_normalisation=False).worst,
-    "outcomes": lambda model, images: outcomes(model, images, [ATTACKS["pgd"]]).attacked[0].survived.tolist(),
-    "sweep": lambda model, images: sweep(model, images, [ATTACKS["l2"]], "eps", [0.1, 0.4]).curves,
-    "transfer": lambda model, images: transfer_matrix({"a": model, "b": model}, images, ATTACKS["pgd"]).accuracy,
-    "examples": lambda model, images: adversarial_examples(model, images, ATTACKS["pgd"], count=9).eta.tolist(),
-    "doubt": normalisation_doubt,
-}
+DOORS = doors(ATTACKS["pgd"], swept=ATTACKS["l2"])
+EVERY_DOOR = pytest.mark.parametrize(
+    "door", DOORS, ids=["accuracy", "measure", "outcomes", "sweep", "transfer", "examples", "doubt"]
+)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@EVERY_DOOR
 def test_all_doors_take_all_sources(model, images, door):
     expected = DOORS[door](model, images)
     for name in ("float pair", "DataLoader"):
@@ -144,7 +129,7 @@ def wrong(images):
 
 
 @pytest.mark.parametrize("name", wrong(ImageSet(torch.zeros(90, 1, 4, 4).byte(), torch.zeros(90).long(), 3)))
-@pytest.mark.parametrize("door", DOORS)
+@EVERY_DOOR
 def test_images_and_labels_are_checked(model, images, name, door):
     x, y, error, message = wrong(images)[name]
     with pytest.raises(error, match=message):

@@ -8,37 +8,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from robustness import batch_of
+from robustness import batch_of, doors
 from torch import nn
 
 from yopo_ext.data import ImageSet
-from yopo_ext.evaluation import (
-    AutoAttack,
-    FGSMAttack,
-    PGDAttack,
-    accuracy,
-    adversarial_examples,
-    measure,
-    normalisation_doubt,
-    outcomes,
-    sweep,
-    transfer_matrix,
-)
+from yopo_ext.evaluation import AutoAttack, FGSMAttack, PGDAttack, accuracy
 from yopo_ext.evaluation.attacks import autoattack
 from yopo_ext.evaluation.outcomes import attack_batch
 from yopo_ext.training import Processes, StopRequest, make_config
 from yopo_ext.training.runs.measuring import curve_accuracies
 
 ATTACK = PGDAttack(0.1, steps=2)
-MEASURES = {
-    "accuracy": accuracy,
-    "outcomes": lambda model, images: outcomes(model, images, [ATTACK]),
-    "measure": lambda model, images: measure(model, images, [ATTACK], check_normalisation=False),
-    "normalisation_doubt": normalisation_doubt,
-    "sweep": lambda model, images: sweep(model, images, [ATTACK], "eps", [0.1]),
-    "transfer_matrix": lambda model, images: transfer_matrix({"a": model, "b": model}, images, ATTACK),
-    "adversarial_examples": lambda model, images: adversarial_examples(model, images, ATTACK),
-}
+MEASURES = doors(ATTACK)
 
 
 class Outputs(nn.Module):

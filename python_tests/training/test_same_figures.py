@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Short runs of every method come to the figures that they came to before: what is rebuilt computes the same."""
+"""Short runs of every method come to the figures in figures.json."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS = {
     "yopo-3-1": {"delay": 1, "schedule": "one-cycle", "held_out": 40},
     "yopo-2-1": {"eps_warmup_epochs": 1.5, "activation": "silu", "augment": True},
 }
-#: {method: {"loss": one an epoch, "correct": percent, at the end}}, written before the rooms were rebuilt
+#: {method: {"loss": one an epoch, "correct": percent, at the end}}
 FIGURES: dict[str, dict[str, list[float]]] = json.loads(Path(__file__).with_name("figures.json").read_text())
 
 
@@ -36,7 +36,7 @@ def figures(method: str, folder: Path) -> dict[str, list[float]]:
     config = make_config(method=method, **{**COMMON, **RUNS[method]})
     summary = run_job(config, folder, compare_natural=False, resume=False, show=False)
     log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    final = summary[config.method if isinstance(config.method, str) else config.method.name]
+    final = summary[config.method.name]
     return {"loss": [record["loss"] for record in log], "correct": [final["clean"], final["robust"]]}
 
 
