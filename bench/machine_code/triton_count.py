@@ -40,6 +40,7 @@ from triton_document import RESULTS, section, write
 from verdict import check
 
 import yopo_ext
+from yopo_ext.backends import triton_backend
 from yopo_ext.backends.triton_kernels import plan
 from yopo_ext.backends.triton_kernels.launch import Launch, compile_ahead
 
@@ -49,6 +50,10 @@ NAMES = ("cifar-linear", "cifar-linear-bf16-nhwc", "wrn-linear", "mnist", "cifar
 
 class _Recorder:
     """A backend that remembers a call and what Triton would launch for it on the GPU that is not there."""
+
+    fuses_gradient = triton_backend.fuses_gradient
+    hamiltonian = staticmethod(triton_backend.hamiltonian)
+    hamiltonian_gradients = staticmethod(triton_backend.hamiltonian_gradients)
 
     def can_run(self, call: Any) -> None:
         return None
