@@ -4,7 +4,7 @@
 Environment:
     YOPO_EXT_NATIVE=auto|on|off   auto: pure Python where the platform or a C++ compiler is missing; on: fail there
     YOPO_EXT_CUDA=auto|on|off     auto: CUDA kernels wherever nvcc is found; on: fail without it
-    YOPO_EXT_CUDA_ARCHS=80;90     the architectures to compile for, instead of the default list; native: the GPUs here
+    YOPO_EXT_CUDA_ARCHS=80;90     the architectures to compile for; native: the GPUs here, without PTX for older ones
 """
 
 import os
@@ -85,7 +85,7 @@ class CMakeBuild(build_ext):
             configure.append(f"-DYOPO_EXT_CUDA_ARCHS={archs}")
         begin = time.monotonic()
         subprocess.run(configure, check=True)
-        say("compiling the native module: about half a minute, with CUDA kernels about four minutes on two cores")
+        say("compiling the native module: about half a minute, with CUDA kernels two to four minutes on two cores")
         subprocess.run(
             [executable("cmake"), "--build", str(build), "--target", "_native"],
             check=True, env={"NINJA_STATUS": "[%f/%t files, %e s] ", **os.environ},

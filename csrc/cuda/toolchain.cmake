@@ -19,12 +19,12 @@ function(yopo_known_architectures result)
   set(${result} "${found}" PARENT_SCOPE)
 endfunction()
 
-# The GPUs that the driver names, each once.
+# The GPUs that the driver names, each once; empty where there is no driver.
 function(yopo_native_architectures result)
   execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE found RESULT_VARIABLE status
     ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
-  if(NOT status EQUAL 0 OR found STREQUAL "")
-    message(FATAL_ERROR "YOPO_EXT_CUDA_ARCHS=native, but nvidia-smi names no GPU here: give a number, as in YOPO_EXT_CUDA_ARCHS=90")
+  if(NOT status EQUAL 0)
+    set(found "")
   endif()
   string(REPLACE "." "" found "${found}")
   string(REPLACE "\n" ";" found "${found}")
@@ -42,21 +42,33 @@ if(NOT CMAKE_CUDA_COMPILER)
   return()
 endif()
 
-# Every pass over the kernels takes as long as the next, so by default there is machine code for the GPUs of data centres alone:
-# sm_86 and sm_89 run that of sm_80, sm_103 that of sm_100. For the others PTX, which the driver compiles at the first call and
-# remembers: of the newest for sm_120 and GPUs to come, of sm_75 for that one.
+# Every pass over the kernels takes as long as the next, and PTX a third of that. So by default there is machine code for the GPUs
+# at hand; where the driver names none, for those of data centres (sm_86 and sm_89 run that of sm_80, sm_103 that of sm_100).
+# For the others PTX, which the driver compiles at the first call and remembers: of the newest for GPUs to come, of sm_80
+# for those with tensor cores that our kernels know, of sm_75 for that one.
 set(YOPO_CUDA_PTX "")
+yopo_native_architectures(at_hand)
 if(YOPO_EXT_CUDA_ARCHS STREQUAL "native")
-  yopo_native_architectures(YOPO_CUDA_ARCHITECTURES)
+  if(NOT at_hand)
+    message(FATAL_ERROR "YOPO_EXT_CUDA_ARCHS=native, but nvidia-smi names no GPU here: give a number, as in YOPO_EXT_CUDA_ARCHS=90")
+  endif()
+  set(YOPO_CUDA_ARCHITECTURES ${at_hand})
 elseif(YOPO_EXT_CUDA_ARCHS)
   string(REPLACE "," ";" YOPO_CUDA_ARCHITECTURES "${YOPO_EXT_CUDA_ARCHS}")
 else()
-  yopo_known_architectures(YOPO_CUDA_ARCHITECTURES 80 90 100)
-  yopo_known_architectures(YOPO_CUDA_PTX 75)
+  yopo_known_architectures(YOPO_CUDA_ARCHITECTURES ${at_hand})
+  if(YOPO_CUDA_ARCHITECTURES)
+    yopo_known_architectures(YOPO_CUDA_PTX 75 80)
+  else()
+    yopo_known_architectures(YOPO_CUDA_ARCHITECTURES 80 90 100)
+    yopo_known_architectures(YOPO_CUDA_PTX 75)
+  endif()
 endif()
 list(SORT YOPO_CUDA_ARCHITECTURES COMPARE NATURAL)
 list(GET YOPO_CUDA_ARCHITECTURES -1 newest)
 list(APPEND YOPO_CUDA_PTX ${newest})
+list(REMOVE_DUPLICATES YOPO_CUDA_PTX)
+list(SORT YOPO_CUDA_PTX COMPARE NATURAL)
 set(CMAKE_CUDA_ARCHITECTURES "")
 foreach(architecture ${YOPO_CUDA_ARCHITECTURES})
   list(APPEND CMAKE_CUDA_ARCHITECTURES ${architecture}-real)

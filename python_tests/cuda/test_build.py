@@ -19,6 +19,7 @@ from yopo_ext.native import native
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTED, PTX = (80, 90, 100), 75
+DEFAULT = ("80;90;100", "75;100")  # of an nvcc that knows all of them
 
 
 def missing() -> str | None:
@@ -63,12 +64,13 @@ def test_the_module_holds_code_for_every_architecture_it_names(needs_native):
 
 @needs_build_tools
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
-def test_all_listed_architectures_that_nvcc_knows_are_the_default(tmp_path):
+def test_without_a_driver_all_listed_architectures_that_nvcc_knows_are_the_default(tmp_path):
     known = subprocess.run(["nvcc", "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
     code = [number for number in LISTED if f"sm_{number}" in known]
     ptx = [number for number in (PTX, code[-1]) if f"sm_{number}" in known]
     text = f"CUDA kernels for {';'.join(map(str, code))}, PTX for {';'.join(map(str, ptx))}\n"
-    assert text in configure(tmp_path).stdout
+    nothing = with_nvidia_smi(tmp_path, "", status=9)
+    assert text in configure(tmp_path / "build", **nothing).stdout
 
 
 def with_nvidia_smi(folder: Path, says: str, status: int = 0) -> dict[str, str]:
@@ -88,6 +90,17 @@ def test_native_is_what_the_driver_names(tmp_path):
     result = configure(tmp_path / "other", "-DYOPO_EXT_CUDA_ARCHS=native", **nothing)
     assert result.returncode != 0
     assert "names no GPU here" in " ".join(result.stderr.split())
+
+
+@needs_build_tools
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+@pytest.mark.parametrize(
+    ("names", "code", "ptx"),
+    [("8.0\\n8.9\\n", "80;89", "75;80;89"), ("7.5\\n", "75", "75;80"), ("3.0\\n", *DEFAULT)],
+)
+def test_the_gpus_at_hand_are_the_default_with_ptx_for_the_rest(tmp_path, names, code, ptx):
+    result = configure(tmp_path / "build", **with_nvidia_smi(tmp_path, names))
+    assert f"CUDA kernels for {code}, PTX for {ptx}\n" in result.stdout, result.stderr
 
 
 @needs_build_tools
