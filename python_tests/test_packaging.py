@@ -38,11 +38,45 @@ def test_the_native_module_has_no_torch_symbol(needs_native):
     assert exported[0].endswith("PyInit__native")
 
 
-@pytest.mark.skipif(shutil.which("ldd") is None, reason="ldd is not installed")
-def test_one_openmp_runtime_serves_torch_and_us(needs_native):
-    """Two would each keep a pool of spinning threads."""
-    code = "import torch, yopo_ext.native as n; n.native(); print(open('/proc/self/maps').read())"
-    assert len(set(re.findall(r"\S*/libgomp\S*", run_python(code)))) <= 1
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="binutils' readelf is not installed")
+def test_the_native_module_needs_what_every_system_with_torch_has(needs_native):
+    text = subprocess.run(["readelf", "-d", native().__file__], capture_output=True, text=True, check=True).stdout
+    needed = re.findall(r"\(NEEDED\).*\[(\w+)", text)
+    assert set(needed) <= {"libstdc", "libm", "libgcc_s", "libc", "ld", "libpthread", "libdl", "librt"}, needed
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc on this system")
+def test_one_pool_of_threads_serves_torch_and_us(needs_native):
+    """Two would fight for the cores."""
+    code = """
+import os, re, torch, yopo_ext
+count = lambda: len(os.listdir("/proc/self/task"))
+torch.set_num_threads(3)
+x, p, weight = torch.rand(3, 1, 8, 8), torch.randn(3, 4, 6, 6), torch.randn(4, 1, 3, 3)
+start = count()
+yopo_ext.inner_ascent(x, 0 * x, p, weight, eps=0.1, alpha=0.1, steps=1, activation="relu", backend="cpu")
+ours = count()
+torch.rand(3, 1 << 16).exp().sum()
+print(ours - start, count() - ours, len(set(re.findall(r"\\S*/lib[gi]?omp\\S*", open("/proc/self/maps").read()))))
+"""
+    assert run_python(code).split() == ["2", "0", "1"]
+
+
+def test_without_an_openmp_runtime_the_kernels_run_on_one_thread(needs_native):
+    code = """
+import os, torch, yopo_ext
+from yopo_ext import openmp
+openmp._PLACES = (("torch", "libnowhere.so", 0),)
+torch.set_num_threads(3)
+x, p, weight = torch.rand(3, 1, 8, 8), torch.randn(3, 4, 6, 6), torch.randn(4, 1, 3, 3)
+run = lambda backend: yopo_ext.inner_ascent(x, 0 * x, p, weight, eps=0.1, alpha=0.1, steps=1, backend=backend)
+before = len(os.listdir("/proc/self/task"))
+eta = run("cpu")
+assert len(os.listdir("/proc/self/task")) == before
+torch.testing.assert_close(eta, run("torch"))
+print(openmp.describe())
+"""
+    assert "no OpenMP runtime was found" in run_python(code)
 
 
 def test_the_import_costs_little_more_than_torch():

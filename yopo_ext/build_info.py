@@ -9,7 +9,7 @@ import torch
 
 import yopo_ext
 
-from . import backends
+from . import backends, openmp
 from .backends.triton_backend import why_not_triton
 from .native import native, why_not_native
 
@@ -51,6 +51,7 @@ def describe() -> str:
     if reason is None:
         lines.append(f"native module: {native().__file__}")
         lines.append(f"instruction sets, best first: {', '.join(native().cpu_isas())}")
+        lines.append(f"CPU kernels' threads: {openmp.describe()}")
         if hasattr(native(), "cuda_architectures"):
             code, ptx = (", ".join(f"sm_{n}" for n in of()) for of in (native().cuda_architectures, native().cuda_ptx))
             lines.append(f"CUDA kernels: code for {code}; PTX, compiled at the first call, for {ptx}")

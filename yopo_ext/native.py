@@ -6,7 +6,9 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-import torch  # noqa: F401  (first: the module's OpenMP calls then go to torch's own runtime)
+import torch  # noqa: F401  (its OpenMP runtime must be there before the module asks for it)
+
+from . import openmp
 
 
 @cache
@@ -15,6 +17,7 @@ def _load() -> tuple[ModuleType | None, str | None]:
         from . import _native
     except ImportError as error:
         return None, f"the native module is not available ({error})"
+    _native.use_threads(openmp.parallel_region())
     return _native, None
 
 

@@ -5,16 +5,24 @@
 
 #include <atomic>
 
-namespace yopo::cpu {
+namespace yopo {
+namespace cpu {
 namespace {
 
+std::atomic<ParallelRegion> region{nullptr};
 std::atomic<bool> forked{false};
 
 }  // namespace
 
-bool may_use_threads() {
+ParallelRegion parallel_region() {
     static const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
-    return registered == 0 && !forked;
+    return registered == 0 && !forked ? region.load() : nullptr;
 }
 
-}  // namespace yopo::cpu
+}  // namespace cpu
+
+void use_threads_of(ParallelRegion parallel) {
+    cpu::region = parallel;
+}
+
+}  // namespace yopo

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 
@@ -14,8 +13,8 @@ namespace yopo::cpu {
 template <class Body>
 Status for_each_piece(std::int64_t pieces, int threads, std::size_t scratch_floats, Body body) {
     if (pieces == 0) return {};
-    const int team =
-        may_use_threads() ? static_cast<int>(std::clamp<std::int64_t>(pieces, 1, std::max(threads, 1))) : 1;
+    const ParallelRegion run = parallel_region();
+    const int team = run ? static_cast<int>(std::clamp<std::int64_t>(pieces, 1, std::max(threads, 1))) : 1;
     const std::size_t stride = (scratch_floats + 15) / 16 * 16;
     const std::unique_ptr<float, decltype(&std::free)> memory(
         static_cast<float*>(std::aligned_alloc(64, team * stride * sizeof(float))), &std::free);
@@ -24,12 +23,22 @@ Status for_each_piece(std::int64_t pieces, int threads, std::size_t scratch_floa
         for (std::int64_t piece = 0; piece < pieces; ++piece) body(piece, memory.get());
         return {};
     }
-#pragma omp parallel num_threads(team)
-    {
-        float* scratch = memory.get() + omp_get_thread_num() * stride;
-#pragma omp for schedule(dynamic)
-        for (std::int64_t piece = 0; piece < pieces; ++piece) body(piece, scratch);
-    }
+    // The runtime may send fewer threads than asked for: whoever comes takes pieces until there are none.
+    struct Team {
+        Body& body;
+        const std::int64_t pieces;
+        float* const scratch;
+        const std::size_t stride;
+        std::atomic<int> arrived{0};
+        std::atomic<std::int64_t> next{0};
+
+        void work() noexcept {
+            float* own = scratch + arrived.fetch_add(1, std::memory_order_relaxed) * stride;
+            for (std::int64_t piece; (piece = next.fetch_add(1, std::memory_order_relaxed)) < pieces;)
+                body(piece, own);
+        }
+    } shared{body, pieces, memory.get(), stride};
+    run([](void* data) { static_cast<Team*>(data)->work(); }, &shared, static_cast<unsigned>(team), 0);
     return {};
 }
 

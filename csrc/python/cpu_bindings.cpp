@@ -57,6 +57,10 @@ std::string refusal(const std::array<int, 13>& shape) {
     return cpu_refusal(conv_shape(shape));
 }
 
+void use_threads(Address parallel_region) {
+    use_threads_of(reinterpret_cast<ParallelRegion>(parallel_region));
+}
+
 double multiply_adds(std::int64_t iterations, int threads, std::string isa) {
     py::gil_scoped_release unlocked;
     return multiply_adds_cpu(iterations, {threads, std::move(isa)});
@@ -67,6 +71,7 @@ double multiply_adds(std::int64_t iterations, int threads, std::string isa) {
 void bind_cpu(py::module_& module) {
     module.def("cpu_isas", &runnable_isas);
     module.def("cpu_refusal", &refusal);
+    module.def("use_threads", &use_threads);
     module.def("multiply_adds_cpu", &multiply_adds);
     module.def("inner_ascent_cpu", &inner_ascent);
     module.def("hamiltonian_cpu", &hamiltonian);
