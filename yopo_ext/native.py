@@ -12,7 +12,7 @@ import torch  # noqa: F401  (first: the module's OpenMP calls then go to torch's
 @cache
 def _load() -> tuple[ModuleType | None, str | None]:
     try:
-        from . import _native
+        from . import _native  # type: ignore[attr-defined]  # which the installation builds
     except ImportError as error:
         return None, f"the native module is not available ({error})"
     return _native, None
