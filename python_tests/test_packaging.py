@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,11 @@ def test_the_import_costs_little_more_than_torch():
     outputs = [run_python(code).split() for _ in range(3)]
     assert min(float(seconds) for seconds, *_ in outputs) < 0.2
     assert all(len(output) == 1 for output in outputs), "a heavy package is imported at start"
+
+
+def test_the_types_are_for_type_checkers_to_use():
+    """PEP 561; `.ci/run` checks a program against them."""
+    assert files("yopo_ext").joinpath("py.typed").is_file()
 
 
 def test_import_without_the_native_module():

@@ -88,7 +88,7 @@ _rows_of_numbers = lru_cache(maxsize=64)(_rows)
 
 def times(value: PerChannel, factor: float) -> PerChannel:
     """The product, also with one value per channel."""
-    return tuple(item * factor for item in value) if isinstance(value, (list, tuple)) else value * factor
+    return tuple(item * factor for item in value) if isinstance(value, Sequence) else value * factor
 
 
 def _plain(value: object) -> object:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,11 +96,11 @@ class _GraphStart(torch.autograd.Function):
     """Begins a graph at a tensor, without a copy. Unlike a leaf, the result may be changed in place."""
 
     @staticmethod
-    def forward(ctx, output: Tensor, anchor: Tensor) -> Tensor:
+    def forward(ctx: Any, output: Tensor, anchor: Tensor) -> Tensor:
         return output.detach()
 
     @staticmethod
-    def backward(ctx, p: Tensor) -> tuple[None, None]:
+    def backward(ctx: Any, p: Tensor) -> tuple[None, None]:
         return None, None
 
 
@@ -209,7 +210,7 @@ class _ParameterSwitch(_Switch):
             parameter.requires_grad_(True)
         self._frozen = []
 
-    off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
+    off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  # read by layer_modules
 
 
 def _leaves(item: object) -> Iterator[Tensor]:
@@ -256,7 +257,7 @@ class _GradSwitch(_Switch):
         torch.set_grad_enabled(gradients)
         torch.set_autocast_cache_enabled(cache)
 
-    off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
+    off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  # read by layer_modules
 
 
 def refuse_compilation(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class FirstLayer:
         Raises:
             RuntimeError: also where `backend` is given and the layer has to go through autograd.
         """
-        budget = {"eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds}
+        budget: dict[str, Any] = {"eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds}
         options = {**budget, "norm": norm, "direction": direction}
         layer = self._read(backend)
         if isinstance(layer, ConvolutionLayer):
@@ -162,6 +163,7 @@ class FirstLayer:
         u = u.detach()
         with torch.enable_grad():
             layer = self._read(backend)
+            outputs: Iterable[tuple[Tensor | None, Any]]
             if isinstance(layer, ConvolutionLayer):
                 grads = ops.hamiltonian_gradients(
                     u, p.detach(), layer.weight.detach(), None if layer.bias is None else layer.bias.detach(),
@@ -171,7 +173,7 @@ class FirstLayer:
             else:
                 with torch.autocast(u.device.type, enabled=False):
                     h = self.hamiltonian_of_modules(u, p)
-                outputs = iter([(h, torch.ones_like(h))])
+                outputs = [(h, torch.ones_like(h))]
         wanted = [(out, grad) for out, grad in outputs if out is not None and out.requires_grad]
         torch.autograd.backward(
             [out for out, _ in wanted],
@@ -233,7 +235,8 @@ class FirstLayer:
 
     @outside_inference_mode
     def _inner_ascent_by_autograd(
-        self, x: Tensor, eta: Tensor, p: Tensor, *, eps, alpha, steps, bounds, norm, direction
+        self, x: Tensor, eta: Tensor, p: Tensor, *, eps: PerChannel, alpha: PerChannel, steps: int, bounds: Bounds,
+        norm: str, direction: str,
     ) -> Tensor:  # fmt: skip
         arguments.budget_rows(eps, alpha, bounds, norm, x.shape[1])
         feasible = feasible_set(x.detach(), eps, bounds, norm)

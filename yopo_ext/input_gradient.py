@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -50,7 +52,7 @@ def input_gradient_error(
     return max((error for error in errors if error is not None), default=None)
 
 
-def _adjoint(hamiltonian, u: Tensor, p: Tensor) -> Tensor:
+def _adjoint(hamiltonian: Callable[[Tensor, Tensor], Tensor], u: Tensor, p: Tensor) -> Tensor:
     with torch.enable_grad():
         leaf = u.detach().requires_grad_()
         value = hamiltonian(leaf, p.detach())

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from .activation import parse_activation
+from .arguments import NOTHING
 from .backends.call import Layer
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -26,12 +28,12 @@ class ConvolutionLayer:
 
     weight: Tensor
     bias: Tensor | None
-    options: dict[str, object]
+    options: dict[str, Any]
 
     def output_like(self, x: Tensor) -> Tensor:
         """An uninitialised f0(x) for x (B, C, H, W)."""
         stride, padding, dilation = (list(self.options[key]) for key in ("stride", "padding", "dilation"))
-        size = Layer(self.weight, self.bias, stride, padding, dilation, self.options["activation"], None).out_size(
+        size = Layer(self.weight, self.bias, stride, padding, dilation, self.options["activation"], NOTHING).out_size(
             *x.shape[2:]
         )
         return x.new_empty((x.shape[0], self.weight.shape[0], *size))
@@ -43,7 +45,7 @@ def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
     Raises:
         NotAConvolutionLayer: with the reason.
     """
-    parts = [part for module in modules for part in _flatten(module) if not _is_identity(part)]
+    parts: list[Any] = [part for module in modules for part in _flatten(module) if not _is_identity(part)]
     mean_and_std = _normalization(parts.pop(0)) if parts and _is_normalization(parts[0]) else {}
     if not parts or not _is_plain_convolution(parts[0]):
         raise NotAConvolutionLayer(f"expected a convolution, found {_name(parts[0]) if parts else 'nothing'}")
@@ -105,8 +107,8 @@ def _is_normalization(module: nn.Module) -> bool:
     return own and not any(module.children())
 
 
-def _normalization(module: nn.Module) -> dict[str, object]:
-    values = {"mean": module.mean, "std": module.std}
+def _normalization(module: nn.Module) -> dict[str, Any]:
+    values: dict[str, Any] = {"mean": module.mean, "std": module.std}
     for name, value in values.items():
         if isinstance(value, Tensor) and value.requires_grad:
             raise NotAConvolutionLayer(f"{_name(module)}.{name} requires grad")
@@ -125,7 +127,7 @@ def _is_plain_convolution(module: nn.Module) -> bool:
     )
 
 
-def _geometry(conv: nn.Conv2d) -> dict[str, object]:
+def _geometry(conv: nn.Conv2d) -> dict[str, Any]:
     if conv.groups != 1:
         raise NotAConvolutionLayer(f"the convolution has groups={conv.groups}")
     if conv.padding_mode != "zeros":

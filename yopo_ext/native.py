@@ -14,7 +14,7 @@ from . import openmp
 @cache
 def _load() -> tuple[ModuleType | None, str | None]:
     try:
-        from . import _native
+        from . import _native  # type: ignore[attr-defined]  # which the installation builds
     except ImportError as error:
         return None, f"the native module is not available ({error})"
     _native.use_threads(openmp.parallel_region())

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from torch import Tensor
 
 from . import backends, operators, reading
+from .backends.call import Call
 from .checks import check_inner_ascent
 
 Arguments = ParamSpec("Arguments")
@@ -123,7 +124,7 @@ def explain(*args: Any, **options: Any) -> Explanation:
     return _explanation(call, options.get("backend"))
 
 
-def _explanation(call: backends.Call, backend: str | None) -> Explanation:
+def _explanation(call: Call, backend: str | None) -> Explanation:
     chosen = backends.select(call, backend)
     candidates = {name: backends.get(name) for name in backends.names()}
     chosen_name = next(name for name, candidate in candidates.items() if candidate is chosen)

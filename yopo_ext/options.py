@@ -154,9 +154,13 @@ def option(
     return dataclasses.field(default=default, metadata={_METADATA: metadata})
 
 
-@cache
 def options_of(declared: type) -> dict[str, Option]:
     """The options of a dataclass by name, in order."""
+    return _options_of(declared)
+
+
+@cache
+def _options_of(declared: type) -> dict[str, Option]:
     hints = get_type_hints(declared)
     return {
         field.name: Option(

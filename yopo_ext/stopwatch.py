@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -65,7 +66,7 @@ class Stopwatch:
         event.record()
         return event
 
-    def _record(self, name: str, start, end) -> None:
+    def _record(self, name: str, start: Any, end: Any) -> None:
         if self._on_cuda:
             self._pending.append((name, start, end))
             self._collect(wait=False)

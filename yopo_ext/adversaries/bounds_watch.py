@@ -40,7 +40,7 @@ class BoundsWatch:
             raise ValueError(_message("images of an earlier mini-batch outside of the bounds", bounds))
         slack = 1e-5 * (high - low)
         outside = ((x < low - slack) | (x > high + slack)).any()
-        if self._outside is None or _may_be_read(outside):
+        if self._outside is None or self._arrived is None or _may_be_read(outside):
             if outside:
                 raise ValueError(_message(f"images from {x.min():.4g} to {x.max():.4g}", bounds))
             self._outside = outside

@@ -80,8 +80,8 @@ class Free:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        self._make_room(x)
-        eta = feasible.project(self.eta[: len(x)]).requires_grad_()
+        memory = self._make_room(x)
+        eta = feasible.project(memory[: len(x)]).requires_grad_()
         with self.stopwatch.span("passes"):
             outputs = self.model(x + eta)
             loss = self.objective.train(outputs, y)
@@ -89,7 +89,8 @@ class Free:
             metrics = batch_metrics(self.objective, loss, outputs, y, len(x))
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
-            self.eta[: len(x)] = feasible.step(eta.detach(), eta.grad, self.ball.step_size(x))
+            gradient: Any = eta.grad
+            memory[: len(x)] = feasible.step(eta.detach(), gradient, self.ball.step_size(x))
         return metrics
 
     def state_dict(self) -> dict[str, Tensor | None]:
@@ -100,11 +101,12 @@ class Free:
         """What `state_dict` gave."""
         self.eta = state["eta"]
 
-    def _make_room(self, x: Tensor) -> None:
+    def _make_room(self, x: Tensor) -> Tensor:
         known = x[:0] if self.eta is None or self.eta.shape[1:] != x.shape[1:] else self.eta.to(x)
         if len(known) < len(x) or self.eta is None:
             known = torch.cat([known, torch.zeros_like(x[len(known) :])])
         self.eta = known
+        return known
 
 
 @dataclass(frozen=True)

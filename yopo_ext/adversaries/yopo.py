@@ -150,7 +150,7 @@ class YOPO:
         )  # fmt: skip
 
     @property
-    def _where(self) -> dict[str, str | None]:
+    def _where(self) -> dict[str, Any]:
         return {"precision": self.precision, "backend": self.backend}
 
     @property
@@ -166,7 +166,7 @@ class YOPO:
             found is not None and backends.get(found.backend).fuses_gradient
         )
 
-    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Tensor | None]:
+    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Any]:
         """One full pass: the detached loss, the outputs and, if there is a use for it, p."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
@@ -183,9 +183,7 @@ class YOPO:
             self.first_layer.accumulate_hamiltonian(adversarial, p, **self._where)
         return loss, outputs, p
 
-    def _run(
-        self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]
-    ) -> tuple[Tensor, Any, Tensor | None]:
+    def _run(self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]) -> tuple[Tensor, Any, Any]:
         with catch as costate:
             outputs = self.model(images)
             loss = self.objective.train(outputs, y)

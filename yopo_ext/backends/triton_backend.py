@@ -7,8 +7,9 @@ With TRITON_INTERPRET=1, set before triton is imported, they run on CPU tensors 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ LEAST_TRITON = (3, 5)  # before it, constants lose their type between kernel fun
 
 
 @cache
-def _load() -> tuple[ModuleType | None, str | None]:
+def _load() -> tuple[Any, str | None]:
     """The module that needs triton, or the reason why it cannot be imported."""
     try:
         import triton
@@ -96,7 +97,7 @@ def _run(launches: list, device: torch.device) -> None:
     run(launches, device)
 
 
-def _fill(out: Tensor, plan) -> Tensor:
+def _fill(out: Tensor, plan: Callable[[Tensor], list]) -> Tensor:
     """`out`, filled by the launches of plan(out), through a contiguous copy if its rows do not follow each other."""
     if out.numel() == 0:
         return out

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Case:
         return float(p + 3 * 4 * self.batch * self.channels * self.size**2)
 
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """What `yopo_ext.inner_ascent` takes besides the tensors."""
         names = ("eps", "alpha", "steps", "stride", "padding", "activation")
         return {name: getattr(self, name) for name in names}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def compiled_loop(case: Case, t: dict[str, Tensor]) -> Run:
 
 
 def ours(backend: str) -> Callable[[Case, dict[str, Tensor]], Run]:
-    def make(case: Case, t: dict[str, Tensor]) -> Run:
+    def make(case: Case, t: dict[str, Any]) -> Run:
         return lambda: yopo_ext.inner_ascent(**t, **case.options, backend=backend)
 
     return make

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from statistics import median
 from time import perf_counter
@@ -14,7 +15,7 @@ from ..native import native
 from .cases import Case
 
 
-def _seconds(run, rounds: int = 7) -> float:
+def _seconds(run: Callable[[], object], rounds: int = 7) -> float:
     run()
     times = []
     for _ in range(rounds):

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
-from torch import Tensor
 
 import yopo_ext
 
@@ -102,7 +103,7 @@ def measure(case: Case, device: str, *, rounds: int | None = None, compiled: boo
 
 
 def _contenders(
-    case: Case, tensors: dict[str, Tensor], device: str, compiled: bool
+    case: Case, tensors: dict[str, Any], device: str, compiled: bool
 ) -> tuple[str, dict[str, Callable[[], Callable[[], object]]], dict[str, str]]:
     """The chosen backend, makers by name, and the reasons of backends that decline."""
     explanation = yopo_ext.explain(**tensors, **case.options)
@@ -116,23 +117,28 @@ def _contenders(
         except RuntimeError as error:
             failures[name] = str(error)
         else:
-            makers[name] = lambda name=name: ours(name)(case, tensors)
+            makers[name] = partial(ours(name), case, tensors)
     for name, competitor in COMPETITORS.items():
         if name != "compiled" or compiled:
-            makers[name] = lambda competitor=competitor: competitor(case, tensors)
+            makers[name] = partial(competitor, case, tensors)
     if device == "cuda":
         makers |= {
-            f"{name}-graph": lambda make=make: in_a_graph(make())
+            f"{name}-graph": partial(_captured, make)
             for name, make in makers.items()
             if name != "authors"  # whose autograd is not captured
         }
     return explanation.backend, makers, failures
 
 
+def _captured(make: Callable[[], Callable[[], object]]) -> Callable[[], object]:
+    return in_a_graph(make())
+
+
 def _time(run: Callable[[], object], rounds: int, device: str) -> Timing:
     run()
     times = [1e3 * value for value in (seconds_on_gpu if device == "cuda" else seconds_on_cpu)(run, rounds)]
-    return Timing(median(times), *(quantile(times, fraction) for fraction in (0.1, 0.25, 0.75, 0.9)), rounds)
+    q10, q1, q3, q90 = (quantile(times, fraction) for fraction in (0.1, 0.25, 0.75, 0.9))
+    return Timing(median(times), q10, q1, q3, q90, rounds)
 
 
 def _floor(case: Case, device: str, rounds: int) -> float | None:

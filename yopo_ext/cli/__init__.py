@@ -31,8 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         command.add_command(commands)
-    for command in commands.choices.values():
-        command.add_argument("--traceback", action="store_true", help="show where an error was raised")
+    for subparser in commands.choices.values():
+        subparser.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser
 
 

@@ -61,7 +61,7 @@ def add_attack_options(parser: argparse.ArgumentParser, group: Any) -> None:
 
 def list_words() -> dict[str, Callable[[str], bool]]:
     """Of the options that take several values, what says of a word whether it can be one."""
-    known = {}
+    known: dict[str, Callable[[str], bool]] = {}
     for name, one in declared_options().items():
         if one.several:
             words = (*one.known, *one.words)

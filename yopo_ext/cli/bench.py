@@ -7,9 +7,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def add_command(commands) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
     bench = commands.add_parser("bench", help="the inner loop on this machine: our backends and the alternatives")
     bench.add_argument("--cases", type=lambda text: text.split(","), metavar="A,B,...", help="default: all")

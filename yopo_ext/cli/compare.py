@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..training import Config
 
 
-def add_command(commands) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
     compare = commands.add_parser(
         "compare",

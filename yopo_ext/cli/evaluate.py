@@ -26,7 +26,7 @@ _CLEAN = "clean"
 _FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
 
-def add_command(commands) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
     evaluate = commands.add_parser(
         "evaluate",
@@ -45,14 +45,14 @@ def _fill_when_used(evaluate: argparse.ArgumentParser) -> None:
     parse = evaluate.parse_known_args
 
     def fill_and_parse(*args: Any, **options: Any) -> Any:
-        evaluate.parse_known_args = parse
+        evaluate.parse_known_args = parse  # type: ignore[method-assign]
         try:
             _add_attacks(evaluate)
         except (ImportError, ValueError) as error:  # of another package's attacks
             evaluate.error(str(error))
         return parse(*args, **options)
 
-    evaluate.parse_known_args = fill_and_parse
+    evaluate.parse_known_args = fill_and_parse  # type: ignore[method-assign]
 
 
 def _add_subject(evaluate: argparse.ArgumentParser) -> None:
@@ -101,7 +101,9 @@ def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
 def _lists() -> dict[str, Callable[[str], bool]]:
     from ..evaluation import ATTACKS
 
-    numbers = dict.fromkeys(("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number)
+    numbers: dict[str, Callable[[str], bool]] = dict.fromkeys(
+        ("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number
+    )
     try:
         return {"--attacks": (_CLEAN, *ATTACKS.names).__contains__, **list_words(), **numbers}
     except (ImportError, ValueError):  # the parser meets it again, and can say so

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
-def add_command(commands) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
     info = commands.add_parser("info", help="what was built, what this machine can run, and why not")
     info.set_defaults(run=run)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ..catalogue import KINDS, catalogue, written
 
 
-def add_command(commands) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
     lists = commands.add_parser("list", help="what there is to choose from, with what other packages add")
     lists.add_argument("kind", choices=KINDS)

@@ -80,7 +80,8 @@ def require_changeable(config: Config, given: Mapping[str, Any]) -> None:
 
 def parser_of(one: Option) -> Callable[[str], Any]:
     """From a word of the command line to a value of the option, or of each of several."""
-    kind = {int: int, float: number, str: str, bool: bool}[one.kind]
+    kinds: dict[type, Callable[[str], Any]] = {int: int, float: number, str: str, bool: bool}
+    kind = kinds[one.kind]
 
     def parse(text: str) -> Any:
         return text if text in one.words else kind(text)

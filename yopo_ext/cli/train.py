@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .resumable import finish
 from .settings import add_settings, given_settings, require_changeable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..training import Config
 
 
-def add_command(commands) -> None:
+def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
     train = commands.add_parser("train", help="train a robust classifier; without options, of handwritten digits")
     train.add_argument("--preset", help="settings by name, the papers': see `yopo list presets`; options override them")

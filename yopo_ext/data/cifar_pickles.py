@@ -8,6 +8,7 @@ A file is a pickled dict: ``data``, (N, 3072) uint8, red, green and blue planes 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def _read_file(path: Path, label_key: str, num_classes: int, count: int | None) 
     return ImageSet(images, torch.from_numpy(labels), num_classes)
 
 
-def _pixels(path: Path, data: object, count: int | None) -> np.ndarray:
+def _pixels(path: Path, data: Any, count: int | None) -> np.ndarray:
     is_array = isinstance(data, np.ndarray)
     rows = len(data) if is_array and data.ndim == 2 else 0
     if not is_array or data.dtype != np.uint8 or data.shape != (count or rows, _PIXELS) or rows == 0:

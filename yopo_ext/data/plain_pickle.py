@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class _Dtype:
         self.numpy = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
         self.numpy = self.numpy.newbyteorder(order)
 
 
@@ -73,7 +73,9 @@ class _Array:
         self.numpy = _array(content, dtype, shape, "F" if is_fortran else "C")
 
 
-def _array(content: bytes | bytearray | str, dtype: _Dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _array(
+    content: bytes | bytearray | str, dtype: _Dtype, shape: tuple[int, ...], order: Literal["C", "F"]
+) -> np.ndarray:
     content = content.encode("latin1") if isinstance(content, str) else content
     return np.frombuffer(content, dtype.numpy).reshape(shape, order=order)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +102,7 @@ def _frozen_gradient(layer: FirstLayer, u: Tensor, p: Tensor) -> Tensor:
     return torch.autograd.grad(layer.hamiltonian(leaf, p), leaf)[0]
 
 
-def plot_staleness(measured: Sequence[tuple[str, Staleness]], target, *, title: str) -> None:
+def plot_staleness(measured: Sequence[tuple[str, Staleness]], target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: on the left how well the frozen gradient points, on the right what each step gains.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,8 +106,8 @@ def require_attacks(attacks: object, classes: int | None = None) -> None:
 
 
 def _joined(found: list[Outcome]) -> Outcome:
-    reached = None if found[0].reached is None else torch.cat([one.reached for one in found])
-    return Outcome(torch.cat([one.survived for one in found]), reached)
+    reached: list[Any] = [one.reached for one in found]  # of a targeted attack all are tensors
+    return Outcome(torch.cat([one.survived for one in found]), None if reached[0] is None else torch.cat(reached))
 
 
 def _require_in_bounds(images: ImageBatch, attack: Attack) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from torch import Tensor
 
@@ -38,7 +38,7 @@ def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path 
     axes = figure.add_subplot()
     for index, (name, points) in enumerate(curves.items()):
         seconds = [point.seconds for point in points]
-        style = {"color": f"C{index}", "marker": ".", "markersize": 4}
+        style: dict[str, Any] = {"color": f"C{index}", "marker": ".", "markersize": 4}
         axes.plot(seconds, [point.robust for point in points], label=f"{name}, robust", **style)
         axes.plot(seconds, [point.clean for point in points], label=f"{name}, clean", linestyle="--", **style)
     _accuracy_axes(axes, "training time (s)", title)

@@ -49,7 +49,7 @@ class Report:
     @property
     def alpha(self) -> float | None:
         """The step size of the attack with the most steps, None where no attack makes steps."""
-        own = [attack for attack in self.attacks.values() if hasattr(attack, "step_size")]
+        own: list[Any] = [attack for attack in self.attacks.values() if hasattr(attack, "step_size")]
         return max(own, key=lambda attack: attack.steps).step_size if own else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def sweep(
     """
     check_sweep(attacks, over, values)
     values = tuple(sorted(set(values)))
-    one_by_one = [replace(attack, **{over: value}) for attack in attacks for value in values]
+    one_by_one = [_varied(attack, over, value) for attack in attacks for value in values]
     found = outcomes(model, images, one_by_one, objective=objective, batch_size=batch_size, on_batch=on_batch)
     clean, shares = percent(found.correct), [percent(outcome.survived) for outcome in found.attacked]
     curves = {
@@ -91,7 +91,7 @@ def check_sweep(attacks: Sequence[Attack], over: str, values: Sequence[float]) -
         if not can_be_swept(attack, over):
             raise ValueError(f"a sweep over {over}: got {attack.label}, whose {over} cannot be varied")
         for value in values:
-            replace(attack, **{over: value})
+            _varied(attack, over, value)
     names = [_name(attack, over) for attack in attacks]
     if len(set(names)) < len(names):
         raise ValueError(f"attacks of a sweep that cannot be told apart: {', '.join(names)}")
@@ -103,5 +103,9 @@ def can_be_swept(attack: Attack, over: str) -> bool:
     return named and over not in getattr(attack, "fixed", ())
 
 
-def _name(attack: Attack, over: str) -> str:
+def _varied(attack: Any, over: str, value: float) -> Attack:
+    return replace(attack, **{over: value})
+
+
+def _name(attack: Any, over: str) -> str:
     return attack.label.replace(f"-{attack.steps}", "", 1) if over == "steps" else attack.label

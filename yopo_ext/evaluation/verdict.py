@@ -43,7 +43,7 @@ class ClassLogits:
         return outputs
 
 
-def measured_objective(objective: object) -> Objective:
+def measured_objective(objective: Any) -> Objective:
     """The objective that outputs are read by; `ClassLogits` for None; a plain loss function as an objective.
 
     Raises:
@@ -82,7 +82,7 @@ def predicted_classes(
         scores = _require_logits(objective.logits(outputs), count, classes)
     else:
         scores = outputs
-    predicted = objective.predict(outputs)
+    predicted: Any = objective.predict(outputs)
     _require_predictions(predicted, count)
     if isinstance(scores, Tensor) and scores.is_floating_point() and scores.shape[:1] == (count,):
         # argmax alone takes the first NaN for the largest logit, and so a diverged network for one that says 0.
@@ -109,7 +109,8 @@ def class_scores(objective: Objective | None, outputs: Outputs, count: int, *, c
     )
     scores = _require_logits(outputs, count, classes, hint)
     of_numbers = ~scores.isnan().any(1)
-    if not bool((scores.argmax(1) == objective.predict(outputs))[of_numbers].all()):
+    predicted: Any = objective.predict(outputs)
+    if not bool((scores.argmax(1) == predicted)[of_numbers].all()):
         raise ValueError(f"the network's outputs: got (B, K) whose largest is not the predicted class{hint}")
     return scores
 

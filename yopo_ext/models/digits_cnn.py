@@ -57,7 +57,7 @@ class DigitsCNN(Layered):
     @property
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 1→32 3×3 padding 1, activation."""
-        return (self.features.conv1, self.features.relu1)
+        return (self.features[0], self.features[1])
 
     def tail(self, x: Tensor) -> Tensor:
         for module in list(self.features)[2:]:

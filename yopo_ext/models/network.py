@@ -52,7 +52,7 @@ def build_model(
     *,
     in_channels: int,
     num_classes: int,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     activation: str = "relu",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -83,7 +84,7 @@ class PreActResNet(Layered):
 class PreActResNet18(PreActResNet):
     """`PreActResNet` with two blocks a stage: 11,171,146 parameters for 3 channels and 10 classes."""
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: object) -> None:
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: Any) -> None:
         super().__init__((2, 2, 2, 2), in_channels, num_classes, **options)
 
 

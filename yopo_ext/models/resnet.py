@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -72,6 +73,11 @@ class ResNet(Layered):
     ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
@@ -114,14 +120,14 @@ class ResNet(Layered):
 class ResNet18(ResNet):
     """`ResNet` of two `BasicBlock` a stage: 11,173,962 parameters for 3 channels and 10 classes."""
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: object) -> None:
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: Any) -> None:
         super().__init__(BasicBlock, (2, 2, 2, 2), in_channels, num_classes, **options)
 
 
 class ResNet50(ResNet):
     """`ResNet` of 3, 4, 6 and 3 `Bottleneck`: 23,520,842 parameters for 3 channels and 10 classes."""
 
-    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: object) -> None:
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: Any) -> None:
         super().__init__(Bottleneck, (3, 4, 6, 3), in_channels, num_classes, **options)
 
 

@@ -62,16 +62,16 @@ class SmallCNN(Layered):
             )
         )
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight)
                 nn.init.zeros_(module.bias)
-        nn.init.zeros_(self.classifier.fc3.weight)
-        nn.init.zeros_(self.classifier.fc3.bias)
+        for parameter in self.classifier[-1].parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 1→32 3×3 without padding, activation: nonlinear, so n inner steps carry information."""
-        return (self.feature_extractor.conv1, self.feature_extractor.relu1)
+        return (self.feature_extractor[0], self.feature_extractor[1])
 
     def tail(self, x: Tensor) -> Tensor:
         for module in list(self.feature_extractor)[2:]:

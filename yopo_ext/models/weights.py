@@ -50,7 +50,7 @@ def load_weights(model: nn.Module, path: Path, *, prefix: str = "", ignore: Sequ
     model.load_state_dict(found)
     if known:
         warnings.warn(f"{path}: left out {few(known)}, no part of the network", WeightsWarning, stacklevel=2)
-    if adds_normalisation:
+    if normalisation is not None and adds_normalisation:
         model.normalize = Normalize(normalisation.mean, normalisation.std).to(next(model.parameters()).device)
         keys = " and ".join(normalisation.keys[:2])
         warnings.warn(f"{path}: {keys} normalise the images: {normalisation}", WeightsWarning, stacklevel=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...options import Options, option
 from ..gradient_attack import PGDAttack
@@ -25,7 +26,7 @@ class PGDOptions(Options):
         super().__post_init__()
         require_losses(self.losses)
 
-    def of(self, budget: Budget, **others: object) -> list[PGDAttack]:
+    def of(self, budget: Budget, **others: Any) -> list[PGDAttack]:
         """An attack for each loss."""
         alpha = self.alpha
         if alpha is None and self.steps is None:  # the run's step size goes with its number of steps

@@ -50,8 +50,8 @@ def resolve(layers: Sequence[Layer]) -> Config:
                 parts.setdefault((home.section, home.owner), {})[name] = value
                 given |= {name} if layer.strict else set()
     _own_step_size(parts, choices["method"], given)
-    sections = {name: kind(**parts.get((name, None), {})) for name, kind in SECTIONS.items()}
-    chosen = {
+    sections: dict[str, Any] = {name: kind(**parts.get((name, None), {})) for name, kind in SECTIONS.items()}
+    chosen: dict[str, Any] = {
         kind: Chosen(name, KINDS[kind][name].options(**parts.get((kind, name), {}))) for kind, name in choices.items()
     }
     events = tuple(Chosen(one.name, one.options(**parts.get((EVENT_SECTION, one.name), {}))) for one in EVENTS)

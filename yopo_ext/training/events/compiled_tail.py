@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,10 +40,10 @@ class CompiledTail(Event):
     order = 0
 
     def __init__(self, model: nn.Module) -> None:
-        self._eager = model.tail
+        self._eager: Callable[[Tensor], Tensor] = model.tail  # type: ignore[assignment]
         self._compiled = torch.compile(self._eager, dynamic=False)
         self._training = False
-        model.tail = self
+        model.tail = self  # type: ignore[assignment]  # neither a module nor a tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         return (self._compiled if self._training else self._eager)(x)

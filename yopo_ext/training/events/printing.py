@@ -31,7 +31,7 @@ class Printing(Event):
 
     def __init__(self, label: str = "training", *, profile: bool = False) -> None:
         self.label, self.profile = label, profile
-        self._bar: Progress | None = None
+        self._bar: Progress  # from on_batches_start on
 
     def on_batches_start(self, trainer: Trainer) -> None:
         title = f"{self.label} epoch {trainer.epoch + 1}/{trainer.epochs}"

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...adversaries import Adversary
 from ...adversaries.method import METHODS
 from ...options import Options, option
 from ..schedules import ramp
@@ -45,10 +44,10 @@ class WarmUp(Event):
     name = "warm_up"
     order = 25
 
-    def __init__(self, adversary: Adversary, eps_epochs: float, steps_epochs: float = 0.0) -> None:
+    def __init__(self, adversary: Any, eps_epochs: float, steps_epochs: float = 0.0) -> None:
         self.adversary, self.eps_epochs, self.steps_epochs = adversary, eps_epochs, steps_epochs
         self._ball = adversary.ball
-        self._steps = adversary.steps if steps_epochs else None
+        self._steps: int = adversary.steps if steps_epochs else 1
 
     def on_start(self, trainer: Trainer) -> None:
         trainer.phase.grows = max(self.eps_epochs, self.steps_epochs)

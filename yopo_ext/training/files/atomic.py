@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _REASONS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 
@@ -57,7 +57,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 def write_failure(path: Path, error: OSError) -> str:
     """What could not be written, and why."""
     reason = error.strerror or str(error)
-    known = _REASONS.get(error.errno)
+    known = None if error.errno is None else _REASONS.get(error.errno)
     return f"{path} cannot be written: {reason if known is None else f'{known} ({reason})'}"
 
 
@@ -66,12 +66,12 @@ class _RawFile(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, data) -> int | None:
+    def write(self, data: Any) -> int:
         try:
             return self._system_write(data)
         except OSError as error:
             self.failure = error
             raise
 
-    def _system_write(self, data) -> int | None:
+    def _system_write(self, data: Any) -> int:
         return super().write(data)

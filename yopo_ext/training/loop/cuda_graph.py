@@ -60,7 +60,7 @@ class GraphedAdversary:
         with self.stopwatch.span("passes"):
             self._x.copy_(x)
             self._y.copy_(y)
-            self._replay()
+            self._replay()  # type: ignore[misc]  # which _record has set
             return {name: value.clone() for name, value in self._metrics.items()}
 
     def state_dict(self) -> dict[str, object]:

@@ -129,7 +129,7 @@ def running_statistics(model: nn.Module) -> Iterable[Tensor]:
     for module in model.modules():
         if isinstance(module, _NormBase) and module.running_mean is not None:
             yield module.running_mean
-            yield module.running_var
+            yield module.running_var  # type: ignore[misc]  # there where the mean is
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

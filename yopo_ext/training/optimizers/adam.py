@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from .optimizer import Optimizer, OptimizerOptions
 
 
 def _build(
-    kind: type[torch.optim.Optimizer],
+    kind: Callable[..., torch.optim.Optimizer],
     groups: list[dict[str, Any]],
     options: OptimizerOptions,
     *,

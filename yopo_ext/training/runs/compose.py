@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -106,7 +107,8 @@ def _ingredients(config: Config, model: nn.Module, device: torch.device) -> Ingr
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
     objective = make_objective(config)
     generator = JointGenerator(device).manual_seed(derive_seed(config.loop.seed, "starts"))
-    return Ingredients(model, model.first_layer, ball, objective, config.method.options, generator)
+    first_layer: Any = model.first_layer
+    return Ingredients(model, first_layer, ball, objective, config.method.options, generator)
 
 
 def _as_asked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...evaluation import Attack, PGDAttack, Report, measure
 from .subjects import open_run
@@ -26,7 +27,7 @@ def evaluate_run(
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
     """
-    subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
+    subject: Any = open_run(path, data_dir=data_dir, device=device, limit=limit)
     if attacks is None:
         attacks = [PGDAttack(subject.eps, steps=subject.steps, alpha=subject.alpha, norm=subject.norm)]
     return measure(

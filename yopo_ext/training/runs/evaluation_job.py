@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -95,7 +96,7 @@ def run_evaluation(
     if plan.plots is not None:
         plan.plots.mkdir(parents=True, exist_ok=True)
     bar = Progress("measuring", _batches(subject, plan, batch_size), 0, show=show)
-    options = {"objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step}
+    options: dict[str, Any] = {"objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step}
     model, images = subject.model, subject.images
     report = matrix = None
     examples = _examples(subject, plan)
@@ -154,7 +155,9 @@ def _examples(subject: Subject, plan: EvaluationPlan) -> tuple[str, Examples] | 
     attack = _shown(plan)
     if attack is None or plan.plots is None:
         return None
-    one_round = replace(attack, targets="next") if _targets(attack) == "all" else attack
+    one_round: Any = attack
+    if _targets(attack) == "all":
+        one_round = replace(one_round, targets="next")
     title = f"{subject.name}: {one_round.label}, {attack.norm} eps {attack.eps:.4g}"
     return title, adversarial_examples(subject.model, subject.images, one_round, objective=subject.objective)
 

@@ -10,7 +10,8 @@ from typing import Any
 from ..config import Config, change_config
 from ..host import Processes
 from .comparison import check_rows, row_labels
-from .run_all import Row, run_all
+from .outcome import Row
+from .run_all import run_all
 
 
 def run_job(

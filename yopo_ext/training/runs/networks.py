@@ -26,7 +26,7 @@ def make_model(config: Config, data: Dataset) -> nn.Module:
         mean=options.mean,
         std=options.std,
     )
-    return model.to(memory_format=memory_format(config))
+    return model.to(memory_format=memory_format(config))  # type: ignore[call-overload]  # torch's types lack it
 
 
 def memory_format(config: Config) -> torch.memory_format:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,7 +18,8 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
 
     On a GPU the step is one fused kernel a group.
     """
-    first = model.first_layer if isinstance(model.first_layer, tuple) else (model.first_layer,)
+    first_layer: Any = model.first_layer
+    first = first_layer if isinstance(first_layer, tuple) else (first_layer,)
     first_parameters = [parameter for module in first for parameter in module.parameters()]
     known = {id(parameter) for parameter in first_parameters}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in known]

@@ -38,7 +38,7 @@ def run_all(
         data = prepare_data(next(iter(rows.values())).config)
     keep_freed_memory()
     with stop_on_signals() as stop:
-        common = {"processes": processes, "device": device, "show": show, "stop": stop}
+        common: dict[str, Any] = {"processes": processes, "device": device, "show": show, "stop": stop}
         runs = {name: Run(row.config, row.folder, data, **common) for name, row in rows.items()}
         with processes.together():
             if processes.is_first:
