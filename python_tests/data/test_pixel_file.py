@@ -3,6 +3,7 @@
 
 import json
 import os
+from concurrent.futures import ProcessPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_worker_processes_make_the_same_file(tmp_path, monkeypatch, listing):
     monkeypatch.setattr(pixel_file, "_BATCH", 3)
     alone, shared = (decoded(listing, 8, tmp_path / str(workers), workers) for workers in (0, 2))
     assert (alone.pixels == shared.pixels).all()
+
+
+def test_of_two_processes_that_ask_for_it_one_makes_it(tmp_path, listing):
+    with ProcessPoolExecutor(2) as pool:
+        made = list(pool.map(decoded, [listing] * 2, [8] * 2, [tmp_path / "made"] * 2, [0] * 2))
+    assert (made[0].pixels == made[1].pixels).all()
+    assert len(list((tmp_path / "made").glob("*.u8"))) == 1
 
 
 def test_it_is_made_once(tmp_path, listing, calls, capsys):

@@ -34,7 +34,8 @@ class StoredLoader:
     on.
 
     What is drawn for a mini-batch depends on the seed, the epoch and the mini-batch's number alone. Processes that
-    share the mini-batches give ``rows``, as to `DeviceLoader`: each reads its own rows only.
+    share the mini-batches give ``rows``, as to `DeviceLoader`: each reads its own rows only. The attribute ``rows``
+    is as there.
 
     Iterating goes on where the loader stands. Raises ``ValueError`` as `DeviceLoader`.
     """
@@ -52,7 +53,7 @@ class StoredLoader:
     ) -> None:
         require_a_batch(len(images), batch_size, drop_last=drop_last)
         self.images, self.batch_size, self.device, self.seed = images, batch_size, torch.device(device), seed
-        self.augment, self.drop_last = augment, drop_last
+        self.augment, self.drop_last, self.rows = augment, drop_last, (0, 0, 0)
         self._own_rows = rows or (lambda size: (0, size))
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self.epoch = 0
@@ -73,6 +74,7 @@ class StoredLoader:
                         ahead.append(maker.submit(self._make, order, number, readers))
                     batch, made = ahead.popleft().result()
                     self.position += 1
+                    self.rows = batch.rows
                     yield self._received(batch, made)
             finally:
                 for one in ahead:
