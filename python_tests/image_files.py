@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes IDX files, and CIFAR in its binary and in its Python version."""
+"""Writes IDX files, CIFAR in its binary and in its Python version, and folders of images."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 CIFAR_RECORD = 3073
 CIFAR100_RECORD = 3074
@@ -115,3 +116,19 @@ def write_pickled_cifar100(folder: Path, *, train: int, test: int, **options: ob
     labels = {"coarse_labels": 0, "fine_labels": 1}
     for index, (name, count) in enumerate({"train": train, "test": test}.items(), 1):
         (folder / name).write_bytes(pickled_dict(cifar100_records(count, seed=index), labels, **options))
+
+
+def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (12, 10), **options: object) -> None:
+    """A random picture of that width and height, in the format of the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def write_image_folder(root: Path, *, train: int = 6, test: int = 3, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+    """``train/CLASS/00.png`` and so on, and ``val``, so many images of each class; returns ``root``."""
+    for part, count in (("train", train), ("val", test)):
+        for label, name in enumerate(classes):
+            for number in range(count):
+                write_image(root / part / name / f"{number:02}.png", seed=1000 * label + number + 100 * (part == "val"))
+    return root

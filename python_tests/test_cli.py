@@ -15,7 +15,7 @@ from yopo_ext.cli.argument_order import join_negative_numbers
 from yopo_ext.cli.numbers import number
 from yopo_ext.cli.settings import flag_of, given_settings
 from yopo_ext.training import make_config
-from yopo_ext.training.config.layout import KINDS, homes
+from yopo_ext.training.config.layout import KINDS, homes, source_homes
 
 COMMAND = [sys.executable, "-m", "yopo_ext"]
 QUICK = [
@@ -73,7 +73,7 @@ WORDS = {
     "bn_mode": "train", "reduction": "sum", "first_layer_grad": "both", "delay": "auto", "optimizer": "nesterov",
     "schedule": "cosine", "memory_format": "contiguous", "amp": "off", "device": "cuda", "label_smoothing": "0.25",
     "ewa_decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval_alpha": "1e-3", "mean": "0.5", "std": "0.5",
-    "objective": "trades",
+    "objective": "trades", "resize": "300", "broken_images": "skip", "least_crop": "0.5",
 }  # fmt: skip
 #: What a setting needs beside it.
 BESIDE = {"mean": {"std": (0.5,)}, "std": {"mean": (0.5,)}, "patience": {"held_out": 9}}
@@ -96,6 +96,7 @@ def test_every_setting_is_an_option_that_reaches_it(name):
         expected = word if word in one.words else {float: number, int: int, str: str}[one.kind](word)
     assert given[name] == ((expected,) if one is not None and one.several else expected)
     owners = {home.section: home.owner for home in found if home.section in KINDS}
+    owners |= {"dataset": found[0].owner} if name in source_homes() else {}
     method = {"method": METHOD_OF[name]} if name in METHOD_OF else {}
     config = make_config(**{**owners, **method, **BESIDE.get(name, {}), **given})
     assert config[name] == given[name]

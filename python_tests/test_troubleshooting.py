@@ -272,7 +272,7 @@ def full_disk() -> None:
     trainer = small_run().trainer
     (trainer.folder / "last.pt").touch()
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with mock.patch("yopo_ext.training.files.atomic._RawFile._system_write", side_effect=full):
+    with mock.patch("yopo_ext.atomic_files._RawFile._system_write", side_effect=full):
         trainer.checkpoints.save()
 
 

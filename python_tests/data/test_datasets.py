@@ -124,6 +124,7 @@ def test_nothing_there(tmp_path, name):
 
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(
-        ValueError, match=r"dataset: got 'imagenet', expected one of cifar10, cifar100, digits, mnist, fashion-mnist$"
+        ValueError,
+        match=r"dataset: got 'imagenet', expected one of cifar10, cifar100, digits, folder, mnist, fashion-mnist$",
     ):
         load_dataset("imagenet")

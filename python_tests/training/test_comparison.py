@@ -8,7 +8,7 @@ from yopo_ext.adversaries.method import METHODS
 from yopo_ext.cli import main
 from yopo_ext.cli.compare import config_of, require_read_by_one
 from yopo_ext.training import Interrupted, Run, change_config, run_comparison
-from yopo_ext.training.config.layout import KINDS, homes
+from yopo_ext.training.config.layout import KINDS, homes, source_homes
 from yopo_ext.training.events.breakdown import breakdown_table
 from yopo_ext.training.runs.comparison import SHARED, check_rows, row_labels
 
@@ -88,7 +88,7 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
     method, flag = NEEDS.get(name, usual), name.replace("_", "-")
     one = found[0].option if found else None
     objective = {"objective": found[0].owner} if name == "beta" else {}
-    if name in (*SHARED, "method") or (one is not None and (one.kind is bool or one.several)):
+    if name in (*SHARED, *source_homes(), "method") or (one is not None and (one.kind is bool or one.several)):
         with pytest.raises(ValueError, match=f"--methods: '{flag}={value}' in"):
             config_of(f"{method}:{flag}={value}", common)
         return

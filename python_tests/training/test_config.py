@@ -6,7 +6,7 @@ import pytest
 from yopo_ext.data import DATASETS
 from yopo_ext.training import PRESETS, change_config, make_config, parse_method
 from yopo_ext.training.config import differences
-from yopo_ext.training.config.layout import EVENT_SECTION, KINDS, SECTIONS, homes
+from yopo_ext.training.config.layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, homes
 from yopo_ext.training.events import EVENTS
 from yopo_ext.training.runs.job import natural_twin
 
@@ -104,7 +104,7 @@ def declared():
             if home.owner is None:
                 yield name, SECTIONS[home.section]
             else:
-                registry = EVENTS if home.section == EVENT_SECTION else KINDS[home.section]
+                registry = {**KINDS, EVENT_SECTION: EVENTS, SOURCE_SECTION: DATASETS}[home.section]
                 yield name, registry[home.owner].options
 
 

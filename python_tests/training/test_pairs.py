@@ -13,7 +13,7 @@ from same_runs import assert_equal, everything
 
 from yopo_ext.data import Dataset, ImageSet
 from yopo_ext.training import Interrupted, Run, change_config, make_config
-from yopo_ext.training.config.layout import KINDS, homes
+from yopo_ext.training.config.layout import KINDS, homes, source_homes
 
 BASE = make_config(
     method="yopo-2-1", eps=0.1, alpha=0.05, epochs=3, batch_size=8, lr=0.02, milestones=(2,), curve_images=8,
@@ -116,7 +116,7 @@ def test_rows_hold_every_pair_that_goes_together():
 def test_every_setting_is_crossed_or_named_here():
     sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
-    images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std"}
+    images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard"}
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | elsewhere == {*KINDS, *homes()}

@@ -10,6 +10,7 @@ from pathlib import Path
 import batch_norm_net
 import pytest
 import torch
+from image_files import write_image_folder
 
 from yopo_ext.data import Batch
 from yopo_ext.joint_generator import JointGenerator
@@ -44,6 +45,7 @@ EQUAL = {
     "pgd, augmented": change_config(CONFIG, method="pgd-10", augment=True),
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
     "no rows": change_config(CONFIG, limit_train=33),
+    "image folder": change_config(CONFIG, dataset="folder", image_size=8, augment=True),
 }
 # TRADES crafts with the running statistics.
 BATCH_NORM = change_config(
@@ -52,10 +54,16 @@ BATCH_NORM = change_config(
 EPOCH, STEPS = 4, 6
 
 
+def placed(config, root):
+    """With the images of a folder where they are: below ``root``."""
+    return change_config(config, data_dir=str(root / "images")) if config["dataset"] == "folder" else config
+
+
 def jobs(root):
     """All that two processes do in these tests: they start once."""
     (root / "a file").write_text("in the way")
-    wanted = [{"folder": name, "config": config} for name, config in EQUAL.items()]
+    write_image_folder(root / "images", train=30, test=11)
+    wanted = [{"folder": name, "config": placed(config, root)} for name, config in EQUAL.items()]
     wanted += [
         {"folder": "yopo, in parts", "config": CONFIG, "stop": [1, STEPS]},
         {"folder": "yopo, in parts", "config": CONFIG},
@@ -117,7 +125,7 @@ def two(tmp_path_factory):
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
-    config = EQUAL[name]
+    config = placed(EQUAL[name], two.root)
     Run(config, tmp_path / "one", show=False).fit()
     first, second = two.of(name)
     replays = config["m"] if config.method.name == "free" else 1

@@ -6,9 +6,10 @@ import os
 import pytest
 import torch
 
+from yopo_ext import atomic_files as atomic
 from yopo_ext.cli import main
 from yopo_ext.training import Run, TrainingError, load_checkpoint, run_job
-from yopo_ext.training.files import WriteError, atomic, write_atomically
+from yopo_ext.training.files import WriteError, write_atomically
 from yopo_ext.training.runs import run_all
 
 

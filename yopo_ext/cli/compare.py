@@ -98,12 +98,12 @@ def _choices(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_setting(change: str, text: str) -> tuple[str, Any]:
-    from ..training.config.layout import KINDS, homes
+    from ..training.config.layout import KINDS, homes, source_homes
     from ..training.runs.comparison import SHARED
 
     name, _, value = change.partition("=")
     name = name.replace("-", "_")
-    if name in (*SHARED, "method"):
+    if name in (*SHARED, *source_homes(), "method"):
         raise ValueError(f"--methods: {change!r} in {text!r}: got {name} for one method, expected it for all")
     if name in KINDS:
         return name, value

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .argument_order import free_the_path
 from .attack_options import add_attack_options, asked_kinds, given_options, list_words, options_for, require_used
 from .numbers import is_number, number
+from .settings import add_source_settings, given_source_settings
 
 if TYPE_CHECKING:
     from ..evaluation import Attack
@@ -48,6 +49,7 @@ def _fill_when_used(evaluate: argparse.ArgumentParser) -> None:
         evaluate.parse_known_args = parse  # type: ignore[method-assign]
         try:
             _add_attacks(evaluate)
+            add_source_settings(evaluate)
         except (ImportError, ValueError) as error:  # of another package's attacks
             evaluate.error(str(error))
         return parse(*args, **options)
@@ -136,7 +138,10 @@ def run(options: argparse.Namespace) -> int:
 def _open_subject(options: argparse.Namespace) -> Subject:
     from ..training import checkpoint_files, open_run, open_weights
 
-    place = {"data_dir": options.data_dir, "device": options.device, "limit": options.limit}
+    place = {
+        "data_dir": options.data_dir, "device": options.device, "limit": options.limit,
+        "source": given_source_settings(options),
+    }  # fmt: skip
     given = {name: getattr(options, name) for name in _FOREIGN if getattr(options, name) is not None}
     if options.weights is not None:
         if options.checkpoint is not None:

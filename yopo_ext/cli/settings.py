@@ -42,11 +42,31 @@ def add_settings(parser: argparse.ArgumentParser, *, without: Sequence[str] = ()
             _add(group(found[0].section), found)
 
 
+def add_source_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds those that are a data set's own, in a group."""
+    from ..training.config.layout import source_homes
+
+    group = parser.add_argument_group("data", "for --weights, and of a run those that say where and how")
+    for found in source_homes().values():
+        _add(group, found)
+
+
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given on the command line, by name."""
     from ..training.config.layout import homes
 
-    values = {name: getattr(options, name, None) for name in (*_CHOICES, *homes())}
+    return _given(options, (*_CHOICES, *homes()))
+
+
+def given_source_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The data set's own among them."""
+    from ..training.config.layout import source_homes
+
+    return _given(options, tuple(source_homes()))
+
+
+def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    values = {name: getattr(options, name, None) for name in names}
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
     }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from torch import Tensor
 class ImageSet:
     """Images and their labels, on one device.
 
-    images: (N, C, H, W) uint8, 0 is black. labels: (N,) int64 in [0, num_classes).
+    images: (N, C, H, W) uint8, 0 is black. labels: (N,) int64 in [0, num_classes). class_names: one a class, where they
+    are known.
 
     Kept in uint8 so that a whole data set fits on the device; `to_float` makes network input of a batch. Raises
     ``TypeError`` for other dtypes, ``ValueError`` for other shapes, different lengths, or labels out of range.
@@ -22,6 +23,7 @@ class ImageSet:
     images: Tensor
     labels: Tensor
     num_classes: int
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _require("images", self.images, torch.uint8, ", 0..255: of floats in [0, 1], (255 * x).round().to(torch.uint8)")
@@ -30,6 +32,8 @@ class ImageSet:
             raise ValueError(f"images: got shape {tuple(self.images.shape)}, expected (N, C, H, W)")
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(f"labels: got shape {tuple(self.labels.shape)}, expected ({len(self.images)},)")
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
+            raise ValueError(f"class_names: got {len(self.class_names)}, expected {self.num_classes}, one a class")
         if len(self) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.num_classes:
             raise ValueError(
                 f"labels: got {int(self.labels.min())}..{int(self.labels.max())}, expected 0..{self.num_classes - 1}"
@@ -50,13 +54,13 @@ class ImageSet:
 
     def to(self, device: torch.device | str) -> ImageSet:
         """The same set on ``device``."""
-        return ImageSet(self.images.to(device), self.labels.to(device), self.num_classes)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def take(self, count: int) -> ImageSet:
         """The first ``count`` images (all of them where there are fewer). Raises ``ValueError`` for ``count < 1``."""
         if count < 1:
             raise ValueError(f"count: got {count}, expected at least 1")
-        return ImageSet(self.images[:count], self.labels[:count], self.num_classes)
+        return self._at(slice(count))
 
     def shard(self, rank: int, world_size: int) -> ImageSet:
         """Part ``rank`` of ``world_size``: every image is in exactly one part, their sizes differ by one at most.
@@ -66,16 +70,18 @@ class ImageSet:
         """
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must lie in 0..{world_size - 1} for world_size {world_size}, got {rank}")
-        part = slice(rank, None, world_size)
-        return ImageSet(self.images[part].contiguous(), self.labels[part].contiguous(), self.num_classes)
+        return self._at(torch.arange(len(self), device=self.labels.device)[rank::world_size])
 
     def select(self, index: Tensor) -> ImageSet:
         """The images at ``index`` (int64), in that order."""
-        return ImageSet(self.images[index], self.labels[index], self.num_classes)
+        return self._at(index)
+
+    def _at(self, index: slice | Tensor) -> ImageSet:
+        return replace(self, images=self.images[index], labels=self.labels[index])
 
 
 def _require(name: str, value: object, dtype: torch.dtype, hint: str = "") -> None:
-    if not isinstance(value, Tensor) or value.dtype != dtype:
+    if getattr(value, "dtype", None) != dtype:
         given = value.dtype if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise TypeError(f"{name}: got {given}, expected a tensor of {dtype}{hint}")
 

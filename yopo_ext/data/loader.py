@@ -12,6 +12,7 @@ from torch import Tensor
 from ..random_streams import derive_seed
 from .augment import draw_placement, place
 from .batch import Batch, Placement
+from .batch_sizes import batch_count, require_a_batch, require_same_sizes
 from .image_set import ImageSet, to_float
 
 
@@ -40,10 +41,7 @@ class DeviceLoader:
         drop_last: bool = False,
         rows: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
-        if len(images) == 0 or (drop_last and len(images) < batch_size):
-            raise ValueError(f"batch_size {batch_size} leaves no batch of {len(images)} images")
+        require_a_batch(len(images), batch_size, drop_last=drop_last)
         self.images = images
         self.batch_size = batch_size
         self.augment = augment
@@ -61,8 +59,7 @@ class DeviceLoader:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        whole, rest = divmod(len(self.images), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        return batch_count(len(self.images), self.batch_size, drop_last=self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         """Mini-batches of x, float32 (B, C, H, W) in [0, 1], and y, int64 (B,), until the epoch's end."""
@@ -100,12 +97,7 @@ class DeviceLoader:
 
         Raises ``ValueError`` where the sizes are not.
         """
-        ours, theirs = (len(self.images), self.batch_size), (state["images"], state["batch_size"])
-        if ours != theirs:
-            raise ValueError(
-                f"cannot go on with {ours[0]} images in batches of {ours[1]}: "
-                f"it was {theirs[0]} images in batches of {theirs[1]}"
-            )
+        require_same_sizes(len(self.images), self.batch_size, state)
         self.epoch, self.position = state["epoch"], state["position"]
         self._orders.set_state(state["order_rng"])
         self._augmentation.set_state(state["augmentation_rng"])

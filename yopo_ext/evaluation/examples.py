@@ -22,7 +22,8 @@ class Examples:
     """Clean images, perturbations and what the network sees.
 
     clean, eta: (B, C, H, W) float32; labels, predicted: (B,) int64, the true class, which was also predicted for the
-    clean image, and the class predicted for the perturbed one (-1: NaN); eps: the perturbations' radius.
+    clean image, and the class predicted for the perturbed one (-1: NaN); eps: the perturbations' radius; names: of the
+    classes, where they have some.
     """
 
     clean: Tensor
@@ -30,6 +31,11 @@ class Examples:
     labels: Tensor
     predicted: Tensor
     eps: float
+    names: tuple[str, ...] | None = None
+
+    def name(self, label: int) -> str:
+        """What a class is called: its number where it has no name."""
+        return str(label) if self.names is None or label < 0 else self.names[label]
 
 
 def adversarial_examples(
@@ -57,4 +63,4 @@ def adversarial_examples(
             raise ValueError(f"an attack that is shown keeps its perturbations, got {attack.label}, which does not")
         with torch.no_grad():
             predicted = part.predicted(model(part.x + eta))
-    return Examples(part.x, eta, part.y, predicted, attack.eps)
+    return Examples(part.x, eta, part.y, predicted, attack.eps, getattr(images, "class_names", None))

@@ -103,7 +103,7 @@ def plot_examples(examples: Examples, target: Path | BinaryIO, *, title: str) ->
                 _show(axes, pixels[column])
                 if classes is not None:
                     wrong = bool(classes[column] != examples.labels[column])
-                    axes.set_xlabel(str(int(classes[column])), color="C3" if wrong else "black")
+                    axes.set_xlabel(examples.name(int(classes[column])), color="C3" if wrong else "black")
     figure.suptitle(title, fontsize=10)
     _save(figure, target)
 

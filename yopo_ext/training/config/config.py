@@ -14,7 +14,7 @@ from ...options import options_of, to_plain
 from ..events.event import EVENTS
 from ..files import write_text_atomically
 from .chosen import Chosen
-from .layout import EVENT_SECTION, KINDS, SECTIONS
+from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION
 from .sections import (
     BallOptions,
     DataOptions,
@@ -30,6 +30,8 @@ from .sections import (
 @dataclass(frozen=True)
 class Config:
     """One training run, as `make_config` makes it: checked sections, and choices by name with their options.
+
+    ``source`` are the data set's own options, in the section of the images.
 
     The sections' fields are described where they are declared: `yopo train --help` prints them all. A setting can be
     read by its name alone, as ``config["eps"]``, for no two sections have one of the same name.
@@ -47,6 +49,7 @@ class Config:
     measuring: MeasuringOptions
     speed: SpeedOptions
     host: HostOptions
+    source: Any
 
     def __post_init__(self) -> None:
         check_grey_levels("eval_alpha", self.measuring.eval_alpha, self.ball.norm)
@@ -115,6 +118,7 @@ class Config:
     def _parts(self) -> Iterator[tuple[str, Any]]:
         for section in SECTIONS:
             yield section, getattr(self, section)
+        yield SOURCE_SECTION, self.source
         for section in KINDS:
             yield section, getattr(self, section).options
         for one in self.events:
@@ -131,6 +135,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as in ``config.json``; `config_from_dict` is the inverse."""
         found: dict[str, Any] = {section: to_plain(getattr(self, section)) for section in SECTIONS}
+        found[SOURCE_SECTION] |= to_plain(self.source)
         for section in KINDS:
             chosen = getattr(self, section)
             found[section] = {"name": chosen.name, **to_plain(chosen.options)}

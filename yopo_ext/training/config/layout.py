@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...adversaries.method import METHODS
+from ...data import DATASETS
 from ...objectives.objective import OBJECTIVES
 from ...options import Option, options_of
 from ...registry import Registry
@@ -42,11 +43,13 @@ KINDS: dict[str, Registry[Any]] = {
     "schedule": SCHEDULES,
 }
 EVENT_SECTION = "events"
+#: where a data set's own options are, beside those that every set has
+SOURCE_SECTION = "data"
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where a setting belongs: a section, and there to a choice or an event, or to all (owner None)."""
+    """Where a setting belongs: a section, and there to a choice, an event or a data set, or to all (owner None)."""
 
     section: str
     owner: str | None
@@ -59,7 +62,16 @@ def homes() -> dict[str, tuple[Home, ...]]:
     Raises:
         ValueError: one name for two settings of different kinds, or in two sections; says where.
     """
-    return _homes_of(tuple(tuple(registry) for registry in (*KINDS.values(), EVENTS)))
+    return _homes_of(tuple(tuple(registry) for registry in (*KINDS.values(), EVENTS, DATASETS)))
+
+
+def source_homes() -> dict[str, tuple[Home, ...]]:
+    """The settings that are a data set's own."""
+    return {
+        name: found
+        for name, found in homes().items()
+        if found[0].section == SOURCE_SECTION and found[0].owner is not None
+    }
 
 
 @lru_cache(maxsize=1)  # registries may be added to, and then there are other settings
@@ -81,7 +93,7 @@ def _homes_of(entries: tuple[tuple[Any, ...], ...]) -> dict[str, tuple[Home, ...
 
 
 def _all_homes(*entries: tuple[Any, ...]) -> list[Home]:
-    *kinds, events = entries
+    *kinds, events, sources = entries
     fixed = [Home(section, None, one) for section, kind in SECTIONS.items() for one in options_of(kind).values()]
     chosen = [
         Home(section, entry.name, one)
@@ -90,4 +102,5 @@ def _all_homes(*entries: tuple[Any, ...]) -> list[Home]:
         for one in options_of(entry.options).values()
     ]
     beside = [Home(EVENT_SECTION, event.name, one) for event in events for one in options_of(event.options).values()]
-    return [*fixed, *chosen, *beside]
+    of_sets = [Home(SOURCE_SECTION, one.name, item) for one in sources for item in options_of(one.options).values()]
+    return [*fixed, *of_sets, *chosen, *beside]

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...adversaries.method import METHODS
+from ...data import DATASETS
 from ..events.event import EVENTS
 from .chosen import Chosen
 from .config import Config
-from .layout import EVENT_SECTION, KINDS, SECTIONS, Home, homes
+from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, Home, homes
 
 DEFAULT_CHOICES = {"method": "yopo", "optimizer": "sgd", "schedule": "piecewise"}
 
@@ -39,12 +40,12 @@ def resolve(layers: Sequence[Layer]) -> Config:
     Raises:
         ValueError: an unknown setting, one that the method (objective, ...) has no use for, or one out of range.
     """
-    choices = _choices(layers)
+    choices, dataset = _choices(layers), _dataset(layers)
     parts: dict[tuple[str, str | None], dict[str, Any]] = {}
     given: set[str] = set()
     for layer in layers:
         for name, value in _applicable(layer, choices["method"]).items():
-            home = _home(name, choices, layer.strict)
+            home = _home(name, {**choices, SOURCE_SECTION: dataset}, layer.strict)
             if home is not None:
                 value = tuple(value) if isinstance(value, list) else value
                 parts.setdefault((home.section, home.owner), {})[name] = value
@@ -55,7 +56,16 @@ def resolve(layers: Sequence[Layer]) -> Config:
         kind: Chosen(name, KINDS[kind][name].options(**parts.get((kind, name), {}))) for kind, name in choices.items()
     }
     events = tuple(Chosen(one.name, one.options(**parts.get((EVENT_SECTION, one.name), {}))) for one in EVENTS)
-    return Config(**sections, **chosen, events=events)
+    source = DATASETS[dataset].options(**parts.get((SOURCE_SECTION, dataset), {}))
+    return Config(**sections, **chosen, events=events, source=source)
+
+
+def _dataset(layers: Sequence[Layer]) -> str:
+    """The data set's name; it says which settings of its own there are."""
+    named = [layer.values["dataset"] for layer in layers if "dataset" in layer.values]
+    name = named[-1] if named else SECTIONS[SOURCE_SECTION]().dataset
+    DATASETS[name]  # raises where there is none
+    return name
 
 
 def _choices(layers: Sequence[Layer]) -> dict[str, str]:
@@ -94,14 +104,15 @@ def _home(name: str, choices: Mapping[str, str], strict: bool) -> Home | None:
     found = homes().get(name)
     if found is None:
         raise ValueError(f"unknown settings: {name}")
-    fitting = [home for home in found if home.section not in KINDS or home.owner == choices[home.section]]
+    fitting = [home for home in found if home.owner is None or home.owner == choices.get(home.section, home.owner)]
     if fitting:
         return fitting[0]
     if not strict:
         return None
     section = found[0].section
+    kind = "dataset" if section == SOURCE_SECTION else section
     owners = ", ".join(str(home.owner) for home in found)
-    raise ValueError(f"{name}: {section} {choices[section]} has no such setting; it belongs to {owners}")
+    raise ValueError(f"{name}: {kind} {choices[section]} has no such setting; it belongs to {owners}")
 
 
 def _own_step_size(parts: dict[tuple[str, str | None], dict[str, Any]], name: str, given: set[str]) -> None:

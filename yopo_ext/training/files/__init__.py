@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a run leaves on the disk: whole files or none, checkpoints, a folder of its own."""
 
-from .atomic import WriteError, write_atomically, write_text_atomically
+from ...atomic_files import WriteError, write_atomically, write_text_atomically
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .errors import TrainingError
 from .folder import RunFolder, require_unused

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .atomic import write_atomically
+from ...atomic_files import write_atomically
 from .names import LAST
 
 FORMAT = "yopo_ext checkpoint"

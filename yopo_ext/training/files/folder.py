@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...atomic_files import WriteError, write_failure, write_text_atomically
 from ..host import Processes
-from .atomic import WriteError, write_failure, write_text_atomically
 from .checkpoint import save_checkpoint
 from .errors import TrainingError
 from .names import LAST, LOG

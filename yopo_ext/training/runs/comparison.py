@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...data import DATASETS
+from ...options import options_of
 from ..config import Config, make_config
 
 #: These decide which images there are or how they are measured, and where: figures side by side need them alike.
@@ -22,7 +23,7 @@ def check_rows(configs: Sequence[Config]) -> None:
     names = [config.method_name for config in configs]
     if len(set(names)) < len(names):
         raise ValueError(f"methods to compare must differ, got {', '.join(names)}")
-    for name in SHARED:
+    for name in (*SHARED, *options_of(type(configs[0].source))):  # the first of them is the set
         values = {config[name]: None for config in configs}
         if len(values) > 1:
             given = " and ".join(map(repr, values))

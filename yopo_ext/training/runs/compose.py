@@ -13,7 +13,7 @@ from torch import nn
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...ball import Ball
-from ...data import Dataset, DeviceLoader
+from ...data import Dataset, make_loader
 from ...joint_generator import JointGenerator
 from ...random_streams import derive_seed, drawing_from
 from ..config import Config
@@ -25,7 +25,7 @@ from .networks import make_model, memory_format
 from .objective import make_objective
 from .optimizer import learning_rates, make_optimizer
 from .parts import Parts
-from .prepare_data import prepare_data
+from .prepare_data import prepare_data, settled
 from .trained import check_same_run
 
 
@@ -57,11 +57,12 @@ class Run:
         show: bool = True,
         stop: StopRequest | None = None,
     ) -> None:
-        self.config, self.folder = config, folder
+        self.folder = folder
         processes = Processes() if processes is None else processes
         with processes.together():
             place = open_device(device or config.host.device)
             self.data = (prepare_data(config) if data is None else data).to(place)
+            self.config = config = settled(config, self.data)
             model = _new_model(config, self.data, processes, place)
         processes.copy_from_first(model.state_dict().values())
         ingredients = _ingredients(config, model, place)
@@ -72,8 +73,8 @@ class Run:
         loop = config.loop
         self.trainer = Trainer(
             model, _as_asked(config, crafting, ingredients.generator, processes, place),
-            DeviceLoader(
-                self.data.train, loop.batch_size, seed=loop.seed, augment=config.data.augment,
+            make_loader(
+                self.data.train, loop.batch_size, device=place, seed=loop.seed, augment=config.data.augment,
                 drop_last=config.data.drop_last, rows=processes.rows,
             ),
             make_optimizer(config, model), epochs=loop.epochs, schedule=learning_rates(config), folder=folder,

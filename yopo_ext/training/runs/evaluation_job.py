@@ -56,17 +56,23 @@ class EvaluationPlan:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found; report is None where only a transfer matrix was asked for."""
+    """What was found; report is None where only a transfer matrix was asked for.
+
+    classes: their names, where the images have some.
+    """
 
     report: Report | None
     sweeps: tuple[Sweep, ...]
     transfer: TransferMatrix | None
+    classes: tuple[str, ...] | None = None
 
     def to_json(self) -> str:
-        """One JSON object: the report's entries, "sweeps" and "transfer"."""
+        """One JSON object: the report's entries, "sweeps", "transfer", and "classes" where they have names."""
         values = {} if self.report is None else self.report.to_dict()
         values["sweeps"] = [one.to_dict() for one in self.sweeps]
         values["transfer"] = None if self.transfer is None else self.transfer.to_dict()
+        if self.classes is not None:
+            values["classes"] = list(self.classes)
         return json.dumps(values, indent=2)
 
     def to_table(self) -> str:
@@ -111,7 +117,7 @@ def run_evaluation(
             matrix = transfer_matrix(networks, images, plan.transfer, **options)
     finally:
         bar.close()
-    found = Evaluation(report, sweeps, matrix)
+    found = Evaluation(report, sweeps, matrix, images.class_names)
     if plan.plots is not None:
         _draw(subject, found, examples, plan.plots)
     return found

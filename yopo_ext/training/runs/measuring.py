@@ -11,6 +11,7 @@ from torch import nn
 
 from ...data import ImageSet
 from ...evaluation import Attack, PGDAttack, outcomes
+from ...evaluation.image_source import device_of
 from ..config import Config
 from ..host import Interrupted, Processes, StopRequest
 from .objective import make_objective
@@ -51,7 +52,7 @@ def _accuracies(
 ) -> dict[str, float]:
     part = images.shard(processes.rank, processes.count)
     names = ("clean", *attacks)
-    found = torch.zeros(len(names) + 1, dtype=torch.int64, device=part.images.device)
+    found = torch.zeros(len(names) + 1, dtype=torch.int64, device=device_of(model))
     try:
         with _stopping(model, stop) as look:
             measured = outcomes(model, part, list(attacks.values()), objective=make_objective(config), on_batch=look)

@@ -41,13 +41,15 @@ class Result:
 
 
 def summary_of(runs: Mapping[str, Run], results: Mapping[str, Result]) -> dict[str, Any]:
-    """Plain values for ``summary.json``: a result and its seconds a run; eps, all seconds."""
+    """Plain values for ``summary.json``: a result and its seconds a run; eps, all seconds, names of classes."""
     seconds = {name: run.trainer.seconds for name, run in runs.items()}
     found: dict[str, Any] = {
         name: {**result.summary(), "seconds": round(seconds[name], 2)} for name, result in results.items()
     }
-    eps = next(iter(runs.values())).config.ball.eps
-    return found | {"eps": eps, "seconds": round(sum(seconds.values()), 2)}
+    first = next(iter(runs.values()))
+    found |= {"eps": first.config.ball.eps, "seconds": round(sum(seconds.values()), 2)}
+    names = first.data.test.class_names
+    return found if names is None else found | {"classes": list(names)}
 
 
 def conclude(

@@ -13,6 +13,7 @@ from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...data import Dataset, ImageSet, draw_part, to_float
 from ...evaluation.frozen_costate import Staleness, staleness
+from ...evaluation.image_source import device_of
 from ..config import Config
 from ..host import Processes, StopRequest
 from .measuring import curve_accuracies
@@ -61,7 +62,8 @@ class Parts:
         """How stale the co-state becomes with the run's settings, on a part of the curve's images."""
         part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
         first_layer: Any = model.first_layer
+        images, labels = (values.to(device_of(model)) for values in (part.images[:], part.labels))
         return staleness(
-            model, first_layer, to_float(part.images), part.labels, eps=ball.eps, alpha=ball.alpha,
+            model, first_layer, to_float(images), labels, eps=ball.eps, alpha=ball.alpha,
             n=max(self.config["n"], 1), norm=ball.norm,
         )  # fmt: skip

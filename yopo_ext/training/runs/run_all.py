@@ -42,7 +42,7 @@ def run_all(
         runs = {name: Run(row.config, row.folder, data, **common) for name, row in rows.items()}
         with processes.together():
             if processes.is_first:
-                _write_configs(rows, folder, resume=resume)
+                _write_configs(runs, folder, resume=resume)
         for run in runs.values():
             if resume and processes.from_first((run.folder / LAST).exists()):
                 run.resume()
@@ -65,14 +65,14 @@ def _in_use(folder: Path) -> str:
     return f"{folder} holds a run already: resume it (--resume {folder}) or name another folder"
 
 
-def _write_configs(rows: Mapping[str, Row], folder: Path, *, resume: bool) -> None:
-    for row in rows.values():
+def _write_configs(runs: Mapping[str, Run], folder: Path, *, resume: bool) -> None:
+    for run in runs.values():
         if not resume:
             try:  # of two commands that start at the same time one makes it
-                (row.folder / CONFIG).touch(exist_ok=False)
+                (run.folder / CONFIG).touch(exist_ok=False)
             except FileExistsError as error:
                 raise FileExistsError(_in_use(folder)) from error
-        row.config.write(row.folder / CONFIG)
+        run.config.write(run.folder / CONFIG)
 
 
 def _result(run: Run) -> Result:

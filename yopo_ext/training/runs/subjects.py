@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from ...data import Dataset, ImageSet, draw_part, load_dataset
+from ...data import DATASETS, Dataset, ImageSet, draw_part, load_test_images
 from ...models import build_model, load_weights
 from ...objectives.objective import Objective
+from ...options import from_plain, options_of
 from ..config import change_config
 from ..files import EPOCHS, LAST, CheckpointError
 from ..host import open_device
 from .objective import make_objective
-from .prepare_data import prepare_data
+from .prepare_data import prepare_test_images
 from .trained import open_checkpoint, trained_network
 
 
@@ -42,8 +44,17 @@ class Subject:
     objective: Objective | None = None
 
 
-def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", limit: int | None = None) -> Subject:
+def open_run(
+    path: Path,
+    *,
+    data_dir: str | None = None,
+    device: str = "cpu",
+    limit: int | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Subject:
     """The network of a checkpoint or a run folder, and ``limit`` test images (`draw_part`; None: as many as its run).
+
+    ``source``: options of the data set's own, by name, of those that may change from host to host.
 
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
@@ -51,14 +62,21 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
     config, state = open_checkpoint(path)
     place = open_device(device)
     options = config.data
+    of_hosts = [name for name, one in options_of(type(config.source)).items() if one.host]
+    for name in source or {}:
+        if name not in of_hosts:
+            raise ValueError(f"{name}: a run on {options.dataset} has its own; it goes with --weights")
     config = change_config(
-        config, data_dir=data_dir or options.data_dir, limit_eval=options.limit_eval if limit is None else limit
+        config,
+        data_dir=data_dir or options.data_dir,
+        limit_eval=options.limit_eval if limit is None else limit,
+        **(source or {}),
     )
-    data = prepare_data(config)
-    model = trained_network(config, data, state)
+    images = prepare_test_images(config)
+    model = trained_network(config, Dataset(options.dataset, images, images), state)
     name, ball, final = f"{config.model.model} on {options.dataset}", config.ball, config.measuring
     return Subject(
-        name, options.dataset, model.to(place), data.test.to(place), ball.eps, ball.norm, own=True,
+        name, options.dataset, model.to(place), images.to(place), ball.eps, ball.norm, own=True,
         steps=final.eval_steps, alpha=final.eval_alpha, objective=make_objective(config),
     )  # fmt: skip
 
@@ -66,15 +84,17 @@ def open_run(path: Path, *, data_dir: str | None = None, device: str = "cpu", li
 def open_weights(
     path: Path, *, model: str, dataset: str, data_dir: str | None = None, device: str = "cpu", limit: int | None = None,
     activation: str = "relu", mean: Sequence[float] | None = None, std: Sequence[float] | None = None, prefix: str = "",
-    ignore_keys: Sequence[str] = (),
+    ignore_keys: Sequence[str] = (), source: Mapping[str, Any] | None = None,
 ) -> Subject:  # fmt: skip
     """A network whose weights somebody else trained (`load_weights`), and ``limit`` test images (`draw_part`).
+
+    ``source``: options of the data set's own, by name.
 
     Raises:
         ValueError: an unknown name, weights that do not fit, data files that are missing, arguments out of range.
     """
     place = open_device(device)
-    images = load_dataset(dataset, data_dir).test
+    images = load_test_images(dataset, data_dir, from_plain(DATASETS[dataset].options, dict(source or {})))
     images = images if limit is None else draw_part(images, limit)
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and len(values) != images.channels:
@@ -106,6 +126,8 @@ def open_networks(
         config, state = open_checkpoint(file)
         if config.data.dataset != dataset:
             raise ValueError(f"{file}: of a run on {config.data.dataset}, expected {dataset}")
+        if (classes := config.get("classes")) != images.class_names:
+            raise ValueError(f"{file}: of a run on classes {classes}, expected {images.class_names}")
         models[name] = trained_network(config, Dataset(dataset, images, images), state).to(place)
     return models
 
