@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .ball import Ball
     from .costate import capture_costate
     from .first_layer import FirstLayer
+    from .gradient_exchange import average_gradients
     from .perturb_output import perturb_output
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "YOPO",
     "Ball",
     "FirstLayer",
+    "average_gradients",
     "capture_costate",
     "explain",
     "hamiltonian",
@@ -33,6 +35,7 @@ __all__ = [
 _LAZY = {
     "YOPO": "yopo_ext.adversaries.yopo",
     "Ball": "yopo_ext.ball",
+    "average_gradients": "yopo_ext.gradient_exchange",
     "FirstLayer": "yopo_ext.first_layer",
     "capture_costate": "yopo_ext.costate",
     "perturb_output": "yopo_ext.perturb_output",

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 
+import copy
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +17,6 @@ from image_files import write_image_folder
 from yopo_ext.data import Batch
 from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.training import (
-    CheckpointError,
     Processes,
     Run,
     StopRequest,
@@ -25,7 +26,9 @@ from yopo_ext.training import (
     started_processes,
 )
 from yopo_ext.training.loop import with_joint_statistics
+from yopo_ext.training.loop.epoch_sums import EpochSums
 from yopo_ext.training.loop.exchange import Exchange, StopFlags
+from yopo_ext.training.loop.other_count import joint_sums
 from yopo_ext.training.runs.measuring import curve_accuracies
 from yopo_ext.training.runs.trained import measured_weights
 
@@ -167,10 +170,32 @@ def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, ho
     assert first["exchanges"] == second["exchanges"] == first["steps"] - done
 
 
-def test_a_checkpoint_of_two_processes_is_not_for_one(two):
-    run = Run(CONFIG, two.root / "yopo", show=False)
-    with pytest.raises(CheckpointError, match="of a run on 2 processes, this one is on 1"):
-        run.resume()
+def test_a_run_of_two_processes_goes_on_in_one(two, tmp_path):
+    """For an epoch more; what it goes on from is the same network, order and starts."""
+    longer = change_config(CONFIG, epochs=3)
+    alone = Run(longer, tmp_path / "alone", show=False)
+    alone.fit()
+    shutil.copytree(two.root / "yopo", tmp_path / "run")
+    run = Run(longer, tmp_path / "run", show=False)
+    run.resume()
+    run.fit()
+    for name, value in alone.trainer.model.state_dict().items():
+        torch.testing.assert_close(run.trainer.model.state_dict()[name], value, rtol=1e-3, atol=1e-4, msg=name)
+    assert "resumed on 1 process after 2: " in run.trainer.log[-1]["resumed"]
+    assert run.trainer.log[-1]["loss"] == pytest.approx(alone.trainer.log[-1]["loss"], rel=1e-4)
+
+
+def test_the_sums_of_an_unfinished_epoch_are_handed_on_once():
+    parts = []
+    for rank in range(2):
+        sums = EpochSums(CPU)
+        sums.add({"loss": torch.tensor(1.0 + rank), "correct": torch.tensor(2), "count": torch.tensor(4)}, step=1)
+        parts.append({"sums": sums.state_dict()})
+    ends = [EpochSums(CPU), EpochSums(CPU)]
+    for first, sums in zip((True, False), ends, strict=True):
+        sums.load_state_dict(joint_sums(parts, first=first))
+    assert ends[0].means(Processes()) == (1.5, 0.5)
+    assert ends[1].state_dict()["sums"].tolist() == [0, 0, 0]
 
 
 def test_the_figures_of_a_network_with_batch_norm_are_those_of_the_saved_one(two):
@@ -201,6 +226,10 @@ def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
     assert with_joint_statistics(model, Processes(), CPU, images=17, batch_size=16) is model
     with pytest.raises(ValueError, match="sync_bn: got a last mini-batch of 1 images for 2 processes"):
         with_joint_statistics(model, pair, gpu, images=17, batch_size=16)
+    dropped = with_joint_statistics(copy.deepcopy(model), pair, gpu, images=17, batch_size=16, drop_last=True)
+    assert isinstance(dropped.bn1, torch.nn.SyncBatchNorm)
+    with pytest.raises(ValueError, match="expected input tensor to be on"):  # what torch says of it on a CPU
+        dropped(torch.rand(2, 1, 8, 8))
     keys = list(model.state_dict())
     joint = with_joint_statistics(model, pair, gpu, images=18, batch_size=16)
     assert isinstance(joint.bn1, torch.nn.SyncBatchNorm)

@@ -18,7 +18,9 @@ class Adversary(Protocol):
     `stopwatch` measures the spans "passes" (full forward and backward passes) and "inner" (what finds η).
 
     An adversary that remembers something from one mini-batch to another has `state_dict()` and `load_state_dict(state)`
-    as well, by which it gets into checkpoints. It may have `see(batch)`, which a trainer calls with the
+    as well, by which it gets into checkpoints; where what it remembers is each process's own, `reshare(states, rows)`
+    makes the state of a process of another number of them (`Free.reshare`), and without it such a run is not resumed on
+    another number. It may have `see(batch)`, which a trainer calls with the
     `yopo_ext.data.Batch` before `accumulate(batch.x, batch.y)`: it says which images these are (`batch.index`) and
     where augmentation put them (`batch.placement`), each None where the loader does not know.
     """

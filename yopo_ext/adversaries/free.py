@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,22 @@ class Free:
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
         """What `state_dict` gave."""
         self.eta = state["eta"]
+
+    @staticmethod
+    def reshare(
+        states: Sequence[dict[str, Tensor | None]], rows: Callable[[int], tuple[int, int]]
+    ) -> dict[str, Tensor | None]:
+        """This process's state, of those of a run on another number of processes.
+
+        Args:
+            states: of all of them, by rank: each remembers its rows of the joint mini-batch.
+            rows: of a joint mini-batch's size, this process's (start, stop).
+        """
+        known = [eta for state in states if (eta := state["eta"]) is not None]
+        if not known:
+            return {"eta": None}
+        start, stop = rows(sum(map(len, known)))
+        return {"eta": torch.cat(known)[start:stop].clone()}
 
     def _make_room(self, x: Tensor) -> Tensor:
         known = x[:0] if self.eta is None or self.eta.shape[1:] != x.shape[1:] else self.eta.to(x)

@@ -28,6 +28,7 @@ from .first_pass import InputProbe, gradients_held_back, is_recorded
 from .method import Ingredients, Method
 from .metrics import batch_metrics
 from .random_start import draw, feasible_images
+from .reducer import require_no_sync
 from .weight_pass import one_pass_objective
 
 REDUCTIONS = ("mean", "sum")
@@ -120,8 +121,8 @@ class YOPO:
         Raises:
             TypeError, ValueError: naming the argument; ValueError also for images outside of `bounds`.
             RuntimeError: the first layer has no co-state (see `capture_costate`), or, in the first batch, its
-                adjoint is not the network's input gradient (see `input_gradient_error`). Nothing has been added to
-                `.grad` then.
+                adjoint is not the network's input gradient (see `input_gradient_error`); or the model is a
+                `DistributedDataParallel` outside of its `no_sync`. Nothing has been added to `.grad` then.
         """
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
@@ -129,6 +130,8 @@ class YOPO:
         eta = draw(feasible, self.generator)
         if not self._checked:
             self._cuts = self._prepare(x)
+        if self.first_layer.trains and (self._cuts or self.first_layer_grad != "backprop"):
+            require_no_sync(self.model)
         losses = []
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,11 @@ from .argument_order import free_the_path
 from .attack_options import add_attack_options, asked_kinds, given_options, list_words, options_for, require_used
 from .numbers import is_number, number
 from .settings import add_source_settings, given_source_settings
+from .speaker import say
 
 if TYPE_CHECKING:
     from ..evaluation import Attack
-    from ..training import EvaluationPlan, Subject
+    from ..training import Evaluation, EvaluationPlan, Processes, Subject
 
 _DEFAULT = "pgd"
 _CLEAN = "clean"
@@ -113,33 +113,43 @@ def _lists() -> dict[str, Callable[[str], bool]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..training import open_networks, run_evaluation
+    """Measures, in one process or in several that `torchrun` started; 0, or 128 + SIGINT where it was interrupted."""
+    from ..training import started_processes
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
-    with _warnings_in_one_line():
-        subject = _open_subject(options)
-    networks = {}
-    if options.transfer:
-        networks = open_networks(options.transfer, subject.images, subject.dataset, device=options.device)
-    plan = _plan(options, subject)
-    with _warnings_in_one_line():
-        try:
-            found = run_evaluation(subject, plan, networks=networks, batch_size=options.batch_size, show=True)
-        except ImportError as error:
-            raise ValueError(str(error)) from error
-        except KeyboardInterrupt:
-            print("yopo: interrupted", file=sys.stderr)
-            return 128 + signal.SIGINT
-    print(found.to_json() if options.json else found.to_table())
+    try:
+        with started_processes(options.device) as (processes, device), _warnings_in_one_line():
+            found = _evaluate(options, processes, device)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    except KeyboardInterrupt:
+        say("yopo: interrupted")
+        return 128 + signal.SIGINT
+    if processes.is_first:
+        print(found.to_json() if options.json else found.to_table())
     return 0
 
 
-def _open_subject(options: argparse.Namespace) -> Subject:
+def _evaluate(options: argparse.Namespace, processes: Processes, device: str) -> Evaluation:
+    from ..training import open_networks, run_evaluation
+
+    with processes.together():
+        subject = _open_subject(options, device)
+        networks = {}
+        if options.transfer:
+            networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
+        plan = _plan(options, subject)
+    return run_evaluation(
+        subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes
+    )
+
+
+def _open_subject(options: argparse.Namespace, device: str) -> Subject:
     from ..training import checkpoint_files, open_run, open_weights
 
     place = {
-        "data_dir": options.data_dir, "device": options.device, "limit": options.limit,
+        "data_dir": options.data_dir, "device": device, "limit": options.limit,
         "source": given_source_settings(options),
     }  # fmt: skip
     given = {name: getattr(options, name) for name in _FOREIGN if getattr(options, name) is not None}
@@ -194,5 +204,5 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"yopo: warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: say(f"yopo: warning: {message}")
         yield

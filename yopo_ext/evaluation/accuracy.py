@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..objectives.objective import Objective
+from ..processes import Processes
 from .image_source import Images, OnBatch
 from .outcomes import outcomes
 
@@ -17,12 +18,13 @@ def accuracy(
     objective: Objective | None = None,
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
+    processes: Processes | None = None,
 ) -> float:
     """Share of correctly classified images, in percent: `measure` without an attack and without a report.
 
     Arguments and errors as `measure`.
     """
-    found = outcomes(model, images, objective=objective, batch_size=batch_size, on_batch=on_batch)
+    found = outcomes(model, images, objective=objective, batch_size=batch_size, on_batch=on_batch, processes=processes)
     return percent(found.correct)
 
 

@@ -58,18 +58,27 @@ class ImageSource:
         Raises:
             TypeError, ValueError: naming images or labels, on the first batch with something wrong.
         """
+        device = device_of(model)
+        for pair in self.pairs(batch_size):
+            yield self.batch(pair, objective, device)
+
+    def pairs(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same as (images, labels), where they lie; raises ``TypeError``, ``ValueError`` but for images' values."""
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
-        device = device_of(model)
         for pixels, y in self._pairs():
             if not isinstance(self.images, ImageSet):
                 y = _checked_labels(y, pixels)
             for start in range(0, len(y), batch_size):
                 part = slice(start, start + batch_size)
-                some, labels = pixels[part].to(device), y[part].to(device)
-                if some.is_floating_point():
-                    _require_unit_range(some)
-                yield ImageBatch(some, labels, self.classes, objective)
+                yield pixels[part], y[part]
+
+    def batch(self, pair: tuple[Tensor, Tensor], objective: Objective, device: torch.device | None) -> ImageBatch:
+        """One of `pairs` on the device; raises ``ValueError`` for images out of [0, 1]."""
+        pixels, labels = (part.to(device) for part in pair)
+        if pixels.is_floating_point():
+            _require_unit_range(pixels)
+        return ImageBatch(pixels, labels, self.classes, objective)
 
     def _pairs(self) -> Iterator[tuple[Tensor, Any]]:
         if isinstance(self.images, ImageSet):

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from ..inference_mode import outside_inference_mode
 from ..objectives.objective import Objective
+from ..processes import Processes
 from .attacks.attack import Attack, Outcome
+from .dealing import Pair, deal
 from .image_batch import ImageBatch
-from .image_source import Images, ImageSource, OnBatch, call
+from .image_source import Images, ImageSource, OnBatch, call, device_of
 from .mode import frozen_eval
 from .verdict import column_count, measured_objective
 
@@ -32,6 +34,13 @@ class Outcomes:
     correct: Tensor
     attacked: tuple[Outcome, ...]
 
+    def cpu(self) -> Outcomes:
+        """The same on the CPU."""
+        attacked = (
+            Outcome(one.survived.cpu(), None if one.reached is None else one.reached.cpu()) for one in self.attacked
+        )
+        return Outcomes(self.correct.cpu(), tuple(attacked))
+
 
 def outcomes(
     model: nn.Module,
@@ -41,34 +50,50 @@ def outcomes(
     objective: Objective | None = None,
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
+    processes: Processes | None = None,
 ) -> Outcomes:
     """Goes through the images once: of each batch the clean verdict, then each attack on what is right.
 
     May be called on a shard of a set (`ImageSet.shard`), also an empty one: the counts of the shards add up to those of
-    the whole for attacks that draw for the image alone. Arguments and errors as `measure`.
+    the whole for attacks that draw for the image alone. Several ``processes`` share the batches instead, and each has
+    all outcomes, on the CPU. Arguments and errors as `measure`.
     """
     source, objective = ImageSource(images), measured_objective(objective)
     require_attacks(attacks, source.classes)
-    correct: list[Tensor] = []
-    attacked: list[list[Outcome]] = [[] for _ in attacks]
+    processes, device = processes or Processes(), device_of(model)
+
+    def work(pair: Pair) -> Outcomes:
+        found = _batch_outcomes(model, source, source.batch(pair, objective, device), attacks, on_batch)
+        return found if processes.count == 1 else found.cpu()
+
     with frozen_eval(model):
-        for part in source.batches(batch_size, objective, model):
-            for attack in attacks:
-                _require_in_bounds(part, attack)
-            with torch.no_grad():
-                outputs = model(part.x)
-                correct.append(part.right(outputs))
-            if source.classes is None and len(correct) == 1:
-                require_attacks(attacks, column_count(objective, outputs))
-            call(on_batch)
-            for attack, found in zip(attacks, attacked, strict=True):
-                outcome = attack_batch(attack, model, part, correct[-1])
-                found.append(Outcome(outcome.survived, outcome.reached))
-                call(on_batch)
+        found = deal(processes, source.pairs(batch_size), work)
     none = torch.zeros(0, dtype=torch.bool)
+    if not found:
+        return Outcomes(none, tuple(Outcome(none) for _ in attacks))
     return Outcomes(
-        torch.cat(correct) if correct else none, tuple(_joined(found) if found else Outcome(none) for found in attacked)
+        torch.cat([one.correct for one in found]),
+        tuple(_joined(list(of_one)) for of_one in zip(*(one.attacked for one in found), strict=True)),
     )
+
+
+def _batch_outcomes(
+    model: nn.Module, source: ImageSource, part: ImageBatch, attacks: Sequence[Attack], on_batch: OnBatch | None
+) -> Outcomes:
+    for attack in attacks:
+        _require_in_bounds(part, attack)
+    with torch.no_grad():
+        outputs = model(part.x)
+        correct = part.right(outputs)
+    if source.classes is None:
+        require_attacks(attacks, column_count(part.objective, outputs))
+    call(on_batch)
+    attacked = []
+    for attack in attacks:
+        outcome = attack_batch(attack, model, part, correct)
+        attacked.append(Outcome(outcome.survived, outcome.reached))
+        call(on_batch)
+    return Outcomes(correct, tuple(attacked))
 
 
 @outside_inference_mode

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..objectives.objective import Objective
+from ..processes import Processes
 from .accuracy import percent
 from .attacks.attack import Attack
 from .image_source import Images, ImageSource, OnBatch
@@ -96,6 +97,7 @@ def measure(
     batch_size: int = 512,
     check_normalisation: bool = True,
     on_batch: OnBatch | None = None,
+    processes: Processes | None = None,
 ) -> Report:
     """Clean accuracy, and accuracy under each attack and under all of them together: each image's worst case.
 
@@ -111,22 +113,31 @@ def measure(
         check_normalisation: warn (`NormalisationWarning`, and in the report) when the network seems to expect
             normalised images; see `normalisation_doubt`.
         on_batch: called after each batch of each attack and of the clean images (progress bars, interruption).
+        processes: that share the work, a batch a round for each; all call this with the same images, in one order, and
+            each gets the report that one process alone would make. None: this one is alone.
 
     Raises:
         TypeError, ValueError: naming the argument; on the first batch, outputs that do not fit (`verdict`); no images;
             two attacks of one label, images outside an attack's bounds, or too few classes for its loss.
         ImportError: an attack without its package.
+        ProcessError: another process failed.
     """
+    processes = processes or Processes()
     require_attacks(attacks, ImageSource(images).classes)
     labelled = {attack.label: attack for attack in attacks}
     if len(labelled) < len(attacks):
         raise ValueError(f"two attacks of one label: {', '.join(attack.label for attack in attacks)}")
     doubt = None
     if check_normalisation:
-        doubt = normalisation_doubt(model, images, objective=objective, batch_size=batch_size)
-    if doubt:
+        with processes.together():
+            if processes.is_first:
+                doubt = normalisation_doubt(model, images, objective=objective, batch_size=batch_size)
+        doubt = processes.from_first(doubt)
+    if doubt and processes.is_first:
         warnings.warn(doubt, NormalisationWarning, stacklevel=2)
-    found = outcomes(model, images, attacks, objective=objective, batch_size=batch_size, on_batch=on_batch)
+    found = outcomes(
+        model, images, attacks, objective=objective, batch_size=batch_size, on_batch=on_batch, processes=processes
+    )
     worst = found.correct.clone()
     robust, success = {}, {}
     for label, outcome in zip(labelled, found.attacked, strict=True):

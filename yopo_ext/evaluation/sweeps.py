@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..objectives.objective import Objective
+from ..processes import Processes
 from .accuracy import percent
 from .attacks.attack import Attack
 from .image_source import Images, OnBatch
@@ -60,6 +61,7 @@ def sweep(
     objective: Objective | None = None,
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
+    processes: Processes | None = None,
 ) -> Sweep:
     """A curve for each attack, which is run with each value of ``over`` in place of its own.
 
@@ -71,7 +73,9 @@ def sweep(
     check_sweep(attacks, over, values)
     values = tuple(sorted(set(values)))
     one_by_one = [_varied(attack, over, value) for attack in attacks for value in values]
-    found = outcomes(model, images, one_by_one, objective=objective, batch_size=batch_size, on_batch=on_batch)
+    found = outcomes(
+        model, images, one_by_one, objective=objective, batch_size=batch_size, on_batch=on_batch, processes=processes
+    )
     clean, shares = percent(found.correct), [percent(outcome.survived) for outcome in found.attacked]
     curves = {
         _name(attack, over): tuple(shares[index * len(values) : (index + 1) * len(values)])

@@ -8,7 +8,7 @@ run: adversarial examples of early epochs hardly hurt later ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ..objectives.objective import Objective
+from ..processes import Processes
 from .attacks.attack import Attack
+from .dealing import Pair, deal
 from .image_batch import ImageBatch
-from .image_source import Images, ImageSource, OnBatch, call
+from .image_source import Images, ImageSource, OnBatch, call, device_of
 from .mode import frozen_eval
 from .outcomes import attack_batch, require_attacks
 from .report import settings_of
@@ -58,6 +60,7 @@ def transfer_matrix(
     objective: Objective | None = None,
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
+    processes: Processes | None = None,
 ) -> TransferMatrix:
     """Crafts examples of all images on each network and measures every network on them.
 
@@ -67,26 +70,44 @@ def transfer_matrix(
 
     Raises ``ValueError`` for fewer than two networks, or an attack whose outcomes hold no ``eta``; also as `measure`.
     """
-    check_transfer(attack, len(models), ImageSource(images).classes)
-    count, networks = 0, list(models.values())
-    clean = torch.zeros(len(networks), dtype=torch.int64)
-    correct = torch.zeros(len(networks), len(networks), dtype=torch.int64)
+    source, objective = ImageSource(images), measured_objective(objective)
+    check_transfer(attack, len(models), source.classes)
+    networks = list(models.values())
+    device = device_of(networks[0])
+
+    def work(pair: Pair) -> _Counts:
+        found = _counts(networks, source.batch(pair, objective, device), attack)
+        call(on_batch)
+        return found
+
     with ExitStack() as stack:
         for model in networks:
             stack.enter_context(frozen_eval(model))
-        for part in ImageSource(images).batches(batch_size, measured_objective(objective), networks[0]):
-            clean += torch.tensor([_right(model, part, part.x) for model in networks])
-            for source, crafted_on in enumerate(networks):
-                eta = attack_batch(attack, crafted_on, part, torch.ones_like(part.y, dtype=torch.bool)).eta
-                if eta is None:
-                    raise ValueError(f"a transfer attack keeps its perturbations, got {attack.label}, which does not")
-                correct[source] += torch.tensor([_right(model, part, part.x + eta) for model in networks])
-            count += len(part)
-            call(on_batch)
+        found = deal(processes or Processes(), source.pairs(batch_size), work)
+    count = sum(one.images for one in found)
     if count == 0:
         raise ValueError("images: got none, expected at least one")
-    figures = tuple(tuple(row) for row in (100.0 * correct.double() / count).tolist())
-    return TransferMatrix(tuple(models), tuple((100.0 * clean.double() / count).tolist()), figures, attack, count)
+    correct = 100.0 * sum(one.correct for one in found).double() / count
+    clean, *figures = (tuple(row) for row in correct.tolist())
+    return TransferMatrix(tuple(models), clean, tuple(figures), attack, count)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Of a batch: how many images; correct: (1 + networks, networks) int64, the first row on the clean ones."""
+
+    images: int
+    correct: Tensor
+
+
+def _counts(networks: Sequence[nn.Module], part: ImageBatch, attack: Attack) -> _Counts:
+    rows = [[_right(model, part, part.x) for model in networks]]
+    for crafted_on in networks:
+        eta = attack_batch(attack, crafted_on, part, torch.ones_like(part.y, dtype=torch.bool)).eta
+        if eta is None:
+            raise ValueError(f"a transfer attack keeps its perturbations, got {attack.label}, which does not")
+        rows.append([_right(model, part, part.x + eta) for model in networks])
+    return _Counts(len(part), torch.tensor(rows))
 
 
 def check_transfer(attack: Attack, networks: int, classes: int | None) -> None:

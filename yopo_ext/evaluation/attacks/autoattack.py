@@ -69,7 +69,7 @@ class AutoAttack:
         if len(index) == 0:
             return Outcome(survived, None, found)
         part = images.select(index)
-        with _generators_restored():
+        with _generators_restored(part.x.device):
             with torch.no_grad():  # before the package looks at the outputs in its own ways
                 columns = part.logits(model(part.x)).shape[1]
             attacker = package.AutoAttack(
@@ -109,10 +109,10 @@ def import_auto_attack() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _generators_restored() -> Iterator[None]:
+def _generators_restored(device: torch.device) -> Iterator[None]:
     numpy_state = np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
         np.random.set_state(numpy_state)

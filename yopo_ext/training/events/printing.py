@@ -63,7 +63,8 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
         f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{accuracies}, "
         f"{record['seconds']:.1f} s{inner}"
     ]
-    return "\n".join(lines + [f"{label}: {record[name]}" for name in ("switch", "warning") if name in record])
+    notes = [record[name] for name in ("resumed", "switch", "warning") if name in record]
+    return "\n".join(lines + [f"{label}: {note}" for note in notes])
 
 
 def _build(options: NoOptions, parts: Parts) -> Printing | None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What a run is carried out by: processes, devices, memory, and the signals that stop it."""
 
+from ...processes import ProcessError, Processes
 from .device import open_device
 from .interrupt import Interrupted, StopRequest, stop_on_signals
 from .memory import keep_freed_memory
-from .processes import ProcessError, Processes, started_processes
+from .started_processes import started_processes
 
 __all__ = [
     "Interrupted",

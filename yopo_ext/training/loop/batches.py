@@ -14,7 +14,7 @@ def require_batches(batches: Any) -> Any:
     """What can be iterated every epoch.
 
     Raises:
-        TypeError: it has no length, or can be iterated once only.
+        TypeError: it has no length, as a DataLoader of an IterableDataset without one, or can be iterated once only.
         ValueError: it is empty.
     """
     again = hasattr(batches, "__len__") and hasattr(batches, "__iter__")
@@ -23,7 +23,14 @@ def require_batches(batches: Any) -> Any:
             f"batches: got a {type(batches).__name__}, expected what has a length and can be iterated every epoch, "
             "as a DataLoader or a list"
         )
-    if len(batches) == 0:
+    try:
+        length = len(batches)
+    except TypeError as error:
+        raise TypeError(
+            f"batches: got a {type(batches).__name__} without a length ({error}), expected one: an IterableDataset "
+            "needs __len__, the images that this process gets of it in an epoch"
+        ) from error
+    if length == 0:
         raise ValueError(f"batches: got an empty {type(batches).__name__}, expected at least one mini-batch")
     return batches
 

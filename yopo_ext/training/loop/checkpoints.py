@@ -41,7 +41,7 @@ class Checkpoints:
         """Goes on from the last one.
 
         Raises:
-            CheckpointError: it is missing or corrupt, or of another number of processes.
+            CheckpointError: it is missing or corrupt, or of another number of processes that cannot share it anew.
             ValueError: it is of a run on another number of images; there is no folder.
         """
         if self.folder is None:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parallel import DistributedDataParallel
 
 from ...data import Batch
+from ...gradient_exchange import running_statistics, sum_together
 from ..host import Processes, StopRequest
 
 # Exchanges on a GPU that may be under way when their stop flags are looked at: none waits for the device.
@@ -18,7 +19,7 @@ _LAG = 2
 
 
 class Exchange:
-    """Sums over the processes, each weighed by its share of the joint mini-batch: gradients and running statistics.
+    """Sums over the processes, each weighed by its share of the images: gradients and running statistics.
 
     Nothing else is exchanged in a mini-batch's m passes. The running statistics of batch norms (and of whatever else
     derives from torch's) are averaged, so that all processes have one network at every weight step: what is measured is
@@ -45,31 +46,39 @@ class Exchange:
         self.stops = StopFlags(self.device)
 
     def __call__(self, batch: Batch) -> None:
-        """One weight step's exchange, after a pass over this process's images. Alone it does nothing.
-
-        Mini-batches that do not say which rows of a joint one they are weigh alike.
-        """
+        """One weight step's exchange, after a pass over this process's images. Alone it does nothing."""
         if self.processes.count == 1:
             return
-        total = len(batch) * self.processes.count if batch.rows is None else batch.rows[2]
-        self._sum(len(batch) / total)
+        if batch.rows is None:
+            self._sum_own(len(batch))
+            return
+        total = batch.rows[2]
+        (asked,) = self._sum(len(batch) / total, [])
+        self.stops.add(asked)
         if total < self.processes.count:
             self._follow_last()
 
-    def _sum(self, share: float) -> None:
-        trained, statistics = self._trained(), list(running_statistics(self.model))
-        weighed = [*map(_gradient, trained), *statistics]
-        first = next(self.model.parameters())
-        joint = torch.cat([tensor.detach().reshape(-1) for tensor in weighed] or [first.new_zeros(0)]).mul_(share)
-        joint = self.processes.sum(torch.cat([joint, joint.new_full((1,), float(self._request.requested))]))
-        *sums, asked = joint.split([*(tensor.numel() for tensor in weighed), 1])
-        for parameter, total in zip(trained, sums, strict=False):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(total.view(parameter.shape))  # in the parameter's layout: fused optimisers ask for it
-        for buffer, total in zip(statistics, sums[len(trained) :], strict=True):
-            buffer.copy_(total.view(buffer.shape))
+    @torch.no_grad()
+    def _sum_own(self, images: int) -> None:
+        """As many images as there are is found out by the message: each process has a mini-batch of its own."""
+        asked, total = self._sum(images, [float(images)])
+        torch._foreach_div_(self._weighed(), total.squeeze().clamp(min=1))
         self.stops.add(asked)
+
+    @torch.no_grad()
+    def _sum(self, share: float, numbers: list[float]) -> Sequence[Tensor]:
+        """Sums what is weighed, by this share; returns the sums of the stop requests and of ``numbers``, (1,) each."""
+        for parameter in self._trained():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        weighed = self._weighed()
+        torch._foreach_mul_(weighed, share)
+        told = torch.tensor([float(self._request.requested), *numbers], device=self.device)
+        sum_together([*weighed, told], self.processes.sum)
+        return told.split(1)
+
+    def _weighed(self) -> list[Tensor]:
+        return [*(parameter.grad for parameter in self._trained()), *running_statistics(self.model)]
 
     def _follow_last(self) -> None:
         """Processes without rows drew nothing and counted no pass; the last one always has rows (`Processes.rows`)."""
@@ -124,13 +133,11 @@ class StopFlags:
         return raised
 
 
-def running_statistics(model: nn.Module) -> Iterable[Tensor]:
-    """The running means and variances that a training pass moves."""
-    for module in model.modules():
-        if isinstance(module, _NormBase) and module.running_mean is not None:
-            yield module.running_mean
-            yield module.running_var  # type: ignore[misc]  # there where the mean is
-
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+def require_bare(model: nn.Module, processes: Processes) -> nn.Module:
+    """The model. Raises ``ValueError`` where its own backward passes would exchange gradients beside the run's."""
+    if processes.count > 1 and isinstance(model, DistributedDataParallel):
+        raise ValueError(
+            f"model: got a DistributedDataParallel on {processes.count} processes, expected the network inside it "
+            "(.module): the trainer averages gradients itself, once a weight step"
+        )
+    return model

@@ -10,12 +10,19 @@ from ..host import Processes
 
 
 def with_joint_statistics(
-    model: nn.Module, processes: Processes, device: torch.device, *, images: int, batch_size: int
+    model: nn.Module,
+    processes: Processes,
+    device: torch.device,
+    *,
+    images: int,
+    batch_size: int,
+    drop_last: bool = False,
 ) -> nn.Module:
     """The network with torch's SyncBatchNorm for its batch norms, under the same keys.
 
     One process's batch norm is that already. Each pass needs all processes: of ``images`` training images, in joint
-    mini-batches of ``batch_size``, none may be left without one.
+    mini-batches of ``batch_size``, none may be left without one. torch implements it for GPUs: on CPUs its forward pass
+    in training mode raises.
 
     Raises:
         ValueError: not on CUDA devices, or a last mini-batch with fewer images than processes.
@@ -24,7 +31,7 @@ def with_joint_statistics(
         return model
     if device.type != "cuda":
         raise ValueError(f"sync_bn: got {processes.count} processes on {device}, expected CUDA devices")
-    last = images % batch_size or batch_size
+    last = batch_size if drop_last else images % batch_size or batch_size
     if last < processes.count:
         given = f"a last mini-batch of {last} images for {processes.count} processes"
         raise ValueError(f"sync_bn: got {given}, expected one or more each")

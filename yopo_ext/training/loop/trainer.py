@@ -13,6 +13,7 @@ from torch import nn
 
 from ... import arguments
 from ...adversaries import Adversary
+from ...data import Batch
 from ...stopwatch import Stopwatch
 from ..events import Event, Phase, in_order
 from ..files import RunFolder
@@ -21,6 +22,8 @@ from ..schedules import LearningRate
 from .batches import know_where_they_stand, require_batches, timed
 from .checkpoints import Checkpoints
 from .epoch_sums import EpochSums
+from .exchange import require_bare
+from .own_batches import as_many_as_said, begin_epoch, require_different, require_equal_lengths
 from .step import Step
 
 Record = dict[str, Any]
@@ -45,7 +48,9 @@ class Trainer:
             the optimiser's own stays.
         folder: for checkpoints and logs; made, with its parents. None: nothing is written.
         events: what happens beside the training.
-        processes: those that share the run; each makes its own Trainer.
+        processes: those that share the run; each makes its own Trainer. Where the batches say their rows of a joint
+            mini-batch (`Batch.rows`) they are shared; others are each process's own part, as a DistributedSampler
+            deals it, as many on each, and processes weigh by their images.
         seed: of what layers draw.
         amp: "bf16", "off", or "auto": bf16 on GPUs that have it.
         memory_format: of the images.
@@ -57,9 +62,11 @@ class Trainer:
         epoch, position: epochs done, and mini-batches of the epoch under way.
         log: a record an epoch.
         seconds: of training, measuring left out.
+        note: what the epoch's record says of how it was resumed.
 
     Raises:
-        TypeError, ValueError: naming the argument.
+        TypeError, ValueError: naming the argument; ValueError also for numbers of mini-batches that differ between the
+            processes, and for a `DistributedDataParallel` where there are several: the trainer averages itself.
         OSError: nothing can be written into the folder, or it holds a run: then `resume` goes on with it.
     """
 
@@ -81,10 +88,12 @@ class Trainer:
         log_every: int = 50,
         about: dict[str, Any] | None = None,
     ) -> None:
-        self.model, self.adversary, self.optimizer = model, adversary, optimizer
-        self.batches = require_batches(batches)
-        self.epochs, self.events, self.about = arguments.count("epochs", epochs, least=1), in_order(events), about
         self.processes = Processes() if processes is None else processes
+        self.model, self.adversary, self.optimizer = require_bare(model, self.processes), adversary, optimizer
+        with self.processes.together():
+            self.batches = require_batches(batches)
+        require_equal_lengths(batches, self.processes)
+        self.epochs, self.events, self.about = arguments.count("epochs", epochs, least=1), in_order(events), about
         self.device = next(model.parameters()).device
         self.in_use, self.phase = adversary, Phase()
         self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every)
@@ -94,7 +103,8 @@ class Trainer:
         self.epoch = self.position = 0
         self.seconds = 0.0
         self.sums = EpochSums(self.device)
-        self._stopped_early = False
+        self.note: str | None = None
+        self._stopped_early = self._has_looked = False
 
     @property
     def folder(self) -> Path | None:
@@ -151,12 +161,15 @@ class Trainer:
     def _run_epoch(self) -> None:
         if not know_where_they_stand(self.batches):
             self.position, self.sums = 0, EpochSums(self.device)
+        begin_epoch(self.batches, self.epoch)
         self.model.train()
         stopwatch = self.in_use.stopwatch = Stopwatch(self.device)
         started = perf_counter()
         self.tell(lambda event: event.on_batches_start(self))
         try:
-            for batch in timed(self.batches, stopwatch):
+            left = self.steps_per_epoch - self.position
+            for batch in as_many_as_said(timed(self.batches, stopwatch), left, self.processes):
+                self._look_at(batch)
                 self.position += 1
                 metrics = self.step(batch)
                 self.tell(lambda event: event.on_step(self, metrics))  # noqa: B023  called at once
@@ -170,11 +183,19 @@ class Trainer:
             self.sums.add_time(seconds, spans)
         self.epoch, self.position = self.epoch + 1, 0
 
+    def _look_at(self, batch: Batch) -> None:
+        """At the run's first mini-batch: processes that load for themselves must not all load the same."""
+        if self.processes.count > 1 and batch.rows is None and not self._has_looked:
+            require_different(batch, self.processes)
+        self._has_looked = True
+
     def _finish_epoch(self) -> None:
         """Lets the events look, then counts the epoch as done: interrupted in between, it is taken up here."""
         self.checkpoints.require_finite()
         record = self.sums.record(self.processes) | {"epoch": self.epoch, "seconds": round(self.seconds, 3)}
         record["lr"] = self.optimizer.param_groups[-1]["lr"]
+        if self.note is not None:
+            record["resumed"], self.note = self.note, None
         self.tell(lambda event: event.on_epoch(self, record))
         self.sums = EpochSums(self.device)
         self.log.append(record)

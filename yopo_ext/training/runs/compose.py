@@ -96,12 +96,11 @@ class Run:
 def _new_model(config: Config, data: Dataset, processes: Processes, device: torch.device) -> nn.Module:
     with drawing_from(derive_seed(config.loop.seed, "weights")):
         model = make_model(config, data)
-    sizes = {"batch_size": config.loop.batch_size}
-    check_last_batch(model, data.train, **sizes, drop_last=config.data.drop_last, processes=processes.count)
+    sizes = {"batch_size": config.loop.batch_size, "drop_last": config.data.drop_last}
+    joint = config.model.sync_bn
+    check_last_batch(model, data.train, **sizes, processes=1 if joint else processes.count)
     model.to(device)
-    if not config.model.sync_bn:
-        return model
-    return with_joint_statistics(model, processes, device, images=len(data.train), **sizes)
+    return with_joint_statistics(model, processes, device, images=len(data.train), **sizes) if joint else model
 
 
 def _ingredients(config: Config, model: nn.Module, device: torch.device) -> Ingredients:

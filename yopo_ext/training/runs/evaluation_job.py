@@ -30,6 +30,7 @@ from ...evaluation import (
 )
 from ..events.progress import Progress
 from ..files import write_atomically
+from ..host import Processes
 from .subjects import Subject
 
 
@@ -88,24 +89,34 @@ def run_evaluation(
     networks: Mapping[str, nn.Module] | None = None,
     batch_size: int = 512,
     show: bool = False,
+    processes: Processes | None = None,
 ) -> Evaluation:
     """Carries out the plan; ``networks`` are those of the transfer matrix, on the subject's device.
 
-    Everything wrong with the plan is raised before any work. ``show`` puts a bar on a terminal.
+    Everything wrong with the plan is raised before any work. ``show`` puts a bar on a terminal. Several ``processes``
+    share the batches; each gets all figures, the first one draws.
 
     Raises:
         ValueError: also where nothing is to be drawn; ImportError: AutoAttack without its package.
         OSError: the folder of the pictures cannot be made.
+        ProcessError: another process failed.
     """
-    networks = networks or {}
-    _check(subject, plan, networks)
-    if plan.plots is not None:
-        plan.plots.mkdir(parents=True, exist_ok=True)
-    bar = Progress("measuring", _batches(subject, plan, batch_size), 0, show=show)
-    options: dict[str, Any] = {"objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step}
+    networks, processes = networks or {}, processes or Processes()
+    with processes.together():
+        _check(subject, plan, networks)
+        if plan.plots is not None and processes.is_first:
+            plan.plots.mkdir(parents=True, exist_ok=True)
+    rounds = _batches(subject, plan, batch_size * processes.count)
+    bar = Progress("measuring", rounds, 0, show=show and processes.is_first)
+    options: dict[str, Any] = {
+        "objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step, "processes": processes,
+    }  # fmt: skip
     model, images = subject.model, subject.images
     report = matrix = None
-    examples = _examples(subject, plan)
+    examples = None
+    with processes.together():
+        if processes.is_first:
+            examples = _examples(subject, plan)
     try:
         if _wants_report(plan):
             report = measure(model, images, plan.attacks, check_normalisation=not subject.own, **options)
@@ -118,8 +129,9 @@ def run_evaluation(
     finally:
         bar.close()
     found = Evaluation(report, sweeps, matrix, images.class_names)
-    if plan.plots is not None:
-        _draw(subject, found, examples, plan.plots)
+    with processes.together():
+        if plan.plots is not None and processes.is_first:
+            _draw(subject, found, examples, plan.plots)
     return found
 
 
@@ -128,7 +140,7 @@ def _wants_report(plan: EvaluationPlan) -> bool:
 
 
 def _batches(subject: Subject, plan: EvaluationPlan, batch_size: int) -> int:
-    """How often a batch of images will be dealt with."""
+    """How often a batch of so many images will be dealt with."""
     rounds = (1 + len(plan.attacks)) * _wants_report(plan) + (plan.transfer is not None)
     rounds += sum(1 + len(plan.swept(over)) * len(set(values)) for over, values in (plan.sweeps or {}).items())
     return rounds * -(-len(subject.images) // batch_size)
