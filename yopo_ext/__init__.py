@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .ball import Ball
     from .costate import capture_costate
     from .first_layer import FirstLayer
+    from .first_layer_search import find_first_layer
+    from .found_first_layer import FoundFirstLayer
     from .perturb_output import perturb_output
 
 __version__ = "0.1.0"
@@ -23,8 +25,10 @@ __all__ = [
     "YOPO",
     "Ball",
     "FirstLayer",
+    "FoundFirstLayer",
     "capture_costate",
     "explain",
+    "find_first_layer",
     "hamiltonian",
     "inner_ascent",
     "perturb_output",
@@ -35,6 +39,8 @@ _LAZY = {
     "Ball": "yopo_ext.ball",
     "FirstLayer": "yopo_ext.first_layer",
     "capture_costate": "yopo_ext.costate",
+    "find_first_layer": "yopo_ext.first_layer_search",
+    "FoundFirstLayer": "yopo_ext.found_first_layer",
     "perturb_output": "yopo_ext.perturb_output",
 }
 
