@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .ball import Ball
     from .costate import capture_costate
     from .first_layer import FirstLayer
+    from .first_layer_search import find_first_layer
+    from .found_first_layer import FoundFirstLayer
     from .gradient_exchange import average_gradients
     from .perturb_output import perturb_output
 
@@ -24,9 +26,11 @@ __all__ = [
     "YOPO",
     "Ball",
     "FirstLayer",
+    "FoundFirstLayer",
     "average_gradients",
     "capture_costate",
     "explain",
+    "find_first_layer",
     "hamiltonian",
     "inner_ascent",
     "perturb_output",
@@ -38,6 +42,8 @@ _LAZY = {
     "average_gradients": "yopo_ext.gradient_exchange",
     "FirstLayer": "yopo_ext.first_layer",
     "capture_costate": "yopo_ext.costate",
+    "find_first_layer": "yopo_ext.first_layer_search",
+    "FoundFirstLayer": "yopo_ext.found_first_layer",
     "perturb_output": "yopo_ext.perturb_output",
 }
 

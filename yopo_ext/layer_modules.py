@@ -16,6 +16,8 @@ from .arguments import NOTHING
 from .backends.call import Layer
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+#: Batch norms that are folded into the convolution.
+FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class NotAConvolutionLayer(Exception):
@@ -46,7 +48,7 @@ def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
         NotAConvolutionLayer: with the reason.
     """
     parts: list[Any] = [part for module in modules for part in _flatten(module) if not _is_identity(part)]
-    mean_and_std = _normalization(parts.pop(0)) if parts and _is_normalization(parts[0]) else {}
+    mean_and_std = _normalization(parts.pop(0)) if parts and is_normalization(parts[0]) else {}
     if not parts or not _is_plain_convolution(parts[0]):
         raise NotAConvolutionLayer(f"expected a convolution, found {_name(parts[0]) if parts else 'nothing'}")
     conv = parts.pop(0)
@@ -100,7 +102,8 @@ def _is_identity(module: nn.Module) -> bool:
     return type(module) is nn.Identity or (isinstance(module, _DropoutNd) and not module.training)
 
 
-def _is_normalization(module: nn.Module) -> bool:
+def is_normalization(module: nn.Module) -> bool:
+    """Whether it is taken for (x - mean) / std."""
     if not (hasattr(module, "mean") and hasattr(module, "std")):
         return False
     own = {name for name, _ in module.named_parameters()} <= {"mean", "std"}
@@ -145,7 +148,7 @@ def _geometry(conv: nn.Conv2d) -> dict[str, Any]:
 
 def _fold(norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution with the batch norm that follows it."""
-    if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
+    if type(norm) not in FOLDED:
         raise NotAConvolutionLayer(f"{_name(norm)} is no batch norm that can be folded")
     if norm.training or norm.running_mean is None or norm.running_var is None:
         raise NotAConvolutionLayer("the batch norm uses the statistics of the batch (training mode)")
