@@ -18,7 +18,7 @@ from .batch_statistics import (
     norms_on_the_batch,
     require_statistics,
     unit_statistics,
-)  # fmt: skip
+)
 from .compiled_regions import unwrap_compiled
 from .inference_mode import outside_inference_mode
 from .layer_explanation import LayerExplanation

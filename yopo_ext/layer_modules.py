@@ -39,7 +39,7 @@ class ConvolutionLayer:
         return x.new_empty((x.shape[0], self.weight.shape[0], *size))
 
 
-def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics) -> ConvolutionLayer:
+def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics | None = None) -> ConvolutionLayer:
     """The modules, called one after another, as one convolution layer.
 
     Args:
@@ -61,7 +61,7 @@ def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics) -> Con
     if weight.dtype not in (torch.float32, torch.float64):
         raise NotAConvolutionLayer(f"the weights are {weight.dtype}")
     if parts and isinstance(parts[0], nn.modules.batchnorm._BatchNorm):
-        weight, bias = _fold(parts.pop(0), weight, bias, statistics)
+        weight, bias = _fold(parts.pop(0), weight, bias, statistics or {})
     activation = parse_activation("identity")
     if parts:
         try:

@@ -31,19 +31,19 @@ from yopo_ext.data import ImageSet, load_dataset, to_float
 from yopo_ext.training.files import write_text_atomically
 
 EPS, ALPHA, M, N = 8 / 255, 2 / 255, 3, 5
-#: The stem of the ResNets for 32×32 images has 64 channels; the trainings take fewer, to be short.
-TIMED_WIDTH, TRAINED_WIDTH = 64, 16
+#: Channels and stride of the stem. That of the ResNets for 32×32 images is timed; the trainings are to be short.
+TIMED, TRAINED = (64, 1), (16, 2)
 
 
 class StemNet(nn.Module):
     """3×3 conv, batch norm, ReLU (the first layer), two such layers of stride 2, average pooling, a linear layer."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, stride: int) -> None:
         super().__init__()
         widths = (3, width, 2 * width, 4 * width)
         self.layers = nn.Sequential()
         for index, (before, after) in enumerate(pairwise(widths)):
-            self.layers.append(nn.Conv2d(before, after, 3, stride=2 if index else 1, padding=1, bias=False))
+            self.layers.append(nn.Conv2d(before, after, 3, stride=2 if index else stride, padding=1, bias=False))
             self.layers.append(nn.BatchNorm2d(after))
             self.layers.append(nn.ReLU(inplace=True))
         self.linear = nn.Linear(4 * width, 10)
@@ -56,9 +56,9 @@ class StemNet(nn.Module):
         return self.linear(self.layers(x).mean((2, 3)))
 
 
-def new_network(width: int, seed: int) -> StemNet:
+def new_network(stem: tuple[int, int], seed: int) -> StemNet:
     torch.manual_seed(seed)
-    return StemNet(width).to(memory_format=torch.channels_last).train()
+    return StemNet(*stem).to(memory_format=torch.channels_last).train()
 
 
 def yopo_of(model: StemNet, bn_statistics: str, seed: int) -> YOPO:
@@ -70,7 +70,7 @@ def yopo_of(model: StemNet, bn_statistics: str, seed: int) -> YOPO:
 
 def step_times(x: Tensor, y: Tensor, rounds: int) -> dict:
     """CPU seconds of one `YOPO.accumulate`, the two kinds in turn."""
-    kinds = {kind: yopo_of(new_network(TIMED_WIDTH, 0), kind, 0) for kind in BN_STATISTICS}
+    kinds = {kind: yopo_of(new_network(TIMED, 0), kind, 0) for kind in BN_STATISTICS}
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     for index in range(rounds + 1):
         for kind, yopo in kinds.items():
@@ -80,7 +80,7 @@ def step_times(x: Tensor, y: Tensor, rounds: int) -> dict:
                 seconds[kind].append(time.process_time() - started)
     least = {kind: min(times) for kind, times in seconds.items()}
     return {
-        "images": len(x), "width": TIMED_WIDTH, "cpu_seconds": seconds, "least": least,
+        "images": len(x), "channels_and_stride": TIMED, "cpu_seconds": seconds, "least": least,
         "ratio": least["batch"] / least["frozen"],
     }  # fmt: skip
 
@@ -114,7 +114,7 @@ def inner_gradient(layer: FirstLayer, u: Tensor, p: Tensor, held: dict | None) -
 
 def trained(images: ImageSet, kind: str, seed: int, epochs: int, batch_size: int) -> StemNet:
     """One seed gives both kinds the same weights, order and random starts."""
-    model = new_network(TRAINED_WIDTH, seed)
+    model = new_network(TRAINED, seed)
     yopo, order = yopo_of(model, kind, seed), torch.Generator().manual_seed(seed)
     steps = epochs * (len(images) // batch_size)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -170,13 +170,15 @@ def main() -> None:
     images, test = data.train.take(options.train_images), data.test.take(options.test_images)
     x, y = to_float(images.images[:128]), images.labels[:128]
     runs: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in BN_STATISTICS}
+    settings = {name: value for name, value in vars(options).items() if name not in ("data_dir", "json")}
+    settings |= {"eps": EPS, "alpha": ALPHA, "m": M, "n": N, "channels_and_stride": TRAINED}
     found = {
         "machine": describe_machine("cpu"),
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
-                     if name not in ("data_dir", "json")} | {"eps": EPS, "alpha": ALPHA, "m": M, "n": N},
+        "settings": settings,
         "step": step_times(x, y, options.rounds),
-        "agreement": {"before training": agreement(new_network(TRAINED_WIDTH, 0), x, y)},
-    }  # fmt: skip
+        "agreement": {"before training": agreement(new_network(TRAINED, 0), x, y)},
+    }
+    print(json.dumps(found["step"] | found["agreement"]), flush=True)
     for seed in range(options.seeds):
         for kind in BN_STATISTICS:
             model = trained(images, kind, seed, options.epochs, options.batch_size)
