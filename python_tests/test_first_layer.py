@@ -86,7 +86,7 @@ def build(make):
     torch.manual_seed(0)
     made = make()
     modules = made if isinstance(made, tuple) else (made,)
-    return FirstLayer(tuple(module.double() for module in modules))
+    return FirstLayer(tuple(module.double() for module in modules), bn_statistics="batch")
 
 
 def data(layer):
@@ -94,7 +94,7 @@ def data(layer):
     x = torch.rand(2, 3, 7, 6, generator=generator, dtype=torch.float64)
     eta = EPS * (2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1)
     with torch.no_grad():
-        shape = copy.deepcopy(layer)._evaluate(x).shape
+        shape = copy.deepcopy(layer).evaluate(x).shape
     return x, eta, torch.randn(shape, generator=generator, dtype=torch.float64)
 
 

@@ -164,6 +164,21 @@ def no_backward() -> None:
         cross_entropy(model(X), Y)
 
 
+def normalised_stem() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+
+def no_statistics() -> None:
+    layer = yopo_ext.FirstLayer(normalised_stem())
+    layer.inner_ascent(X, 0 * X, torch.zeros(2, 4, 6, 6), eps=0.1, alpha=0.1, steps=1)
+
+
+def compiled_stem() -> None:
+    stem = torch.compile(normalised_stem(), backend="eager")
+    stem(X)
+    yopo(nn.Sequential(stem, nn.Flatten(), nn.Linear(144, 10)), stem)
+
+
 def learnable_before() -> None:
     model = net()
     shift = torch.zeros(1, 3, 1, 1, requires_grad=True)
@@ -341,6 +356,8 @@ RAISED = {
     "no_grad": (RuntimeError, called_in_no_grad),
     "compiled": (RuntimeError, compiled),
     "no backward": (RuntimeError, no_backward),
+    "no statistics": (ValueError, no_statistics),
+    "a compiled stem": (RuntimeError, compiled_stem),
     "learnable before": (RuntimeError, learnable_before),
     "a loss a sample": (ValueError, not_reduced),
     "bytes": (TypeError, bytes_for_images),

@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from .autocast_cache import autocast_cache
-from .first_layer import FirstLayer, Modules, first_layer_modules
+from .batch_statistics import Moments, StatisticsCatcher
+from .compiled_regions import refuse_compilation
+from .first_layer import FirstLayer, Modules
 from .inference_mode import out_of_inference_mode
 
 
 class Costate:
     """What `capture_costate` and `cut_at_first_layer` yield; `value` is p once the backward pass is over."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, catcher: StatisticsCatcher) -> None:
         self._name = type(module).__name__
+        self._catcher = catcher
         self._calls = 0
         self._p: Tensor | None = None
 
@@ -36,6 +39,18 @@ class Costate:
         if self._p is None:
             raise RuntimeError(self._missing())
         return self._p
+
+    @property
+    def statistics(self) -> dict[nn.Module, Moments]:
+        """What the first layer's batch norms normalised with in this pass, by module: mean and variance, (C,) each.
+
+        For `FirstLayer.inner_ascent`. Only of those that used the statistics of the batch; empty, if the first layer is
+        a `FirstLayer` whose `bn_statistics` is "batch".
+
+        Raises:
+            RuntimeError: one of them was never called, or inside a compiled region.
+        """
+        return self._catcher.statistics
 
     def _missing(self) -> str:
         if self._calls == 0:
@@ -112,6 +127,8 @@ def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
             criterion(model(x + eta), y).backward()
         p = costate.value
 
+    Where the first layer has batch norm in training mode, `costate.statistics` are what it normalised with.
+
     The graph stays as it is, and an in-place activation after the layer does no harm. Under autocast p has
     the dtype of the layer's output. Inside `torch.inference_mode` the block leaves it (tensors made before in that mode
     have to be cloned, as autograd demands).
@@ -125,11 +142,13 @@ def capture_costate(first_layer: Modules | FirstLayer) -> Iterator[Costate]:
             compiled region, or no gradient reached its output.
         TypeError, ValueError: `first_layer` is no module or sequence of modules.
     """
-    last = first_layer_modules(first_layer)[-1]
-    costate = Costate(last)
+    layer = FirstLayer(first_layer)
+    last = layer.modules[-1]
+    catcher = StatisticsCatcher(layer.modules if layer.bn_statistics == "frozen" else ())
+    costate = Costate(last, catcher)
     handle = last.register_forward_hook(_OutputHook(costate))
     try:
-        with out_of_inference_mode():
+        with catcher.watch(), out_of_inference_mode():
             yield costate
     finally:
         handle.remove()
@@ -152,7 +171,8 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer, *, past: Tensor | None
             be lost.
         TypeError, ValueError: as `capture_costate`.
     """
-    modules = first_layer_modules(first_layer)
+    layer = FirstLayer(first_layer)
+    modules = layer.modules
     switch = _GradSwitch(modules) if past is None else _ParameterSwitch(modules, past)
     handles = []
     # Both are restored where a module raises between switching off and on.
@@ -161,7 +181,7 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer, *, past: Tensor | None
             for module in modules:
                 handles.append(module.register_forward_pre_hook(switch.off))
                 handles.append(module.register_forward_hook(switch.on))
-            with capture_costate(modules) as costate:
+            with capture_costate(layer) as costate:
                 yield costate
         finally:
             switch.undo()
@@ -258,16 +278,3 @@ class _GradSwitch(_Switch):
         torch.set_autocast_cache_enabled(cache)
 
     off.only_observes = on.only_observes = True  # type: ignore[attr-defined]  # read by layer_modules
-
-
-def refuse_compilation(
-    whose: str = "the first layer", why: str = "its co-state cannot be caught", it: str = "the first layer"
-) -> None:
-    """
-    Raises:
-        RuntimeError: this is compiled.
-    """
-    if torch.compiler.is_compiling():
-        raise RuntimeError(
-            f"{whose} runs inside a compiled region, where {why}: compile {it} and the rest of the model separately"
-        )

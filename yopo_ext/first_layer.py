@@ -12,6 +12,15 @@ from torch import Tensor, nn
 from . import arguments, layer_modules, operators, ops, reading
 from .arguments import Bounds, PerChannel
 from .ball import Ball
+from .batch_statistics import (
+    BN_STATISTICS,
+    BatchStatistics,
+    held_at,
+    norms_on_the_batch,
+    require_statistics,
+    unit_statistics,
+)
+from .compiled_regions import unwrap_compiled
 from .inference_mode import outside_inference_mode
 from .layer_explanation import LayerExplanation
 from .layer_modules import ConvolutionLayer, NotAConvolutionLayer
@@ -27,25 +36,35 @@ class FirstLayer:
     itself: as an attribute of a model it adds no state-dict keys, and a deep copy of both keeps pointing into
     the copy.
 
-    A layer made of [normalisation,] nn.Conv2d [, batch norm in eval mode] [, activation] runs through the
+    A layer made of [normalisation,] nn.Conv2d [, batch norm] [, activation] runs through the
     operators, batch norm folded into weight and bias. Normalisation is any module with attributes `mean` and
     `std` (a scalar or one value per channel) and nothing else to it. Whatever else there is goes through
     autograd, slower; `explain` says which. Buffers (running statistics, for one) are never changed.
 
+    Batch norm in training mode couples the images of a batch. For the inner steps its mean and variance may be held
+    at those of the pass that gave p, which makes it an affine map per channel; H and ∂H stay exact, through autograd.
+
     Args:
         module: the layer, or a sequence of modules that the network calls one after another.
+        bn_statistics: what batch norm in training mode normalises with in the inner steps. "frozen": what it did in
+            the pass, which has to be handed in (`Costate.statistics`). "batch": each step's own images, through
+            autograd, slower. None: as in the `FirstLayer` given, else "frozen".
 
     Raises:
         TypeError: neither a module nor a sequence of modules.
-        ValueError: an empty sequence.
+        ValueError: an empty sequence, or another word.
 
     Attributes:
         modules: in the order of their calls.
+        bn_statistics: "frozen" or "batch".
         input_gradient_error: what the check of YOPO's first batch found; None before it.
     """
 
-    def __init__(self, module: Modules | FirstLayer) -> None:
+    def __init__(self, module: Modules | FirstLayer, bn_statistics: str | None = None) -> None:
         self.modules: tuple[nn.Module, ...] = first_layer_modules(module)
+        if bn_statistics is None:
+            bn_statistics = module.bn_statistics if isinstance(module, FirstLayer) else "frozen"
+        self.bn_statistics = arguments.one_of("bn_statistics", bn_statistics, BN_STATISTICS)
         self.input_gradient_error: float | None = None
 
     def __repr__(self) -> str:
@@ -65,6 +84,11 @@ class FirstLayer:
         """Whether any parameter requires grad."""
         return any(parameter.requires_grad for parameter in self.parameters())
 
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a batch norm in it normalises with the batch, as in training mode."""
+        return bool(norms_on_the_batch(self.modules))
+
     @torch.no_grad()
     def inner_ascent(
         self,
@@ -72,6 +96,7 @@ class FirstLayer:
         eta: Tensor,
         p: Tensor,
         *,
+        statistics: BatchStatistics | None = None,
         eps: PerChannel,
         alpha: PerChannel,
         steps: int,
@@ -85,18 +110,25 @@ class FirstLayer:
 
         Arguments, result and errors as `yopo_ext.inner_ascent`.
 
+        Args:
+            statistics: what batch norm in training mode is held at: `Costate.statistics` of the pass that gave p, or
+                by hand a dictionary from each such module to its mean and biased variance, (C,) each. Not needed in
+                eval mode, nor with bn_statistics="batch".
+
         Raises:
+            ValueError: also for statistics that are missing, or not wanted.
             RuntimeError: also where `backend` is given and the layer has to go through autograd.
         """
+        held = self._held(statistics)
         budget: dict[str, Any] = {"eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds}
         options = {**budget, "norm": norm, "direction": direction}
-        layer = self._read(backend)
+        layer = self._read(backend, held)
         if isinstance(layer, ConvolutionLayer):
             return ops.inner_ascent(
                 x, eta, p, layer.weight, layer.bias, **layer.options, **options,
                 precision=precision, backend=backend,
             )  # fmt: skip
-        return self._inner_ascent_by_autograd(x, eta, p, **options)
+        return self._inner_ascent_by_autograd(x, eta, p, held, **options)
 
     @torch.no_grad()
     def ascend(
@@ -107,14 +139,16 @@ class FirstLayer:
         p: Tensor,
         *,
         steps: int,
+        statistics: BatchStatistics | None = None,
         direction: str = "sign",
         precision: str | None = None,
         backend: str | None = None,
     ) -> Tensor:
         """`inner_ascent` in a ball that has been checked before; `feasible` is its set around the images."""
-        layer, x = self._read(backend), feasible.x
+        held, x = self._held(statistics), feasible.x
+        layer = self._read(backend, held)
         if layer is None:
-            return self._climb_by_autograd(feasible, ball.step_size(x), eta, p, steps=steps, direction=direction)
+            return self._climb_by_autograd(feasible, ball.step_size(x), eta, p, held, steps=steps, direction=direction)
         read = reading.read_layer(x, layer.weight, layer.bias, **layer.options)
         budget = ball.channel_values(x.shape[1], x.device)
         call = reading.ascent_call(
@@ -122,22 +156,33 @@ class FirstLayer:
         )
         return operators.run_inner_ascent(call, backend)
 
-    def hamiltonian(self, u: Tensor, p: Tensor, *, precision: str | None = None, backend: str | None = None) -> Tensor:
+    def hamiltonian(
+        self,
+        u: Tensor,
+        p: Tensor,
+        *,
+        statistics: BatchStatistics | None = None,
+        precision: str | None = None,
+        backend: str | None = None,
+    ) -> Tensor:
         """H(u, p) = Σ p ⊙ f0(u), 0-d, differentiable in u and in the layer's parameters; p is a constant.
 
-        u is (B, C, H, W), p like f0(u) in any floating dtype. Errors as `yopo_ext.hamiltonian`.
+        u is (B, C, H, W), p like f0(u) in any floating dtype. Batch norm in training mode uses the statistics of u;
+        where `statistics` are given (as for `inner_ascent`) it is held at these, as constants. Errors as
+        `yopo_ext.hamiltonian`.
         """
-        layer = self._read(backend)
+        held = self._held(statistics) if statistics else {}
+        layer = self._read(backend, held)
         if isinstance(layer, ConvolutionLayer):
             return ops.hamiltonian(
                 u, p.detach(), layer.weight, layer.bias, **layer.options, precision=precision, backend=backend
             )
         with torch.autocast(u.device.type, enabled=False):
-            return self.hamiltonian_of_modules(u, p)
+            return self.hamiltonian_of_modules(u, p, held)
 
-    def hamiltonian_of_modules(self, u: Tensor, p: Tensor) -> Tensor:
+    def hamiltonian_of_modules(self, u: Tensor, p: Tensor, statistics: BatchStatistics | None = None) -> Tensor:
         """H(u, p) by the modules themselves, under autocast where it is on. Arguments and errors as `hamiltonian`."""
-        output = self._evaluate(u)
+        output = self.evaluate(u, statistics)
         _require_shape("p", p, tuple(output.shape), "the first layer's output")
         kind = torch.promote_types(output.dtype, torch.float32)
         return (output.to(kind) * p.detach().to(kind)).sum()
@@ -155,14 +200,15 @@ class FirstLayer:
         """Add scale · ∂H/∂θ to `.grad` of the layer's parameters that require it, without evaluating H.
 
         Arguments and errors as for `hamiltonian`. This is the gradient that YOPO gives the first layer at the
-        updated perturbation, u = x + η.
+        updated perturbation, u = x + η. Batch norm in training mode uses the statistics of u, through autograd on
+        any backend.
         """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             return
         u = u.detach()
         with torch.enable_grad():
-            layer = self._read(backend)
+            layer = self._read(None if self.bn_statistics == "frozen" and self.uses_batch_statistics else backend, {})
             outputs: Iterable[tuple[Tensor | None, Any]]
             if isinstance(layer, ConvolutionLayer):
                 grads = ops.hamiltonian_gradients(
@@ -198,53 +244,66 @@ class FirstLayer:
     ) -> LayerExplanation:
         """Which path `inner_ascent` takes and, given images x, which backend; and what YOPO's first batch showed.
 
-        Nothing runs.
+        Nothing runs, and no statistics are needed.
 
         η and p default to tensors like those of a float32 network. Errors as `inner_ascent`.
         """
+        bn = self.bn_statistics if self.uses_batch_statistics else None
         try:
-            layer = layer_modules.read_layer(self.modules)
+            layer = layer_modules.read_layer(self.modules, unit_statistics(self.modules) if bn == "frozen" else {})
         except NotAConvolutionLayer as reason:
             if backend is not None:
                 raise _no_backend(backend, reason) from None
-            return LayerExplanation("autograd", str(reason), None, self.input_gradient_error)
+            return LayerExplanation("autograd", str(reason), None, self.input_gradient_error, bn)
         if x is None:
-            return LayerExplanation("operator", "", None, self.input_gradient_error)
+            return LayerExplanation("operator", "", None, self.input_gradient_error, bn)
         backends = ops.explain(
             x, x if eta is None else eta, layer.output_like(x) if p is None else p, layer.weight, layer.bias,
             **layer.options, eps=eps, alpha=alpha, steps=steps, bounds=bounds, norm=norm, direction=direction,
             precision=precision, backend=backend,
         )  # fmt: skip
-        return LayerExplanation("operator", "", backends, self.input_gradient_error)
+        return LayerExplanation("operator", "", backends, self.input_gradient_error, bn)
 
-    def _read(self, backend: str | None) -> ConvolutionLayer | None:
+    def evaluate(self, u: Tensor, statistics: BatchStatistics | None = None) -> Tensor:
+        """f0(u) by the modules themselves, as `hamiltonian_of_modules`; what they write to their buffers is dropped."""
+        chain = nn.Sequential(*(unwrap_compiled(module) for module in self.modules))
+        with held_at(statistics or {}):
+            buffers = {name: buffer.clone() for name, buffer in chain.named_buffers()}
+            # A module that works in place changes a copy, and so may be given a leaf.
+            return torch.func.functional_call(chain, buffers, (u.clone(),))
+
+    def _held(self, statistics: BatchStatistics | None) -> BatchStatistics:
+        """What the inner steps hold batch norms at."""
+        if self.bn_statistics == "frozen":
+            return require_statistics(self.modules, statistics)
+        if statistics:
+            raise ValueError(
+                'statistics: got some beside bn_statistics="batch", expected None: the steps take those of their images'
+            )
+        return {}
+
+    def _read(self, backend: str | None, held: BatchStatistics) -> ConvolutionLayer | None:
         """The layer as the operators take it; None for autograd."""
         try:
-            return layer_modules.read_layer(self.modules)
+            return layer_modules.read_layer(self.modules, held)
         except NotAConvolutionLayer as reason:
             if backend is None:
                 return None
             raise _no_backend(backend, reason) from None
 
-    def _evaluate(self, u: Tensor) -> Tensor:
-        """f0(u) by the modules themselves; what they write to their buffers is dropped."""
-        chain = nn.Sequential(*(layer_modules.unwrap_compiled(module) for module in self.modules))
-        buffers = {name: buffer.clone() for name, buffer in chain.named_buffers()}
-        # A module that works in place changes a copy, and so may be given a leaf.
-        return torch.func.functional_call(chain, buffers, (u.clone(),))
-
     @outside_inference_mode
     def _inner_ascent_by_autograd(
-        self, x: Tensor, eta: Tensor, p: Tensor, *, eps: PerChannel, alpha: PerChannel, steps: int, bounds: Bounds,
-        norm: str, direction: str,
+        self, x: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics, *, eps: PerChannel, alpha: PerChannel,
+        steps: int, bounds: Bounds, norm: str, direction: str,
     ) -> Tensor:  # fmt: skip
         arguments.budget_rows(eps, alpha, bounds, norm, x.shape[1])
         feasible = feasible_set(x.detach(), eps, bounds, norm)
-        return self._climb_by_autograd(feasible, per_channel(alpha, x), eta, p, steps=steps, direction=direction)
+        return self._climb_by_autograd(feasible, per_channel(alpha, x), eta, p, held, steps=steps, direction=direction)
 
     def _climb_by_autograd(
-        self, feasible: FeasibleSet, step_size: Tensor, eta: Tensor, p: Tensor, *, steps: int, direction: str
-    ) -> Tensor:
+        self, feasible: FeasibleSet, step_size: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics,
+        *, steps: int, direction: str,
+    ) -> Tensor:  # fmt: skip
         arguments.one_of("direction", direction, arguments.DIRECTIONS)
         arguments.count("steps", steps)
         x = feasible.x
@@ -253,7 +312,7 @@ class FirstLayer:
         for _ in range(steps):
             with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
                 leaf = eta.requires_grad_()
-                g = torch.autograd.grad(self.hamiltonian_of_modules(x + leaf, p), leaf)[0]
+                g = torch.autograd.grad(self.hamiltonian_of_modules(x + leaf, p, held), leaf)[0]
             eta = feasible.step(eta.detach(), g, step_size, direction)
         return eta
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from .call_trace import traced
+from .compiled_regions import unwrap_compiled
 from .first_layer import FirstLayer
 from .first_layer_chain import Chain, find_chain
 from .found_first_layer import FoundFirstLayer
 from .inference_mode import outside_inference_mode
 from .input_gradient import HALF_TOLERANCE, TOLERANCE, input_gradient_error
-from .layer_modules import FOLDED, NotAConvolutionLayer, read_layer, unwrap_compiled
+from .layer_modules import FOLDED, NotAConvolutionLayer, read_layer
 
 #: Of a parameter's root mean square: how far it is moved where the network's own gradient is zero.
 _MOVED = 0.1

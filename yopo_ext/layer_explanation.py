@@ -18,16 +18,29 @@ class LayerExplanation:
         backend: the operator's backends (`yopo_ext.explain`); None for "autograd", or where no images were
             given.
         input_gradient_error: what the check of YOPO's first batch found (`input_gradient_error`); None before it.
+        bn_statistics: "frozen" or "batch", what batch norm in training mode normalises with in the inner steps; None
+            where the layer has none.
     """
 
     path: str
     reason: str
     backend: Explanation | None
     input_gradient_error: float | None = None
+    bn_statistics: str | None = None
 
     def __str__(self) -> str:
-        found = self.input_gradient_error
-        compared = "" if found is None else f"\nagainst the network's input gradient: relative error {found:.2g}"
         if self.path == "autograd":
-            return f"runs through autograd, slower: {self.reason}{compared}"
-        return (str(self.backend) if self.backend else "runs through the operators") + compared
+            lines = [f"runs through autograd, slower: {self.reason}"]
+        else:
+            lines = [str(self.backend) if self.backend else "runs through the operators"]
+        if self.bn_statistics is not None:
+            lines.append(f"batch norm in training mode: {_HELD[self.bn_statistics]}")
+        if self.input_gradient_error is not None:
+            lines.append(f"against the network's input gradient: relative error {self.input_gradient_error:.2g}")
+        return "\n".join(lines)
+
+
+_HELD = {
+    "frozen": "the inner steps hold its statistics at those of the pass",
+    "batch": 'each inner step computes the statistics of its images (bn_statistics="batch")',
+}

@@ -14,6 +14,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from .activation import parse_activation
 from .arguments import NOTHING
 from .backends.call import Layer
+from .batch_statistics import BatchStatistics, uses_batch_statistics
+from .compiled_regions import unwrap_compiled
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 #: Batch norms that are folded into the convolution.
@@ -41,8 +43,11 @@ class ConvolutionLayer:
         return x.new_empty((x.shape[0], self.weight.shape[0], *size))
 
 
-def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
+def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics | None = None) -> ConvolutionLayer:
     """The modules, called one after another, as one convolution layer.
+
+    Args:
+        statistics: what batch norms that use those of the batch are held at.
 
     Raises:
         NotAConvolutionLayer: with the reason.
@@ -60,7 +65,7 @@ def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
     if weight.dtype not in (torch.float32, torch.float64):
         raise NotAConvolutionLayer(f"the weights are {weight.dtype}")
     if parts and isinstance(parts[0], nn.modules.batchnorm._BatchNorm):
-        weight, bias = _fold(parts.pop(0), weight, bias)
+        weight, bias = _fold(parts.pop(0), weight, bias, statistics or {})
     activation = parse_activation("identity")
     if parts:
         try:
@@ -70,13 +75,6 @@ def read_layer(modules: Sequence[nn.Module]) -> ConvolutionLayer:
     if len(parts) > 1:
         raise NotAConvolutionLayer(f"{_name(parts[1])} follows the activation")
     return ConvolutionLayer(weight, bias, {**geometry, **mean_and_std, "activation": activation})
-
-
-def unwrap_compiled(module: nn.Module) -> nn.Module:
-    """The module that torch.compile wrapped, or the module itself."""
-    while isinstance(original := getattr(module, "_orig_mod", None), nn.Module):
-        module = original
-    return module
 
 
 def _name(module: nn.Module) -> str:
@@ -146,16 +144,22 @@ def _geometry(conv: nn.Conv2d) -> dict[str, Any]:
     return {"stride": conv.stride, "padding": padding, "dilation": conv.dilation}
 
 
-def _fold(norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _fold(
+    norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None, statistics: BatchStatistics
+) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution with the batch norm that follows it."""
     if type(norm) not in FOLDED:
         raise NotAConvolutionLayer(f"{_name(norm)} is no batch norm that can be folded")
-    if norm.training or norm.running_mean is None or norm.running_var is None:
+    if not uses_batch_statistics(norm):
+        mean, var = norm.running_mean, norm.running_var
+    elif norm in statistics:
+        mean, var = statistics[norm]
+    else:
         raise NotAConvolutionLayer("the batch norm uses the statistics of the batch (training mode)")
-    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = (var + norm.eps).rsqrt()
     if norm.weight is not None:
         scale = scale * norm.weight
-    shift = -norm.running_mean * scale if bias is None else (bias - norm.running_mean) * scale
+    shift = -mean * scale if bias is None else (bias - mean) * scale
     if norm.bias is not None:
         shift = shift + norm.bias
     return weight * scale.reshape(-1, 1, 1, 1), shift

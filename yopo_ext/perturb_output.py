@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 
 from torch import Tensor, nn
 
-from .costate import refuse_compilation
+from .compiled_regions import refuse_compilation
 from .inference_mode import out_of_inference_mode
 
 

@@ -94,6 +94,13 @@ class Multiplies(nn.Module):
         return (x - self.mean) * self.std
 
 
+class Shuffles(nn.BatchNorm2d):
+    """Does more with its batch than to normalise."""
+
+    def forward(self, z):
+        return super().forward(z).flip(1) if self.training else super().forward(z)
+
+
 class Outside(Net):
     """Normalises before the first layer."""
 
@@ -117,6 +124,9 @@ WRONG = {
     "a skip from the input": Skip,
     "one member of an ensemble": Ensemble,
     "mean and std of another kind": lambda: Net(Multiplies(), nn.Conv2d(2, 4, 3, padding=1), nn.ReLU()),
+    "mean and std of another kind, batch norm": lambda: Net(
+        Multiplies(), nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()
+    ),
     "normalisation outside": Outside,
     "no gradient at the input": Detaches,
     "dropout inside": lambda: Net(nn.Conv2d(2, 4, 3, padding=1), nn.Dropout(0.5)),
@@ -139,6 +149,17 @@ def test_a_network_that_the_first_layer_does_not_speak_for_is_refused(fault, amp
     require_untouched(model, before)
     assert adversary.first_layer.input_gradient_error > 0.3
     assert "the network's input gradient: relative error" in str(adversary.first_layer.explain())
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_a_batch_norm_that_cannot_be_held_is_refused(amp):
+    model = Net(nn.Conv2d(2, 4, 3, padding=1), Shuffles(4), nn.ReLU())
+    before = untouched(model)
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        with pytest.raises(RuntimeError, match=r'cannot be held at the statistics of the pass.*bn_statistics="batch"'):
+            YOPO(model, model.first_layer).accumulate(X, Y)
+        require_untouched(model, before)
+        YOPO(model, model.first_layer, bn_statistics="batch").accumulate(X, Y)
 
 
 @EVERY_METHOD

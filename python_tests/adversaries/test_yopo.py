@@ -37,7 +37,7 @@ def bare_net():
 
 
 def bn_net():
-    """A first layer with batch norm in training mode: through autograd."""
+    """A first layer with batch norm in training mode."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 16, 3)
@@ -45,10 +45,12 @@ def bn_net():
 
 
 NETS = {
-    "relu": (relu_net, 2),
-    "inplace": (lambda: relu_net(True), 2),
-    "bare": (bare_net, 1),
-    "bn": (bn_net, 2),
+    "relu": (relu_net, 2, None),
+    "inplace": (lambda: relu_net(True), 2, None),
+    "bare": (bare_net, 1, None),
+    "bn, frozen": (bn_net, 3, "frozen"),
+    "bn, batch": (bn_net, 3, "batch"),
+    "bn, linear": (bn_net, 2, "frozen"),
 }
 
 
@@ -61,7 +63,17 @@ def seeded(seed=2):
     return torch.Generator().manual_seed(seed)
 
 
-def literal_yopo(model, depth, x, y, *, m, n, reduction, first_layer_grad):
+def at_the_statistics_of(first, u):
+    """A copy whose batch norm is the affine map that it is at u."""
+    twin = copy.deepcopy(first).eval()
+    for module, frozen in zip(first, twin, strict=True):
+        if isinstance(module, nn.BatchNorm2d):
+            frozen.running_mean, frozen.running_var = u.mean((0, 2, 3)), u.var((0, 2, 3), correction=0)
+        u = frozen(u).detach()
+    return twin
+
+
+def literal_yopo(model, depth, x, y, *, m, n, reduction, first_layer_grad, bn_statistics):
     """The algorithm step by step. Returns the perturbation before the n steps of the last pass, and after."""
     eps = torch.tensor(EPS).double()
     alpha = torch.tensor(ALPHA).double()
@@ -76,9 +88,10 @@ def literal_yopo(model, depth, x, y, *, m, n, reduction, first_layer_grad):
         cross_entropy(rest(leaf * 1.0), y).backward()
         p = leaf.grad
         before = eta
+        frozen = at_the_statistics_of(first, x + eta)
         for _ in range(n):
             moving = eta.clone().requires_grad_()
-            twin = copy.deepcopy(first)  # so that no running statistics move
+            twin = frozen if bn_statistics == "frozen" else copy.deepcopy(first)  # so that no running statistics move
             g = torch.autograd.grad((twin(x + moving) * p).sum(), moving)[0]
             eta = (eta + alpha * g.sign()).clamp(lower, upper)
         if first_layer_grad != "hamiltonian":
@@ -100,15 +113,16 @@ def literal_yopo(model, depth, x, y, *, m, n, reduction, first_layer_grad):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("net", NETS)
 def test_gradients_are_those_of_the_literal_algorithm(net, reduction, first_layer_grad):
-    make, depth = NETS[net]
+    make, depth, bn_statistics = NETS[net]
     literal, model = make().double(), make().double()
     x, y = batch()
     expected, before, after = literal_yopo(
-        literal, depth, x, y, m=M, n=N, reduction=reduction, first_layer_grad=first_layer_grad
-    )
+        literal, depth, x, y, m=M, n=N, reduction=reduction, first_layer_grad=first_layer_grad,
+        bn_statistics=bn_statistics,
+    )  # fmt: skip
     yopo = YOPO(
         model, tuple(model[:depth]), M, N, EPS, ALPHA,
-        reduction=reduction, first_layer_grad=first_layer_grad, generator=seeded(),
+        reduction=reduction, first_layer_grad=first_layer_grad, bn_statistics=bn_statistics, generator=seeded(),
     )  # fmt: skip
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)  # what is there stays, unscaled
@@ -396,7 +410,9 @@ def test_a_backend_that_cannot_run_is_refused_before_anything_is_added(first_lay
     for make, depth, words in ((relu_net, 2, "cannot run this call"), (bn_net, 2, "runs through autograd")):
         model = make()
         backend = "cuda" if make is relu_net else "torch"
-        yopo = YOPO(model, tuple(model[:depth]), first_layer_grad=first_layer_grad, backend=backend)
+        yopo = YOPO(
+            model, tuple(model[:depth]), first_layer_grad=first_layer_grad, bn_statistics="batch", backend=backend
+        )  # fmt: skip
         with pytest.raises(RuntimeError, match=words):
             yopo.accumulate(x, y)
         assert all(parameter.grad is None for parameter in model.parameters())

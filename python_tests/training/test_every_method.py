@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each method in the trainer: full passes counted, η remembered, settings that reach it, resumed bit for bit."""
 
+import batch_norm_net
 import pytest
 import torch
 from same_runs import assert_equal, everything
@@ -68,6 +69,9 @@ EXTRAS = [
     {"optimizer": "adam", "lr": 1e-3, "schedule": "one-cycle", "label_smoothing": 0.1},
     {"optimizer": "nesterov", "schedule": "cyclic", "eps_warmup_epochs": 2, "warmup_epochs": 1.5},
     {"method": "trades-yopo-2-2", "beta": 1.0, "staleness_every": 2, "ewa_decay": 0.5},
+    {"model": batch_norm_net.NAME, "first_layer_grad": "both", "staleness_every": 2, "ewa_decay": 0.5},
+    {"model": batch_norm_net.NAME, "bn_statistics": "batch"},
+    {"model": batch_norm_net.NAME, "method": "trades-yopo-2-2", "bn_mode": "train"},
 ]
 
 
@@ -98,9 +102,12 @@ def test_settings_reach_the_adversaries(runs):
     assert isinstance(both, TRADES)
     assert (both.steps, both.bn_mode) == (7, "eval")
     assert (both.objective.beta, both.objective.label_smoothing) == (3.0, 0.2)
-    crafted = runs.trainer(method="trades-yopo", m=3, n=4, bn_mode="train").adversary
+    crafted = runs.trainer(method="trades-yopo", m=3, n=4, bn_mode="train", bn_statistics="batch").adversary
     assert isinstance(crafted, TRADESYOPO)
     assert (crafted.m, crafted.n, crafted.bn_mode) == (3, 4, "train")
+    assert crafted.first_layer.bn_statistics == "batch"
+    kinds = [runs.trainer(bn_statistics=kind).adversary.first_layer.bn_statistics for kind in ("frozen", "batch")]
+    assert kinds == ["frozen", "batch"]
 
 
 def test_the_attack_grows(runs):

@@ -31,6 +31,7 @@ VALUES = {
     "bn_mode": [None, "train", "eval"],
     "reduction": ["mean", "sum"],
     "first_layer_grad": ["hamiltonian", "backprop", "both"],
+    "bn_statistics": ["frozen", "batch"],
     "beta": [6.0, 1.0],
     "label_smoothing": [0.0, 0.1],
     "eps_warmup_epochs": [0.0, 1.0],
@@ -145,7 +146,7 @@ def test_a_short_run_of_every_pair(tmp_path, row, runs):
 
 
 #: They change how fast a run is, not what it computes; or what this network has none of, or what others test.
-WITHOUT_EFFECT = {"set", "method", "memory_format", "bn_mode", "held_out", "patience"}
+WITHOUT_EFFECT = {"set", "method", "memory_format", "bn_mode", "bn_statistics", "held_out", "patience"}
 CHANGES = [
     (name, value)
     for name, plain in VALUES.items()

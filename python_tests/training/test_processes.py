@@ -54,6 +54,8 @@ EQUAL = {
 BATCH_NORM = change_config(
     CONFIG, model=batch_norm_net.NAME, method="trades-2", ewa_decay=0.5, limit_train=49, beta=1.0
 )
+# Each process freezes the statistics of its own images.
+FROZEN = change_config(CONFIG, model=batch_norm_net.NAME)
 EPOCH, STEPS = 4, 6
 
 
@@ -75,6 +77,9 @@ def jobs(root):
         {"folder": "batch norm", "config": BATCH_NORM},
         {"folder": "batch norm, in parts", "config": BATCH_NORM, "stop": [0, STEPS]},
         {"folder": "batch norm, in parts", "config": BATCH_NORM},
+        {"folder": "frozen", "config": FROZEN},
+        {"folder": "frozen, in parts", "config": FROZEN, "stop": [1, STEPS]},
+        {"folder": "frozen, in parts", "config": FROZEN},
         {"folder": "no device", "config": CONFIG, "fails": 1},
         {"folder": "a file", "config": CONFIG},
         {"folder": "sync", "config": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
@@ -154,6 +159,7 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
         ("yopo", "in parts", STEPS + 1),  # the next exchange tells it
         ("yopo", "measured later", EPOCH),  # asked after the epoch's last step: the measurement's sums tell it
         ("batch norm", "in parts", STEPS + 1),
+        ("frozen", "in parts", STEPS + 1),
     ],
 )
 def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, how, done):
@@ -207,6 +213,10 @@ def test_the_figures_of_a_network_with_batch_norm_are_those_of_the_saved_one(two
     assert {name: line[name] for name in found} == found
     assert state["model"]["bn1.running_mean"].abs().sum() > 0
     assert state["model"]["bn1.num_batches_tracked"] == 2 * 2 * 4  # two passes a step, four steps an epoch
+
+
+def test_running_statistics_in_the_first_layer_move_once_a_pass(two):
+    assert two.checkpoint("frozen")["model"]["bn1.num_batches_tracked"] == 2 * 2 * EPOCH  # passes, epochs, steps
 
 
 def test_what_one_process_cannot_do_the_other_hears_of(two):

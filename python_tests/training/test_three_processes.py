@@ -136,10 +136,10 @@ def test_alone_nothing_is_averaged(monkeypatch):
         yopo_ext.average_gradients(["conv.bias"])
     rows = nn.Embedding(4, 2, sparse=True)
     rows(torch.tensor([1])).sum().backward()
-    with pytest.raises(TypeError, match="the gradient at 0 is torch.sparse_coo, expected a dense one"):
+    with pytest.raises(TypeError, match=r"the gradient at 0 is torch\.sparse_coo, expected a dense one"):
         yopo_ext.average_gradients(rows)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RuntimeError, match="2 processes were started, expected a call of torch.distributed.init_proc"):
+    with pytest.raises(RuntimeError, match="2 processes were started, expected a call"):
         yopo_ext.average_gradients(model)
 
 

@@ -46,9 +46,11 @@ class InputProbe:
         finally:
             handle.remove()
 
-    def compare(self, p: Tensor) -> bool:
+    def compare(self, costate: Costate) -> bool:
         """Whether there was a gradient to compare. Raises as `require_input_gradient`."""
-        return require_input_gradient(self._first_layer, self._leaf.detach(), p, self._leaf.grad)
+        return require_input_gradient(
+            self._first_layer, self._leaf.detach(), costate.value, self._leaf.grad, costate.statistics
+        )
 
     def _require_all_images(self, module: nn.Module, args: tuple[object, ...]) -> None:
         given = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else None

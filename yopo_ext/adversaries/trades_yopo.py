@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from .. import arguments
 from ..ball import Ball
-from ..costate import capture_costate
+from ..batch_statistics import BN_STATISTICS, BN_STATISTICS_HELP
+from ..costate import Costate, capture_costate
 from ..first_layer import FirstLayer, Modules
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import normal_like
@@ -40,6 +41,7 @@ class TRADESYOPO:
         first_layer: as for `YOPO`.
         m: crafting passes >= 1.
         n: inner steps after each >= 0.
+        bn_statistics: as for `YOPO`; with bn_mode="eval" batch norm has its running statistics in the n steps too.
 
     Attributes:
         ball: may be set between mini-batches.
@@ -61,10 +63,11 @@ class TRADESYOPO:
         *,
         loss: Loss | Objective | None = None,
         bn_mode: str = "eval",
+        bn_statistics: str | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self.model, self.ball = model, ball
-        self.first_layer = FirstLayer(first_layer)
+        self.first_layer = FirstLayer(first_layer, bn_statistics)
         self.objective = Trades() if loss is None else as_objective(loss)
         self.m = arguments.count("m", m)
         if m == 0:
@@ -93,25 +96,27 @@ class TRADESYOPO:
                 target = clean_log_probabilities(self.model, x)
             for _ in range(self.m):
                 with self.stopwatch.span("passes"):
-                    p = self._costate(x + eta, target)
+                    costate = self._costate(x + eta, target)
                 with self.stopwatch.span("inner"):
-                    eta = self.first_layer.ascend(self.ball, feasible, eta, p, steps=self.n)
+                    eta = self.first_layer.ascend(
+                        self.ball, feasible, eta, costate.value, steps=self.n, statistics=costate.statistics
+                    )
         self.eta = eta
         with self.stopwatch.span("passes"):
             return weight_pass(self.model, self.objective, x + eta, y, clean=x)
 
-    def _costate(self, adversarial: Tensor, target: Tensor) -> Tensor:
-        """p of the divergence at these images, summed; the first one that is not 0 everywhere is checked."""
+    def _costate(self, adversarial: Tensor, target: Tensor) -> Costate:
+        """That of the divergence at these images, summed; the first one that is not 0 everywhere is checked."""
         # So close to the clean images the mean's gradient would leave the range of float16; its direction is the same.
         if self._checked or is_recorded():
             with capture_costate(self.first_layer) as costate:
                 backward(kl_divergence(self.model(adversarial), target), len(adversarial))
-            return costate.value
+            return costate
         probe = InputProbe(self.first_layer, adversarial)
         with probe.catch(cuts=False) as costate:
             backward(kl_divergence(self.model(probe.images), target), len(adversarial))
-        self._checked = probe.compare(costate.value)
-        return costate.value
+        self._checked = probe.compare(costate)
+        return costate
 
 
 @dataclass(frozen=True)
@@ -121,13 +126,14 @@ class TRADESYOPOOptions(Options):
     m: int = option(5, "crafting passes a mini-batch", least=1)
     n: int = option(3, "inner steps after each pass", least=0)
     bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
+    bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 
 
 def _build(given: Ingredients) -> TRADESYOPO:
     options = given.options
     return TRADESYOPO(
         given.model, given.first_layer, given.ball, options.m, options.n, loss=given.objective,
-        bn_mode=options.bn_mode or "eval", generator=given.generator,
+        bn_mode=options.bn_mode or "eval", bn_statistics=options.bn_statistics, generator=given.generator,
     )  # fmt: skip
 
 

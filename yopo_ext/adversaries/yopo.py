@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import arguments, backends
 from ..arguments import Bounds, PerChannel
 from ..ball import Ball, times
+from ..batch_statistics import BN_STATISTICS, BN_STATISTICS_HELP
 from ..costate import Costate, capture_costate, cut_at_first_layer
 from ..first_layer import FirstLayer, Modules
 from ..inference_mode import outside_inference_mode
@@ -56,6 +57,10 @@ class YOPO:
         first_layer_grad: what the first layer's own parameters get. "hamiltonian" (the paper): the graph is
             cut at f0, and they get ∂H at the η after the n steps. "backprop": the ordinary gradient. "both":
             the sum of the two, as in the authors' code.
+        bn_statistics: what batch norm in the first layer, in training mode, normalises with in the n steps. "frozen":
+            what it did in the pass, as p is that pass's, so that the kernels run. "batch": each step's own images,
+            through autograd. ∂H has the statistics of its images either way. None: as the `FirstLayer` given says,
+            else "frozen".
         generator: for the random start, on the images' device.
         direction, precision, backend: of the n steps, and of the first layer's own gradient, as for
             `yopo_ext.inner_ascent`.
@@ -86,13 +91,14 @@ class YOPO:
         norm: str = "linf",
         reduction: str = "mean",
         first_layer_grad: str = "hamiltonian",
+        bn_statistics: str | None = None,
         generator: torch.Generator | None = None,
         direction: str = "sign",
         precision: str | None = None,
         backend: str | None = None,
     ) -> None:
         self.model, self.ball = model, Ball(eps, alpha, bounds, norm)
-        self.first_layer = FirstLayer(first_layer)
+        self.first_layer = FirstLayer(first_layer, bn_statistics)
         self.m = arguments.count("m", m)
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 full pass")
@@ -136,11 +142,11 @@ class YOPO:
         for index in range(self.m):
             ascends = index < self.m - 1 or self._needs_last_ascent
             with self.stopwatch.span("passes"):
-                loss, outputs, p = self._pass(x + eta, y, ascends, index == 0)
+                loss, outputs, costate = self._pass(x + eta, y, ascends, index == 0)
             losses.append(loss)
             if ascends:
                 with self.stopwatch.span("inner"):
-                    eta = self._ascend(feasible, eta, p)
+                    eta = self._ascend(feasible, eta, costate)
         self.eta = eta
         return batch_metrics(self.objective, torch.stack(losses).mean(), outputs, y, len(x))
 
@@ -165,28 +171,30 @@ class YOPO:
         if self.backend is None and self.first_layer_grad == "hamiltonian":
             return True
         found = self.explain(x).backend
-        return self.first_layer_grad == "hamiltonian" or (
-            found is not None and backends.get(found.backend).fuses_gradient
-        )
+        fuses = found is not None and backends.get(found.backend).fuses_gradient
+        # With batch norm in training mode ∂H is autograd's.
+        return self.first_layer_grad == "hamiltonian" or (fuses and not self.first_layer.uses_batch_statistics)
 
-    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Any]:
-        """One full pass: the detached loss, the outputs and, if there is a use for it, p."""
+    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Costate | None]:
+        """One full pass: the detached loss, the outputs and, if there is a use for it, the co-state."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
         # After the first pass `.grad` has been touched.
         if self._checked or not is_first or is_recorded():
-            loss, outputs, p = self._run(adversarial, y, self._catch(ascends or fused))
+            loss, outputs, costate = self._run(adversarial, y, self._catch(ascends or fused))
         else:
             with gradients_held_back(self.model, self.objective):
                 probe = InputProbe(self.first_layer, adversarial)
-                loss, outputs, p = self._run(probe.images, y, probe.catch(cuts=self._cuts))
+                loss, outputs, costate = self._run(probe.images, y, probe.catch(cuts=self._cuts))
                 batch_metrics(self.objective, loss, outputs, y, len(adversarial))  # raises here, if it does
-                self._checked = probe.compare(p)
+                self._checked = probe.compare(costate)
         if fused:
-            self.first_layer.accumulate_hamiltonian(adversarial, p, **self._where)
-        return loss, outputs, p
+            self.first_layer.accumulate_hamiltonian(adversarial, costate.value, **self._where)
+        return loss, outputs, costate
 
-    def _run(self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]) -> tuple[Tensor, Any, Any]:
+    def _run(
+        self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]
+    ) -> tuple[Tensor, Any, Costate | None]:
         with catch as costate:
             outputs = self.model(images)
             loss = self.objective.train(outputs, y)
@@ -194,18 +202,21 @@ class YOPO:
             backward(loss, 1.0 / self.m if self.reduction == "mean" else 1.0)
         # Nobody needs the graph after the backward pass.
         outputs = outputs.detach() if isinstance(outputs, Tensor) else outputs
-        return loss.detach(), outputs, None if costate is None else costate.value
+        return loss.detach(), outputs, costate
 
     def _catch(self, wants_costate: bool) -> AbstractContextManager[Costate | None]:
         if self._cuts:
             return cut_at_first_layer(self.first_layer)
         return capture_costate(self.first_layer) if wants_costate else nullcontext()
 
-    def _ascend(self, feasible: FeasibleSet, eta: Tensor, p: Tensor) -> Tensor:
-        ball = self.ball
+    def _ascend(self, feasible: FeasibleSet, eta: Tensor, costate: Costate) -> Tensor:
+        ball, p = self.ball, costate.value
         if self.direction == "gradient" and self.reduction == "mean":
             ball = replace(ball, alpha=times(ball.alpha, self.m))  # p is that of the pass's loss over m
-        eta = self.first_layer.ascend(ball, feasible, eta, p, steps=self.n, direction=self.direction, **self._where)
+        eta = self.first_layer.ascend(
+            ball, feasible, eta, p, steps=self.n, statistics=costate.statistics, direction=self.direction,
+            **self._where,
+        )  # fmt: skip
         if self.first_layer_grad != "backprop":
             self.first_layer.accumulate_hamiltonian(feasible.x + eta, p, **self._where)
         return eta
@@ -219,6 +230,7 @@ class YOPOOptions(Options):
     n: int = option(3, "inner steps after each pass", least=0)
     reduction: str = option("mean", "of the m passes' gradients", choices=REDUCTIONS)
     first_layer_grad: str = option("hamiltonian", "what the first layer's parameters get", choices=FIRST_LAYER_GRADS)
+    bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 
 
 def _build(given: Ingredients) -> YOPO:
@@ -226,7 +238,7 @@ def _build(given: Ingredients) -> YOPO:
     return YOPO(
         given.model, given.first_layer, options.m, options.n, ball.eps, ball.alpha, loss=given.objective,
         bounds=ball.bounds, norm=ball.norm, reduction=options.reduction, first_layer_grad=options.first_layer_grad,
-        generator=given.generator,
+        bn_statistics=options.bn_statistics, generator=given.generator,
     )  # fmt: skip
 
 

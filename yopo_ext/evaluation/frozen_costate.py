@@ -14,6 +14,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from ..adversaries import Loss, random_start
 from ..adversaries.adversary import backward
+from ..batch_statistics import BatchStatistics
 from ..costate import capture_costate
 from ..first_layer import FirstLayer, Modules
 from ..inference_mode import outside_inference_mode
@@ -76,15 +77,16 @@ def staleness(
     with frozen_eval(model):
         with capture_costate(layer) as costate:
             backward(loss(model(x + eta), y))
-        p = costate.value
+        p, held = costate.value, costate.statistics
         feasible = feasible_set(x, eps, bounds, norm)
         for _ in range(n):
             before, fresh = _loss_and_gradient(model, loss, x, eta, y)
-            frozen = _frozen_gradient(layer, x + eta, p)
+            frozen = _frozen_gradient(layer, x + eta, p, held)
             result.cosine.append(float(cosine_similarity(frozen.flatten(1), fresh.flatten(1)).mean()))
             result.sign_agreement.append(float((frozen.sign() == fresh.sign()).float().mean()))
             by_network = feasible.step(eta, fresh, per_channel(alpha, x))
-            eta = layer.inner_ascent(x, eta, p, eps=eps, alpha=alpha, steps=1, bounds=bounds, norm=norm)
+            budget = {"eps": eps, "alpha": alpha, "steps": 1, "bounds": bounds, "norm": norm}
+            eta = layer.inner_ascent(x, eta, p, statistics=held, **budget)
             with torch.no_grad():
                 result.gain.append(float(loss(model(x + eta), y)) - before)
                 result.fresh_gain.append(float(loss(model(x + by_network), y)) - before)
@@ -97,9 +99,9 @@ def _loss_and_gradient(model: nn.Module, loss: Loss, x: Tensor, eta: Tensor, y: 
     return float(value.detach()), torch.autograd.grad(value, leaf)[0]
 
 
-def _frozen_gradient(layer: FirstLayer, u: Tensor, p: Tensor) -> Tensor:
+def _frozen_gradient(layer: FirstLayer, u: Tensor, p: Tensor, held: BatchStatistics) -> Tensor:
     leaf = u.clone().requires_grad_()
-    return torch.autograd.grad(layer.hamiltonian(leaf, p), leaf)[0]
+    return torch.autograd.grad(layer.hamiltonian(leaf, p, statistics=held), leaf)[0]
 
 
 def plot_staleness(measured: Sequence[tuple[str, Staleness]], target: Path | BinaryIO, *, title: str) -> None:

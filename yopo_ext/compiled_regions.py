@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""What torch.compile made of modules: hooks do not run inside it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def unwrap_compiled(module: nn.Module) -> nn.Module:
+    """The module that torch.compile wrapped, or the module itself."""
+    while isinstance(original := getattr(module, "_orig_mod", None), nn.Module):
+        module = original
+    return module
+
+
+def refuse_compilation(
+    whose: str = "the first layer", why: str = "its co-state cannot be caught", it: str = "the first layer"
+) -> None:
+    """
+    Raises:
+        RuntimeError: this is compiled.
+    """
+    if torch.compiler.is_compiling():
+        raise RuntimeError(
+            f"{whose} runs inside a compiled region, where {why}: compile {it} and the rest of the model separately"
+        )
