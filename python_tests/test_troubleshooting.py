@@ -33,6 +33,7 @@ from yopo_ext.training import (
 )
 from yopo_ext.training.host import open_device
 from yopo_ext.training.loop import with_joint_statistics
+from yopo_ext.training.loop.own_batches import require_equal_lengths
 from yopo_ext.training.runs.comparison import check_rows
 
 QUOTED = [" ".join(text.split()) for text in blocks(DOCS / "troubleshooting.md", "text")]
@@ -315,6 +316,20 @@ def another_process_fails() -> None:
         pass
 
 
+def averaging_in_each_pass() -> None:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        model = net()
+        yopo(nn.parallel.DistributedDataParallel(model), model[0])
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def loaders_of_different_lengths() -> None:
+    with mock.patch.object(Processes, "gather", return_value=[12, 8]):
+        require_equal_lengths([(X, Y)], Processes(0, 2))
+
+
 def not_finite() -> None:
     trainer = small_run().trainer
     with torch.no_grad():
@@ -384,6 +399,8 @@ RAISED = {
     "batches of three": (TypeError, batches_of_three),
     "a wrong section": (ValueError, a_file_s_wrong_section),
     "another process": (ProcessError, another_process_fails),
+    "averaging in each pass": (RuntimeError, averaging_in_each_pass),
+    "loaders of different lengths": (ValueError, loaders_of_different_lengths),
     "not finite": (TrainingError, not_finite),
     "other settings": (CheckpointError, other_settings),
     "one image alone": (ValueError, one_image_alone),

@@ -57,12 +57,10 @@ def average_gradients(
     weight = 1 if images is None else arguments.count("images", images)
     count = _count(group)
     others = running_statistics(parameters) if statistics and isinstance(parameters, nn.Module) else ()
-    tensors = [*(parameter.grad for parameter in trained), *others]
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+    tensors = [*gradients, *others]
     if count == 1 or not tensors:
         return
-    missing = [index for index, tensor in enumerate(tensors) if tensor is None]
-    for index in missing:
-        tensors[index] = torch.zeros_like(trained[index])
     # The images of all, and how many processes have each gradient.
     told = torch.tensor([weight, *(parameter.grad is not None for parameter in trained)], dtype=torch.float32)
     told = told.to(tensors[0].device)
@@ -70,10 +68,10 @@ def average_gradients(
     dist.all_reduce(told, group=group)
     share = torch.where(told[0] > 0, own / told[0].clamp(min=1), 1 / count)
     sum_together(tensors, lambda message: dist.all_reduce(message, group=group), share)
-    if missing:  # only then is the device waited for
-        for index, processes in enumerate(told[1:].tolist()):
-            if trained[index].grad is None and processes:
-                trained[index].grad = tensors[index]
+    if any(parameter.grad is None for parameter in trained):  # only then is the device waited for
+        for parameter, gradient, processes in zip(trained, gradients, told[1:].tolist(), strict=True):
+            if parameter.grad is None and processes:
+                parameter.grad = gradient
 
 
 @torch.no_grad()
@@ -98,9 +96,8 @@ def sum_together(tensors: Sequence[Tensor], all_reduce: Callable[[Tensor], Any],
 def running_statistics(model: nn.Module) -> Iterator[Tensor]:
     """The running means and variances that a training pass moves."""
     for module in model.modules():
-        if isinstance(module, _NormBase) and module.running_mean is not None:
-            yield module.running_mean
-            yield module.running_var
+        if isinstance(module, _NormBase):
+            yield from (one for one in (module.running_mean, module.running_var) if one is not None)
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
@@ -108,7 +105,8 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     for tensor in tensors:
         alike.setdefault((tensor.device, tensor.dtype), []).append(tensor)
     for group in alike.values():
-        bucket, size = [], 0
+        bucket: list[Tensor] = []
+        size = 0
         for tensor in group:
             if bucket and size + tensor.nbytes > BUCKET_BYTES:
                 yield bucket

@@ -238,8 +238,6 @@ def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
         with_joint_statistics(model, pair, gpu, images=17, batch_size=16)
     dropped = with_joint_statistics(copy.deepcopy(model), pair, gpu, images=17, batch_size=16, drop_last=True)
     assert isinstance(dropped.bn1, torch.nn.SyncBatchNorm)
-    with pytest.raises(ValueError, match="expected input tensor to be on"):  # what torch says of it on a CPU
-        dropped(torch.rand(2, 1, 8, 8))
     keys = list(model.state_dict())
     joint = with_joint_statistics(model, pair, gpu, images=18, batch_size=16)
     assert isinstance(joint.bn1, torch.nn.SyncBatchNorm)

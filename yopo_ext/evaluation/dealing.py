@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
-from ..processes import ProcessError, Processes
+from ..data.stored_images import StoredPixels
+from ..processes import ProcessError, Processes, checksum
 
-Pair = tuple[Tensor, Tensor]
+#: images of a batch where they lie, maybe in a file, and their labels
+Pixels = Tensor | StoredPixels
+Pair = tuple[Pixels, Tensor]
 Found = TypeVar("Found")
 
 
@@ -81,9 +82,6 @@ def _require_agreement(words: list[_Word[Any]]) -> None:
             )
 
 
-def _checksum(images: Tensor, labels: Tensor, before: int) -> int:
+def _checksum(images: Pixels, labels: Tensor, before: int) -> int:
     """Of the labels and of one image: orders differ in the labels, sets in either."""
-    for part in (labels, images[:1]):
-        values = part.detach().cpu().contiguous()
-        before = zlib.crc32(values.view(torch.uint8).numpy() if values.numel() else b"", before)
-    return zlib.crc32(str(tuple(images.shape)).encode(), before)
+    return checksum(images[:1], checksum(labels, before))

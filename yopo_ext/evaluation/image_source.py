@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from ..data import ImageSet
 from ..data.batch import as_batch
+from ..data.stored_images import StoredPixels
 from ..objectives.objective import Objective
+from .dealing import Pair, Pixels
 from .image_batch import ImageBatch
 
 #: an `ImageSet`; (images, labels); or what yields (x, y) or `Batch` each time it is iterated, as a DataLoader does
@@ -62,25 +64,26 @@ class ImageSource:
         for pair in self.pairs(batch_size):
             yield self.batch(pair, objective, device)
 
-    def pairs(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def pairs(self, batch_size: int) -> Iterator[Pair]:
         """The same as (images, labels), where they lie; raises ``TypeError``, ``ValueError`` but for images' values."""
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
         for pixels, y in self._pairs():
-            if not isinstance(self.images, ImageSet):
+            if isinstance(pixels, Tensor) and not isinstance(self.images, ImageSet):
                 y = _checked_labels(y, pixels)
             for start in range(0, len(y), batch_size):
                 part = slice(start, start + batch_size)
-                yield pixels[part], y[part]
+                yield pixels.select(part) if isinstance(pixels, StoredPixels) else pixels[part], y[part]
 
-    def batch(self, pair: tuple[Tensor, Tensor], objective: Objective, device: torch.device | None) -> ImageBatch:
+    def batch(self, pair: Pair, objective: Objective, device: torch.device | None) -> ImageBatch:
         """One of `pairs` on the device; raises ``ValueError`` for images out of [0, 1]."""
-        pixels, labels = (part.to(device) for part in pair)
+        stored, labels = pair[0], pair[1].to(device)
+        pixels = (stored[:] if isinstance(stored, StoredPixels) else stored).to(device)
         if pixels.is_floating_point():
             _require_unit_range(pixels)
         return ImageBatch(pixels, labels, self.classes, objective)
 
-    def _pairs(self) -> Iterator[tuple[Tensor, Any]]:
+    def _pairs(self) -> Iterator[tuple[Pixels, Any]]:
         if isinstance(self.images, ImageSet):
             yield self.images.images, self.images.labels
         elif _is_pair(self.images):

@@ -87,7 +87,7 @@ def transfer_matrix(
     count = sum(one.images for one in found)
     if count == 0:
         raise ValueError("images: got none, expected at least one")
-    correct = 100.0 * sum(one.correct for one in found).double() / count
+    correct = 100.0 * torch.stack([one.correct for one in found]).sum(0).double() / count
     clean, *figures = (tuple(row) for row in correct.tolist())
     return TransferMatrix(tuple(models), clean, tuple(figures), attack, count)
 

@@ -78,7 +78,8 @@ class Exchange:
         return told.split(1)
 
     def _weighed(self) -> list[Tensor]:
-        return [*(parameter.grad for parameter in self._trained()), *running_statistics(self.model)]
+        gradients = [parameter.grad for parameter in self._trained() if parameter.grad is not None]
+        return [*gradients, *running_statistics(self.model)]
 
     def _follow_last(self) -> None:
         """Processes without rows drew nothing and counted no pass; the last one always has rows (`Processes.rows`)."""

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import torch
-
 from ...data import Batch
+from ...processes import checksum
 from ..host import Processes
 
 
@@ -30,8 +28,9 @@ def begin_epoch(batches: Any, epoch: int) -> None:
         batches, getattr(batches, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None),
         getattr(batches, "dataset", None),
     )  # fmt: skip
-    for part in {id(part): part for part in parts if callable(getattr(part, "set_epoch", None))}.values():
-        part.set_epoch(epoch)
+    for tell in {id(part): getattr(part, "set_epoch", None) for part in parts}.values():
+        if callable(tell):
+            tell(epoch)
 
 
 def as_many_as_said(batches: Iterable[Batch], expected: int, processes: Processes) -> Iterator[Batch]:
@@ -52,8 +51,7 @@ def as_many_as_said(batches: Iterable[Batch], expected: int, processes: Processe
 
 def require_different(batch: Batch, processes: Processes) -> None:
     """Raises ``ValueError`` where all processes have loaded the same images: more of them would gain nothing."""
-    x = batch.x.detach().cpu().contiguous()
-    found = processes.gather(zlib.crc32(x.view(torch.uint8).numpy()) if x.numel() else None)
+    found = processes.gather(checksum(batch.x) if len(batch) else None)
     if len(set(found)) == 1 and found[0] is not None:
         raise ValueError(
             f"batches: got the same first mini-batch on all {len(found)} processes, expected of each its own part, as "

@@ -21,8 +21,8 @@ def with_joint_statistics(
     """The network with torch's SyncBatchNorm for its batch norms, under the same keys.
 
     One process's batch norm is that already. Each pass needs all processes: of ``images`` training images, in joint
-    mini-batches of ``batch_size``, none may be left without one. torch implements it for GPUs: on CPUs its forward pass
-    in training mode raises.
+    mini-batches of ``batch_size``, none may be left without one. torch has it for GPUs: in a training pass of
+    several processes on CPUs it raises.
 
     Raises:
         ValueError: not on CUDA devices, or a last mini-batch with fewer images than processes.

@@ -96,11 +96,12 @@ class Run:
 def _new_model(config: Config, data: Dataset, processes: Processes, device: torch.device) -> nn.Module:
     with drawing_from(derive_seed(config.loop.seed, "weights")):
         model = make_model(config, data)
-    sizes = {"batch_size": config.loop.batch_size, "drop_last": config.data.drop_last}
-    joint = config.model.sync_bn
-    check_last_batch(model, data.train, **sizes, processes=1 if joint else processes.count)
+    joint, size, drop_last = config.model.sync_bn, config.loop.batch_size, config.data.drop_last
+    check_last_batch(model, data.train, batch_size=size, drop_last=drop_last, processes=1 if joint else processes.count)
     model.to(device)
-    return with_joint_statistics(model, processes, device, images=len(data.train), **sizes) if joint else model
+    if not joint:
+        return model
+    return with_joint_statistics(model, processes, device, images=len(data.train), batch_size=size, drop_last=drop_last)
 
 
 def _ingredients(config: Config, model: nn.Module, device: torch.device) -> Ingredients:
