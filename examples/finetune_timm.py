@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes a trained timm network robust: its stem (convolution, batch norm, ReLU) is YOPO's first layer.
+"""Makes a trained timm network robust: its first convolution, batch norm and ReLU are YOPO's first layer.
 
 python examples/finetune_timm.py                # begins with a natural training: nothing is downloaded
 python examples/finetune_timm.py --pretrained   # begins with timm's weights
@@ -23,14 +23,17 @@ except ImportError:
 
 EPS = 0.15
 torch.manual_seed(0)
-digits = load_dataset("digits")  # 8 × 8, part of scikit-learn
-images, labels = to_float(digits.train.images), digits.train.labels
-test = to_float(digits.test.images), digits.test.labels
+digits = load_dataset("digits")  # 8 × 8, part of scikit-learn; the network sees them at 16 × 16
+enlarge = nn.Upsample(scale_factor=2)
+images, labels = enlarge(to_float(digits.train.images)), digits.train.labels
+test = enlarge(to_float(digits.test.images)), digits.test.labels
 
-net = timm.create_model("resnet18", pretrained="--pretrained" in sys.argv, in_chans=1, num_classes=10)
+net = timm.create_model(
+    "test_resnet", pretrained="--pretrained" in sys.argv, in_chans=1, num_classes=10
+)  # timm's smallest
 normalize = Normalize([images.mean().item()], [images.std().item()])
 model = nn.Sequential(normalize, net)  # images stay in [0, 1], where eps is meant
-first_layer = (normalize, net.conv1, net.bn1, net.act1)
+first_layer = (normalize, *net.conv1[:3])  # of a resnet18: net.conv1, net.bn1, net.act1
 
 
 def train(adversary: Adversary, epochs: int, lr: float) -> None:
