@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The backends that the differential tests run, each with the reason why it cannot be run here, if so."""
+"""Fixtures of all tests; of these, the backends of the differential ones, each with why it cannot be run here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import cuda_on_host
@@ -12,6 +13,7 @@ import torch
 import triton_on_gpu
 
 from yopo_ext.backends import cuda_backend, triton_backend
+from yopo_ext.cli import main
 from yopo_ext.native import native, why_not_native
 
 #: name of the backend, environment it is run with
@@ -74,9 +76,38 @@ def needs_native() -> None:
         pytest.skip(reason)
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    with _threads(1):
+        yield
+
+
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with _threads(2):
+        yield
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`yopo` in this process: called with its words, gives exit status, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        try:
+            status = main([str(word) for word in words])
+        except SystemExit as stopped:
+            status = stopped.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from yopo_ext.cli import build_parser, main
+from yopo_ext.cli import build_parser
 from yopo_ext.cli.argument_order import join_negative_numbers
 from yopo_ext.cli.numbers import number
 from yopo_ext.cli.settings import flag_of, given_settings
@@ -29,22 +29,12 @@ def test_numbers_and_fractions(text, value):
     assert number(text) == value
 
 
-def run(capsys, *arguments):
-    """Exit status, stdout and stderr."""
-    try:
-        status = main(arguments)
-    except SystemExit as stopped:
-        status = stopped.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def test_options_reach_the_configuration(tmp_path, monkeypatch, capsys):
+def test_options_reach_the_configuration(tmp_path, monkeypatch, command):
     calls = []
     monkeypatch.setattr("yopo_ext.training.run_job", lambda *args, **kwargs: calls.append((args, kwargs)))
     arguments = ["--preset", "cifar10-yopo-5-3", "--data-dir", "d", "--eps", "4/255", "-m", "2", "-n", "6"]
     arguments += ["--weight-decay", "1e-3", "--memory-format", "contiguous", "--out", str(tmp_path)]
-    assert run(capsys, "train", *arguments)[0] == 0
+    assert command("train", *arguments)[0] == 0
     (config, folder), options = calls[0]
     expected = {"eps": 4 / 255, "m": 2, "n": 6, "weight_decay": 1e-3, "memory_format": "contiguous", "data_dir": "d"}
     assert config == make_config("cifar10-yopo-5-3", **expected)
@@ -57,10 +47,10 @@ def test_options_reach_the_configuration(tmp_path, monkeypatch, capsys):
     ("arguments", "natural"),
     [([], True), (["--no-compare-natural"], False), (["--dataset", "mnist", "--compare-natural"], True)],
 )
-def test_when_a_natural_run_is_made(monkeypatch, capsys, arguments, natural):
+def test_when_a_natural_run_is_made(monkeypatch, command, arguments, natural):
     calls = []
     monkeypatch.setattr("yopo_ext.training.run_job", lambda *args, **kwargs: calls.append((args, kwargs)))
-    assert run(capsys, "train", *arguments)[0] == 0
+    assert command("train", *arguments)[0] == 0
     assert calls[0][1]["compare_natural"] == natural
     config, folder = calls[0][0]
     assert folder.parts[0] == "runs"
@@ -116,13 +106,13 @@ def test_a_negative_number_is_no_option(text, joined):
     assert (options.alpha, options.eps) == (number(text), 0.1)
 
 
-def test_a_defect_can_be_traced(monkeypatch, capsys):
+def test_a_defect_can_be_traced(monkeypatch, command):
     def broken(options):
         raise ValueError("of a defect")
 
     monkeypatch.setattr("yopo_ext.cli.info.run", broken)
-    assert run(capsys, "info") == (2, "", "yopo: of a defect\n")
-    status, _, err = run(capsys, "info", "--traceback")
+    assert command("info") == (2, "", "yopo: of a defect\n")
+    status, _, err = command("info", "--traceback")
     assert status == 2
     assert "in broken" in err
     assert err.endswith("yopo: of a defect\n")
@@ -181,9 +171,9 @@ def test_output_that_is_cut_off_is_no_error():
     ],
     ids=" ".join,
 )
-def test_wrong_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
+def test_wrong_input_is_one_line_and_status_2(tmp_path, monkeypatch, command, arguments, message):
     monkeypatch.chdir(tmp_path)
-    status, out, err = run(capsys, *arguments)
+    status, out, err = command(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith("yopo")
     assert err.count("\n") == 1
@@ -191,19 +181,19 @@ def test_wrong_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, arg
     assert not list(tmp_path.iterdir())
 
 
-def test_help_is_help(capsys):
-    status, out, _ = run(capsys, "train", "--help")
+def test_help_is_help(command):
+    status, out, _ = command("train", "--help")
     assert status == 0
     assert "--first-layer-grad" in out
     assert build_parser().prog == "yopo"
 
 
-def test_info(capsys):
+def test_info(command):
     import torch
 
     import yopo_ext
 
-    status, out, err = run(capsys, "info")
+    status, out, err = command("info")
     assert (status, err) == (0, "")
     assert f"yopo_ext {yopo_ext.__version__}, torch {torch.__version__}" in out
     assert "native module: " in out
@@ -211,31 +201,31 @@ def test_info(capsys):
     assert "backend cpu: " in out
 
 
-def test_train_then_evaluate(tmp_path, capsys):
+def test_train_then_evaluate(tmp_path, command):
     folder = tmp_path / "run"
-    assert run(capsys, "train", *QUICK, "--out", str(folder))[0] == 0
-    status, _, err = run(capsys, "train", *QUICK, "--out", str(folder))
+    assert command("train", *QUICK, "--out", str(folder))[0] == 0
+    status, _, err = command("train", *QUICK, "--out", str(folder))
     assert status == 2
     assert f"{folder} holds a run already" in err
-    status, out, _ = run(capsys, "evaluate", str(folder), "--steps", "2", "--eps", "8/255", "--limit", "7", "--json")
+    status, out, _ = command("evaluate", str(folder), "--steps", "2", "--eps", "8/255", "--limit", "7", "--json")
     assert status == 0
     report = json.loads(out)
     assert (report["images"], report["eps"], set(report["robust"])) == (7, 8 / 255, {"PGD-2, ce", "PGD-2, margin"})
-    status, out, _ = run(capsys, "evaluate", str(folder / "last.pt"), "--steps", "1", "--losses", "ce")
+    status, out, _ = command("evaluate", str(folder / "last.pt"), "--steps", "1", "--losses", "ce")
     assert status == 0
     assert out.splitlines()[-1].startswith("20 images, linf, eps 0.15")
     for wrong in (["--steps", "0"], ["--restarts", "0"], ["--losses", "kl"], ["--limit", "0"], ["--device", "warp"]):
-        status, out, err = run(capsys, "evaluate", str(folder), *wrong)
+        status, out, err = command("evaluate", str(folder), *wrong)
         assert (status, out, err.count("\n")) == (2, "", 1)
     (folder / "last.pt").write_bytes(b"not a checkpoint")
     for arguments in (["evaluate", str(folder)], ["train", "--resume", str(folder)]):
-        status, _, err = run(capsys, *arguments)
+        status, _, err = command(*arguments)
         assert (status, err.count("\n")) == (2, 1)
         assert f"{folder / 'last.pt'}: not readable as a checkpoint" in err
 
 
-def test_a_diverging_run_has_status_1(tmp_path, capsys):
-    status, _, err = run(capsys, "train", *QUICK, "--lr", "1e30", "--epochs", "3", "--out", str(tmp_path))
+def test_a_diverging_run_has_status_1(tmp_path, command):
+    status, _, err = command("train", *QUICK, "--lr", "1e30", "--epochs", "3", "--out", str(tmp_path))
     assert status == 1
     assert err.startswith("yopo: the ")
     assert "not finite in epoch" in err

@@ -2,11 +2,11 @@
 """`yopo evaluate`: from the command line to what is printed and drawn."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
-from yopo_ext.cli import main
 from yopo_ext.training import load_checkpoint, make_config, run_job
 
 
@@ -29,18 +29,8 @@ def weights(folder, tmp_path):
 
 
 @pytest.fixture
-def evaluate(capsys):
-    """Exit status, stdout and stderr of the command."""
-
-    def run(*arguments):
-        try:
-            status = main(["evaluate", *map(str, arguments)])
-        except SystemExit as stopped:
-            status = stopped.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+def evaluate(command):
+    return partial(command, "evaluate")
 
 
 def report(evaluate, *arguments):

@@ -6,7 +6,6 @@ import json
 import pytest
 import torch
 
-from yopo_ext.cli import main
 from yopo_ext.training import change_config, load_checkpoint, read_run
 
 TINY = """
@@ -27,18 +26,6 @@ eval_steps = 1
 [events.curve]
 curve_steps = 1
 """
-
-
-@pytest.fixture
-def command(capsys):
-    """Exit status, stdout and stderr."""
-
-    def run(*arguments):
-        status = main([str(word) for word in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import document
 import pytest
-import torch
 import triton_document
 from code_blocks import DOCS, ROOT, blocks, languages
+from other_package import write_package
 
 import yopo_ext
 from yopo_ext.catalogue import KINDS, catalogue
@@ -34,16 +34,12 @@ TOML = [(path.name, code) for path in PAGES for code in blocks(path, "toml")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_page_s_python_runs(page, monkeypatch, tmp_path):
+def test_the_page_s_python_runs(page, monkeypatch, tmp_path, one_thread):
     """One block after another, with the names of those before."""
     monkeypatch.chdir(tmp_path)
-    before, names = torch.get_num_threads(), {"__name__": "page"}
-    torch.set_num_threads(1)
-    try:
-        for code in blocks(page, "python"):
-            exec(compile(code, str(page), "exec", dont_inherit=True), names)
-    finally:
-        torch.set_num_threads(before)
+    names = {"__name__": "page"}
+    for code in blocks(page, "python"):
+        exec(compile(code, str(page), "exec", dont_inherit=True), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -92,19 +88,12 @@ def test_each_part_of_the_page_on_extending_is_a_file_of_another_package(tmp_pat
     """The blocks as they stand, found by the entry points as they stand, from the command line."""
     page = DOCS / "extending.md"
     (declared,) = [tomllib.loads(code) for code in blocks(page, "toml")]
-    package, info = tmp_path / "my_package", tmp_path / "my_package-1.dist-info"
-    package.mkdir()
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
-    lines = []
-    for group, points in declared["project"]["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
-        for value in points.values():
-            module, _, name = value.partition(":")
-            (code,) = [code for code in blocks(page, "python") if re.search(rf"^{name} = ", code, re.MULTILINE)]
-            (package / f"{module.removeprefix('my_package.')}.py").write_text(code, encoding="utf-8")
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    assert len(list(package.glob("*.py"))) >= 6
+    points, modules = declared["project"]["entry-points"], {}
+    for value in (value for names in points.values() for value in names.values()):
+        module, _, name = value.partition(":")
+        (modules[module],) = [code for code in blocks(page, "python") if re.search(rf"^{name} = ", code, re.MULTILINE)]
+    assert len(modules) >= 6
+    write_package(tmp_path, "my-package", modules, points)
     installed = Path(yopo_ext.__file__).parents[1]
     command = "train --preset squares-yopo --optimizer rmsprop --csv-log --curve-steps 1 --eval-steps 1 --out run"
     found = subprocess.run(
@@ -153,7 +142,7 @@ def test_the_table_of_an_epoch_s_metrics_has_what_a_run_logs(tmp_path):
 
 
 def test_links_to_files_of_the_repository_lead_somewhere():
-    names = r"`((?:bench|csrc|docs|python_tests|yopo_ext|\.ci)/[\w./-]*[\w/])`"
+    names = r"`((?:bench|csrc|docs|examples|python_tests|yopo_ext|\.ci)/[\w./-]*[\w/])`"
     for page in PAGES:
         for name in re.findall(names, page.read_text(encoding="utf-8")):
             assert "NAME" in name or (ROOT / name).exists(), f"{page.name}: {name}"

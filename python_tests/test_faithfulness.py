@@ -11,7 +11,7 @@ the same seed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import literal_yopo
@@ -189,12 +189,8 @@ def compare(
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small batches: two threads on a busy machine wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _small_batches(one_thread: None) -> None:
+    """Two threads on a busy machine wait for each other longer than they work."""
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

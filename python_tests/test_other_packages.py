@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from other_package import write_package
 
 from yopo_ext.training import load_checkpoint
 
@@ -137,17 +138,9 @@ DECLARED = {
 
 @pytest.fixture
 def package(tmp_path):
-    """Installs it: its files and what pip writes of its entry points."""
-    folder = tmp_path / "site-packages"
-    info = folder / "stripy-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stripy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "".join(f"[{group}]\n{name} = stripy_{name}:{value}\n" for group, (name, _, value) in DECLARED.items())
-    )
-    for name, text, _ in DECLARED.values():
-        (folder / f"stripy_{name}.py").write_text(text)
-    return folder
+    modules = {f"stripy_{name}": text for name, text, _ in DECLARED.values()}
+    points = {group: {name: f"stripy_{name}:{value}"} for group, (name, _, value) in DECLARED.items()}
+    return write_package(tmp_path / "site-packages", "stripy", modules, points)
 
 
 SCRIPT = """

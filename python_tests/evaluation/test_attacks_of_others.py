@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from other_package import write_package
 
 from yopo_ext.cli import main
 from yopo_ext.evaluation import (
@@ -75,20 +76,12 @@ ATTACK = NamedAttack(
     CornerOptions,
 )
 '''
-METADATA = {
-    "METADATA": "Metadata-Version: 2.1\nName: corners\nVersion: 1\n",
-    "entry_points.txt": "[yopo_ext.attacks]\ncorners = corners_attack:ATTACK\n",
-}
 
 
 @pytest.fixture
 def site(tmp_path):
-    """A folder as pip leaves it."""
-    (tmp_path / "site" / "corners-1.dist-info").mkdir(parents=True)
-    (tmp_path / "site" / "corners_attack.py").write_text(FILE)
-    for name, text in METADATA.items():
-        (tmp_path / "site" / "corners-1.dist-info" / name).write_text(text)
-    return tmp_path / "site"
+    points = {"yopo_ext.attacks": {"corners": "corners_attack:ATTACK"}}
+    return write_package(tmp_path / "site", "corners", {"corners_attack": FILE}, points)
 
 
 @pytest.fixture

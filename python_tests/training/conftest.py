@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from yopo_ext.data import Dataset, load_dataset
 from yopo_ext.training import Config, Interrupted, Run, StopRequest, change_config, make_config
@@ -73,9 +71,5 @@ def runs(tmp_path: Path) -> Runs:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for more threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _small_networks(one_thread: None) -> None:
+    """They only wait for more threads."""
