@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -11,13 +13,12 @@ from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES, LearningRate, warmed_up
 
 
-def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(config: Config, model: nn.Module, first_layer: Sequence[nn.Module]) -> torch.optim.Optimizer:
     """The first layer is a group of its own, for the papers give it a schedule of its own.
 
     On a GPU the step is one fused kernel a group.
     """
-    first = model.first_layer if isinstance(model.first_layer, tuple) else (model.first_layer,)
-    first_parameters = [parameter for module in first for parameter in module.parameters()]
+    first_parameters = [parameter for module in first_layer for parameter in module.parameters()]
     known = {id(parameter) for parameter in first_parameters}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
     groups = [{"params": first_parameters}, {"params": rest}]

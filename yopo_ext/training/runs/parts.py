@@ -60,6 +60,6 @@ class Parts:
         """How stale the co-state becomes with the run's settings, on a part of the curve's images."""
         part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
         return staleness(
-            model, model.first_layer, to_float(part.images), part.labels, eps=ball.eps, alpha=ball.alpha,
+            model, self.ingredients.first_layer, to_float(part.images), part.labels, eps=ball.eps, alpha=ball.alpha,
             n=max(self.config["n"], 1), norm=ball.norm,
         )  # fmt: skip
