@@ -15,7 +15,11 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from .registry import Registry
+
 _METADATA = "yopo_ext.option"
+
+Choices = Sequence[str] | Registry
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Option:
         optional: whether it may be None, which is then what leaving it out means.
         default: its value where it is not given; `dataclasses.MISSING` where it must be.
         limits: of numbers.
-        choices: the words there are, or what lists them; empty: any.
+        choices: the words there are, or what gives them; empty: any. A registry may have more than it names.
         words: those that it takes beside numbers, as "auto".
         unit: of numbers, for tables.
         host: whether it says where and how a run happens, not what it computes, and so may change when it goes on.
@@ -84,7 +88,7 @@ class Option:
     optional: bool
     default: Any
     limits: Limits
-    choices: Sequence[str] | Callable[[], Sequence[str]]
+    choices: Choices | Callable[[], Choices]
     words: tuple[str, ...]
     unit: str
     host: bool
@@ -92,7 +96,11 @@ class Option:
     @property
     def known(self) -> tuple[str, ...]:
         """The words there are, () for any."""
-        return tuple(self.choices() if callable(self.choices) else self.choices)
+        return tuple(getattr(self._choices, "names", self._choices))
+
+    @property
+    def _choices(self) -> Choices:
+        return self.choices() if callable(self.choices) else self.choices
 
     @property
     def expected(self) -> str:
@@ -125,7 +133,7 @@ class Option:
 
     def _is_in_range(self, item: Any) -> bool:
         if self.kind is str:
-            return not self.known or item in self.known
+            return not self.known or item in self._choices
         return self.kind is bool or self.limits.admits(item)
 
 
@@ -137,7 +145,7 @@ def option(
     above: float | None = None,
     most: float | None = None,
     below: float | None = None,
-    choices: Sequence[str] | Callable[[], Sequence[str]] = (),
+    choices: Choices | Callable[[], Choices] = (),
     words: tuple[str, ...] = (),
     unit: str = "",
     host: bool = False,

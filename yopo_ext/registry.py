@@ -33,12 +33,13 @@ class Registry(Generic[T]):
     Args:
         kind: for error texts, as "method".
         room: the package whose modules declare, as "yopo_ext.adversaries".
-        declares: the class of the declarations.
+        declares: the class of the declarations, or several.
         group: of the entry points, as "yopo_ext.methods".
     """
 
-    def __init__(self, kind: str, room: str, declares: type[T], group: str) -> None:
-        self.kind, self.room, self.declares, self.group = kind, room, declares, group
+    def __init__(self, kind: str, room: str, declares: type[T] | tuple[type, ...], group: str) -> None:
+        self.kind, self.room, self.group = kind, room, group
+        self.declares = declares if isinstance(declares, tuple) else (declares,)
         self._entries: dict[str, T] | None = None
 
     def __getitem__(self, name: str) -> T:
@@ -105,9 +106,10 @@ class Registry(Generic[T]):
         for point in entry_points(group=self.group):
             value = point.load()
             if not self._is_declaration(value):
+                expected = " or ".join(one.__name__ for one in self.declares)
                 raise ValueError(
                     f"{self.group}: entry point {point.name!r} = {point.value!r} is a {type(value).__name__}, "
-                    f"expected a {self.declares.__name__} or a tuple of them"
+                    f"expected a {expected} or a tuple of them"
                 )
             yield point.value, value
 

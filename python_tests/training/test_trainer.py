@@ -98,7 +98,9 @@ def test_rates_drop_at_milestones_of_each_group(runs):
 def test_every_parameter_is_in_one_group(runs):
     run = runs.run(momentum=0.7, weight_decay=0.003)
     trainer = run.trainer
-    first, rest = (group["params"] for group in make_optimizer(run.config, trainer.model).param_groups)
+    first, rest = (
+        group["params"] for group in make_optimizer(run.config, trainer.model, trainer.model.first_layer).param_groups
+    )
     conv = trainer.model.features.conv1
     assert {id(parameter) for parameter in first} == {id(conv.weight), id(conv.bias)}
     assert sorted(map(id, [*first, *rest])) == sorted(map(id, trainer.model.parameters()))

@@ -23,7 +23,7 @@ class Ingredients:
 
     Attributes:
         model: the network in training.
-        first_layer: its first layer, for methods that move inside it.
+        first_layer: its first layer, for methods that move inside it; for others it may be ().
         ball: what a perturbation may be, and the step size.
         objective: what is climbed and descended.
         options: those that the method declares.
@@ -53,6 +53,7 @@ class Method:
             recipe has one.
         objective: the name of the one it trains with where none is given.
         adversarial: whether it perturbs its images at all.
+        in_first_layer: whether it moves inside the first layer, and so needs one.
         check: called as check(options, ball), raises ValueError where the two do not go together.
     """
 
@@ -65,6 +66,7 @@ class Method:
     step_size: Callable[[float, Any], float] | None = None
     objective: str = "cross-entropy"
     adversarial: bool = True
+    in_first_layer: bool = False
     check: Callable[[Any, Any], None] | None = None
 
     @property

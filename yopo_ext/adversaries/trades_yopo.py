@@ -139,5 +139,5 @@ def _build(given: Ingredients) -> TRADESYOPO:
 
 METHOD = Method(
     "trades-yopo", "TRADES-YOPO", "TRADES with the attack of YOPO-M-N (Zhang et al., NeurIPS 2019)", _build,
-    TRADESYOPOOptions, numbers=("m", "n"), objective="trades",
+    TRADESYOPOOptions, numbers=("m", "n"), objective="trades", in_first_layer=True,
 )  # fmt: skip

@@ -244,5 +244,5 @@ def _build(given: Ingredients) -> YOPO:
 
 METHOD = Method(
     "yopo", "YOPO", "M full passes, N steps inside the first layer after each (Zhang et al., NeurIPS 2019)", _build,
-    YOPOOptions, numbers=("m", "n"),
+    YOPOOptions, numbers=("m", "n"), in_first_layer=True,
 )  # fmt: skip

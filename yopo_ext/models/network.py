@@ -18,21 +18,62 @@ class Network:
 
     Attributes:
         name: as on the command line.
-        build: called as build(in_channels, num_classes, activation=..., mean=..., std=...); what it returns has a
-            property `first_layer`, the modules YOPO takes as f₀, and, to be compiled, a method `tail`, the rest.
+        build: called as build(in_channels, num_classes, activation=..., mean=..., std=...); what it returns may have a
+            property `first_layer`, the modules YOPO takes as f₀ (without it they are looked for), and, to be
+            compiled, a method `tail`, the rest.
         help: one line.
         image_size: pixels a side, None for any.
+        takes_size: whether build is also given image_size=(height, width), or None.
     """
 
     name: str
     build: Callable[..., nn.Module]
     help: str
     image_size: int | None = None
+    takes_size: bool = False
+
+
+@dataclass(frozen=True)
+class Library:
+    """A package whose networks `yopo train --model LIBRARY:NAME` builds.
+
+    Attributes:
+        library: its name.
+        network: called as network(name): that `Network`. Raises ``ValueError`` for a name that the package has not, and
+            where the package is not there.
+        help: one line.
+    """
+
+    library: str
+    network: Callable[[str], Network]
+    help: str
+
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+        return f"{self.library}:NAME"
+
+
+class Models(Registry[Network | Library]):
+    """Networks by name, those of libraries as LIBRARY:NAME."""
+
+    def __getitem__(self, name: str) -> Network:
+        """The network of that name. Raises ``ValueError`` where there is none, or its library is not there."""
+        library = self._library(name)
+        return super().__getitem__(name) if library is None else library.network(name.partition(":")[2])
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a network, or the library of one, of that name; imports no library."""
+        return super().__contains__(name) or (isinstance(name, str) and self._library(name) is not None)
+
+    def _library(self, name: str) -> Library | None:
+        entry = self.entries.get(f"{name.partition(':')[0]}:NAME") if ":" in name else None
+        return entry if isinstance(entry, Library) else None
 
 
 #: All networks by name; `…-relu`: the same network, with the same state-dict keys, and its activation after the first
 #: convolution too, so that the first layer is nonlinear and YOPO's n inner steps carry information of their own.
-MODELS: Registry[Network] = Registry("model", "yopo_ext.models", Network, "yopo_ext.models")
+MODELS = Models("model", "yopo_ext.models", (Network, Library), "yopo_ext.models")
 
 
 def with_nonlinear_twin(*networks: Network) -> tuple[Network, ...]:
@@ -57,7 +98,7 @@ def build_model(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> nn.Module:
-    """A freshly initialised network, with a ``first_layer`` property: the modules YOPO takes as f₀.
+    """A freshly initialised network; ours have a ``first_layer`` property: the modules YOPO takes as f₀.
 
     ``image_size`` (pixels a side, or height and width), if given, is checked against what the network takes;
     ``activation`` is a name of `ACTIVATIONS`, used throughout the network. Raises ``ValueError`` for an unknown name or
@@ -68,4 +109,5 @@ def build_model(
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size or (side, side)
     if side is not None and (height, width) != (side, side):
         raise ValueError(f"model {name!r} takes {side}x{side} images, these are {height}x{width}")
-    return network.build(in_channels, num_classes, activation=activation, mean=mean, std=std)
+    size = {"image_size": None if height is None else (height, width)} if network.takes_size else {}
+    return network.build(in_channels, num_classes, activation=activation, mean=mean, std=std, **size)

@@ -33,8 +33,15 @@ def load_weights(model: nn.Module, path: Path, *, prefix: str = "", ignore: Sequ
     the model's (what is missing, what is unexpected, and both shapes), for a pattern that matches nothing, and for a
     normalisation that is not the network's own. The model is then as it was.
     """
+    fill(model, path, read_state_dict(path), prefix=prefix, ignore=ignore)
+
+
+def fill(
+    model: nn.Module, path: Path, state: dict[str, Tensor], *, prefix: str = "", ignore: Sequence[str] = ()
+) -> None:
+    """As `load_weights`, with the state dict of that file."""
     expected = model.state_dict()
-    found, rest = _with_prefix(path, read_state_dict(path), prefix)
+    found, rest = _with_prefix(path, state, prefix)
     surplus = {key: value for key, value in (rest | found).items() if key not in expected}
     ignored = ignored_keys(path, surplus, ignore)
     surplus = {key: value for key, value in surplus.items() if key not in ignored}
@@ -49,11 +56,11 @@ def load_weights(model: nn.Module, path: Path, *, prefix: str = "", ignore: Sequ
         raise WeightsError(f"{path}: does not fit the network: {'; '.join(complaints)}{_hint(expected, found)}")
     model.load_state_dict(found)
     if known:
-        warnings.warn(f"{path}: left out {few(known)}, no part of the network", WeightsWarning, stacklevel=2)
+        warnings.warn(f"{path}: left out {few(known)}, no part of the network", WeightsWarning, stacklevel=3)
     if normalisation is not None and adds_normalisation:
         model.normalize = Normalize(normalisation.mean, normalisation.std).to(next(model.parameters()).device)
         keys = " and ".join(normalisation.keys[:2])
-        warnings.warn(f"{path}: {keys} normalise the images: {normalisation}", WeightsWarning, stacklevel=2)
+        warnings.warn(f"{path}: {keys} normalise the images: {normalisation}", WeightsWarning, stacklevel=3)
 
 
 def _with_prefix(path: Path, state: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -33,7 +33,7 @@ class DataOptions(Options):
 class ModelOptions(Options):
     """The network."""
 
-    model: str = option("digits-cnn", "the network's name", choices=lambda: MODELS.names)
+    model: str = option("digits-cnn", "the network's name", choices=lambda: MODELS)
     activation: str = option("relu", "of the network, instead of its ReLUs", choices=lambda: tuple(ACTIVATIONS))
     mean: tuple[float, ...] | None = option(
         None, "normalisation inside the network: what is taken off, one value a channel"
@@ -41,7 +41,14 @@ class ModelOptions(Options):
     std: tuple[float, ...] | None = option(
         None, "what images are divided by after the mean, one value a channel", above=0
     )
-
+    num_classes: int | None = option(None, "classes that the data must have (default: any number)", least=2)
+    init_weights: str | None = option(
+        None, "start from the weights in this file; a last layer for another number of classes stays fresh"
+    )
+    first_layer: str | None = option(
+        None, "what YOPO takes as the first layer: auto, or names of modules, as conv1,bn1,relu (default: the "
+        "network's own, auto for a library's)",
+    )  # fmt: skip
     sync_bn: bool = option(False, "batch norm over the joint mini-batch of several processes, on GPUs")
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from ...options import Options, option
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
 
@@ -56,7 +57,22 @@ class CompiledTail(Event):
 
 
 def _build(options: CompiledTailOptions, parts: Parts) -> CompiledTail | None:
-    return CompiledTail(parts.model) if options.compile else None
+    if not options.compile:
+        return None
+    if not hasattr(parts.model, "tail"):
+        name = parts.config.model.model
+        raise ValueError(
+            f"compile: got model {name}, which has no method tail, what follows its first layer, to compile"
+        )
+    return CompiledTail(parts.model)
 
 
-EVENT = NamedEvent("compiled_tail", "what follows the first layer, compiled", _build, CompiledTailOptions)
+def _check(options: CompiledTailOptions, config: Config) -> None:
+    if options.compile and config.model.first_layer is not None:
+        raise ValueError(
+            f"compile: got first_layer {config.model.first_layer!r}, expected none: what is compiled follows the "
+            "network's own first layer"
+        )
+
+
+EVENT = NamedEvent("compiled_tail", "what follows the first layer, compiled", _build, CompiledTailOptions, check=_check)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,13 +13,16 @@ from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...ball import Ball
 from ...data import Dataset, make_loader
+from ...found_first_layer import FoundFirstLayer
 from ...joint_generator import JointGenerator
+from ...models.initial_weights import start_from
 from ...random_streams import derive_seed, drawing_from
 from ..config import Config
 from ..events import EVENTS, Event
 from ..files import LAST
 from ..host import Processes, StopRequest, open_device
 from ..loop import GraphedAdversary, Trainer, check_last_batch, with_joint_statistics
+from .first_layer import choose_first_layer
 from .networks import make_model, memory_format
 from .objective import make_objective
 from .optimizer import learning_rates, make_optimizer
@@ -63,12 +65,17 @@ class Run:
             place = open_device(device or config.host.device)
             self.data = (prepare_data(config) if data is None else data).to(place)
             self.config = config = settled(config, self.data)
-            model = _new_model(config, self.data, processes, place)
+            # A run that goes on takes its weights from there.
+            starts = not (folder / LAST).is_file()
+            model, told = _new_model(config, self.data, processes, place, starts=starts)
+            first_layer, found = choose_first_layer(config, model, self.data)
         processes.copy_from_first(model.state_dict().values())
-        ingredients = _ingredients(config, model, place)
+        ingredients = _ingredients(config, model, first_layer, place)
         crafting = METHODS[config.method.name].build(ingredients)
         self.stop = StopRequest() if stop is None else stop
         show = show and processes.is_first
+        if show:
+            _tell(config, told, found)
         self.parts = Parts(config, self.data, model, crafting, ingredients, processes, show)
         loop = config.loop
         self.trainer = Trainer(
@@ -77,8 +84,8 @@ class Run:
                 self.data.train, loop.batch_size, device=place, seed=loop.seed, augment=config.data.augment,
                 drop_last=config.data.drop_last, rows=processes.rows,
             ),
-            make_optimizer(config, model), epochs=loop.epochs, schedule=learning_rates(config), folder=folder,
-            events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
+            make_optimizer(config, model, first_layer), epochs=loop.epochs, schedule=learning_rates(config),
+            folder=folder, events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
             memory_format=memory_format(config), log_every=loop.log_every, about=config.to_dict(),
         )  # fmt: skip
 
@@ -93,22 +100,36 @@ class Run:
         self.trainer.fit(self.stop)
 
 
-def _new_model(config: Config, data: Dataset, processes: Processes, device: torch.device) -> nn.Module:
+def _new_model(
+    config: Config, data: Dataset, processes: Processes, device: torch.device, *, starts: bool
+) -> tuple[nn.Module, str]:
+    """The network to train, and what there is to say of the weights that it starts from."""
     with drawing_from(derive_seed(config.loop.seed, "weights")):
         model = make_model(config, data)
+    file, told = config.model.init_weights, ""
+    if starts and file is not None:
+        told = start_from(model, Path(file), data.train.num_classes)
     joint, size, drop_last = config.model.sync_bn, config.loop.batch_size, config.data.drop_last
     check_last_batch(model, data.train, batch_size=size, drop_last=drop_last, processes=1 if joint else processes.count)
     model.to(device)
-    if not joint:
-        return model
-    return with_joint_statistics(model, processes, device, images=len(data.train), batch_size=size, drop_last=drop_last)
+    if joint:
+        model = with_joint_statistics(
+            model, processes, device, images=len(data.train), batch_size=size, drop_last=drop_last
+        )
+    return model, told
 
 
-def _ingredients(config: Config, model: nn.Module, device: torch.device) -> Ingredients:
+def _tell(config: Config, told: str, found: FoundFirstLayer | None) -> None:
+    for text in filter(None, (told, None if found is None else str(found))):
+        print(f"{config.label}: {text}", flush=True)
+
+
+def _ingredients(
+    config: Config, model: nn.Module, first_layer: Sequence[nn.Module], device: torch.device
+) -> Ingredients:
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
     objective = make_objective(config)
     generator = JointGenerator(device).manual_seed(derive_seed(config.loop.seed, "starts"))
-    first_layer: Any = model.first_layer
     return Ingredients(model, first_layer, ball, objective, config.method.options, generator)
 
 

@@ -14,9 +14,12 @@ from ..config import Config
 def make_model(config: Config, data: Dataset) -> nn.Module:
     """The configuration's network for these images, freshly initialised, on the CPU.
 
-    Raises ``ValueError`` for an unknown network, or one that does not take images of this size.
+    Raises ``ValueError`` for an unknown network, one that does not take images of this size, or images of another
+    number of classes than the configuration says.
     """
     images, options = data.train, config.model
+    if options.num_classes not in (None, images.num_classes):
+        raise ValueError(f"num_classes: got {options.num_classes}, expected {images.num_classes}, those of {data.name}")
     model = build_model(
         options.model,
         in_channels=images.channels,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -13,14 +13,12 @@ from ..optimizers import OPTIMIZERS
 from ..schedules import SCHEDULES, LearningRate, warmed_up
 
 
-def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(config: Config, model: nn.Module, first_layer: Sequence[nn.Module]) -> torch.optim.Optimizer:
     """The first layer is a group of its own, for the papers give it a schedule of its own.
 
     On a GPU the step is one fused kernel a group.
     """
-    first_layer: Any = model.first_layer
-    first = first_layer if isinstance(first_layer, tuple) else (first_layer,)
-    first_parameters = [parameter for module in first for parameter in module.parameters()]
+    first_parameters = [parameter for module in first_layer for parameter in module.parameters()]
     known = {id(parameter) for parameter in first_parameters}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
     groups = [{"params": first_parameters}, {"params": rest}]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from torch import nn
 
@@ -61,9 +60,8 @@ class Parts:
     def measure_staleness(self, model: nn.Module) -> Staleness:
         """How stale the co-state becomes with the run's settings, on a part of the curve's images."""
         part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
-        first_layer: Any = model.first_layer
         images, labels = (values.to(device_of(model)) for values in (part.images[:], part.labels))
         return staleness(
-            model, first_layer, to_float(images), labels, eps=ball.eps, alpha=ball.alpha,
+            model, self.ingredients.first_layer, to_float(images), labels, eps=ball.eps, alpha=ball.alpha,
             n=max(self.config["n"], 1), norm=ball.norm,
         )  # fmt: skip

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Weights to start from, as for fine-tuning: those of a file, but for a last layer that was for other classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from .surplus_keys import few
+from .weight_files import WeightsError, read_state_dict
+from .weights import fill
+
+
+def start_from(model: nn.Module, path: Path, num_classes: int) -> str:
+    """Fills ``model``, of ``num_classes`` classes, from a file as `load_weights` reads it.
+
+    Its last layer stays as it is where the file's is for another number of classes.
+
+    Returns:
+        A sentence that says what stayed fresh; empty where nothing did.
+
+    Raises:
+        WeightsError: as `load_weights`, also for a file that brings a normalisation, which the network has to be given.
+    """
+    state, normalised = read_state_dict(path), getattr(model, "normalize", None)
+    expected = model.state_dict()
+    fresh = _of_other_classes(expected, state, num_classes)
+    fill(model, path, {**state, **{key: expected[key] for key in fresh}})
+    added = getattr(model, "normalize", None)
+    if added is not normalised:
+        mean, std = (" ".join(f"{value:.6g}" for value in values.tolist()) for values in (added.mean, added.std))
+        raise WeightsError(
+            f"{path}: normalises the images itself, which is the configuration's to say: --mean {mean} --std {std}"
+        )
+    if not fresh:
+        return ""
+    classes = state[fresh[0]].shape[0]
+    return f"{path}: {few(fresh)} stay fresh, for {num_classes} classes; the file's are for {classes}"
+
+
+def _of_other_classes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], num_classes: int) -> list[str]:
+    """Keys of a last layer for another number of classes: nothing but their first size differs, all alike."""
+    others = {key: found[key].shape for key, own in expected.items() if key in found and found[key].shape != own.shape}
+    sizes = {shape[0] if shape else 0 for shape in others.values()}
+    alike = all(
+        expected[key].shape == (num_classes, *shape[1:]) and len(shape) == expected[key].dim()
+        for key, shape in others.items()
+    )
+    return list(others) if alike and len(sizes) == 1 else []

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""From a configuration to its network's first layer: the network's own, one that is found, or one that is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from torch import nn
+
+from ...data import Dataset, to_float
+from ...first_layer import first_layer_modules
+from ...first_layer_search import find_first_layer
+from ...found_first_layer import FoundFirstLayer
+from ..config import Config
+
+AUTO = "auto"
+# Images that it is looked for on.
+_IMAGES = 8
+_SHOWN = 5
+
+
+def choose_first_layer(
+    config: Config, model: nn.Module, data: Dataset
+) -> tuple[tuple[nn.Module, ...], FoundFirstLayer | None]:
+    """The modules, and what was found where they were looked for.
+
+    ``model`` is on the images' device, in the mode that it is trained in, and stays as it is. Without modules where
+    none are found and neither the method nor the schedule wants any.
+
+    Raises:
+        ValueError: names that the network lacks, or none are found.
+    """
+    asked = config.model.first_layer
+    if asked is None and hasattr(model, "first_layer"):
+        return first_layer_modules(model.first_layer), None
+    if asked not in (None, AUTO):
+        return _named(config.model.model, model, asked.split(",")), None
+    try:
+        found = find_first_layer(model, to_float(data.train.take(_IMAGES).images))
+    except ValueError as error:
+        if config.declared_method.in_first_layer or config.get("first_layer_milestones") is not None:
+            raise ValueError(f"first_layer: {error}") from error
+        return (), None
+    return found.modules, found
+
+
+def _named(network: str, model: nn.Module, names: Sequence[str]) -> tuple[nn.Module, ...]:
+    modules = dict(model.named_modules())
+    del modules[""]
+    for name in names:
+        if name not in modules:
+            near = get_close_matches(name, list(modules), _SHOWN, cutoff=0.5) or list(modules)[:_SHOWN]
+            raise ValueError(
+                f"first_layer: got {name!r}, expected {AUTO} or names of modules of {network}, as {', '.join(near)}"
+            )
+    # What --mean and --std put in front is always part of it.
+    in_front = [name for name in ("normalize",) if name in modules and name not in names]
+    return tuple(modules[name] for name in (*in_front, *names))
