@@ -69,7 +69,9 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what.add_argument("--data-dir", help="where the data set's files are, if they moved")
     what.add_argument("--limit", type=int, metavar="N", help="N images only, of each class its share")
     what.add_argument("--batch-size", type=int, default=512, help="images at a time (default: 512)")
-    what.add_argument("--device", default="cpu")
+    what.add_argument(
+        "--device", default="auto", help="auto (default): cuda where there is one, else cpu; or cpu, cuda:1"
+    )
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
@@ -109,16 +111,19 @@ def _lists() -> dict[str, Callable[[str], bool]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..training import open_networks, run_evaluation
+    from ..training import choose_device, chosen_device_text, open_networks, run_evaluation
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
+    asked, options.device = options.device, choose_device(options.device)
     with _warnings_in_one_line():
         subject = _open_subject(options)
     networks = {}
     if options.transfer:
         networks = open_networks(options.transfer, subject.images, subject.dataset, device=options.device)
     plan = _plan(options, subject)
+    if asked != options.device:
+        print(chosen_device_text(asked, options.device), file=sys.stderr)
     with _warnings_in_one_line():
         try:
             found = run_evaluation(subject, plan, networks=networks, batch_size=options.batch_size, show=True)

@@ -14,7 +14,7 @@ from ...options import options_of, to_plain
 from ..events.event import EVENTS
 from ..files import write_text_atomically
 from .chosen import Chosen
-from .layout import EVENT_SECTION, KINDS, SECTIONS
+from .layout import EVENT_SECTION, KINDS, SECTIONS, TAKEN_SECTION
 from .sections import (
     BallOptions,
     DataOptions,
@@ -137,9 +137,10 @@ class Config:
         found[EVENT_SECTION] = {one.name: to_plain(one.options) for one in self.events}
         return found
 
-    def write(self, path: Path) -> None:
-        """Into a ``config.json``, atomically."""
-        write_text_atomically(path, json.dumps(self.to_dict(), indent=2) + "\n")
+    def write(self, path: Path, *, taken: dict[str, Any] | None = None) -> None:
+        """Into a ``config.json``, atomically; with what the run took where the settings left it open."""
+        found = self.to_dict() | ({} if taken is None else {TAKEN_SECTION: taken})
+        write_text_atomically(path, json.dumps(found, indent=2) + "\n")
 
 
 def differences(ours: Config, theirs: Config) -> list[str]:

@@ -42,6 +42,8 @@ KINDS: dict[str, Registry[Any]] = {
     "schedule": SCHEDULES,
 }
 EVENT_SECTION = "events"
+#: of a run's config.json: no settings, but what was taken where they leave it open, as the device
+TAKEN_SECTION = "taken"
 
 
 @dataclass(frozen=True)

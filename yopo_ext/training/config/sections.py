@@ -97,7 +97,7 @@ class SpeedOptions(Options):
 class HostOptions(Options):
     """Where a run happens, and what it prints."""
 
-    device: str = option("cpu", "cpu, cuda, cuda:1, ...", host=True)
+    device: str = option("auto", "auto: cuda where there is one, else cpu; or cpu, cuda, cuda:1, ...", host=True)
     profile: bool = option(False, "print where the time of a step goes", host=True)
 
 

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """What a run is carried out by: processes, devices, memory, and the signals that stop it."""
 
-from .device import open_device
+from .device import AUTO, choose_device, chosen_device_text, open_device
 from .interrupt import Interrupted, StopRequest, stop_on_signals
 from .memory import keep_freed_memory
 from .processes import ProcessError, Processes, started_processes
 
 __all__ = [
+    "AUTO",
     "Interrupted",
     "ProcessError",
     "Processes",
     "StopRequest",
+    "choose_device",
+    "chosen_device_text",
     "keep_freed_memory",
     "open_device",
     "started_processes",

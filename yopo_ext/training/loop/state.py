@@ -6,7 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...random_streams import set_stream
 from ..files import CheckpointError
+from .another_device import check_device, stepped_as
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -23,6 +25,7 @@ def gather_state(trainer: Trainer) -> dict[str, Any]:
         "events": {event.name: event.state_dict() for event in trainer.events},
         "progress": {
             "log": trainer.log, "seconds": trainer.seconds, "epoch": trainer.epoch, "position": trainer.position,
+            "device": trainer.device.type,
         },
         "processes": trainer.processes.gather(_state_of_process(trainer)),
     }  # fmt: skip
@@ -32,17 +35,19 @@ def restore_state(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
     """Puts a trainer of the same settings where the one that wrote ``state`` stood.
 
     Raises:
-        CheckpointError: naming ``path``, it is of another number of processes, or of other events.
+        CheckpointError: naming ``path``, it is of another number of processes, or of other events, or was written
+            inside an epoch on another kind of device.
         ValueError: it is of a run on another number of images.
     """
     if len(state["processes"]) != trainer.processes.count:
         found, here = len(state["processes"]), trainer.processes.count
         raise CheckpointError(f"{path}: of a run on {found} processes, this one is on {here}")
+    check_device(state["progress"], trainer.device.type, path)
     _restore(trainer.batches, state["batches"])
     trainer.model.load_state_dict(state["model"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.optimizer.load_state_dict(stepped_as(trainer.optimizer, state["optimizer"]))
     if trainer.step.generator is not None and state["generator"] is not None:
-        trainer.step.generator.set_state(state["generator"])
+        set_stream(trainer.step.generator, state["generator"])
     for event in trainer.events:
         if (known := state["events"].get(event.name)) is not None:
             event.load_state_dict(known)
