@@ -50,6 +50,8 @@ VALUES = {
     "lr_decay": [0.1, 0.5],
     "lr_batch": [None, 16],
     "warmup_epochs": [0.0, 1.0],
+    "accumulate": [1, 2],
+    "clip_grad_norm": [None, 0.05],
     "ewa_decay": [0.0, 0.5],
     "staleness_every": [None, 2],
     "curve_every": [1, 2],
@@ -84,6 +86,8 @@ def is_allowed(row):
     if "method" not in row:
         return any(is_allowed({**row, "method": method}) for method in VALUES["method"])
     if row["method"] in ONE_PASS and (row.get("objective") == "trades" or row.get("beta", 6.0) != 6.0):
+        return False
+    if row["method"] == "free" and row.get("accumulate", 1) > 1:
         return False
     try:
         config_of({"held_out": 8, **row} if "patience" in row else row)

@@ -42,6 +42,8 @@ EQUAL = {
     "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
     "trades-yopo": change_config(CONFIG, method="trades-yopo-2-2"),
     "pgd, augmented": change_config(CONFIG, method="pgd-10", augment=True),
+    # Weight steps of three mini-batches and of the last one.
+    "accumulated": change_config(CONFIG, accumulate=3, clip_grad_norm=0.5),
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
     "no rows": change_config(CONFIG, limit_train=33),
 }

@@ -94,8 +94,8 @@ class Config:
 
     @property
     def base_lr(self) -> float:
-        """The learning rate at this batch size."""
-        return self.optimizer.options.base_lr(self.loop.batch_size)
+        """The learning rate at this many images a weight step."""
+        return self.optimizer.options.base_lr(self.loop.batch_size * self.loop.accumulate)
 
     @property
     def method_name(self) -> str:

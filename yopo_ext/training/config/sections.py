@@ -70,6 +70,10 @@ class LoopOptions(Options):
 
     epochs: int = option(20, "passes over the training images", least=1)
     batch_size: int = option(128, "images a mini-batch", least=1)
+    accumulate: int = option(1, "mini-batches whose gradients are gathered for one step of the weights", least=1)
+    clip_grad_norm: float | None = option(
+        None, "the most that the joint norm of a weight step's gradients may be", above=0, unit="l2"
+    )
     seed: int = option(0, "of everything random", least=0, most=LARGEST_SEED)
     log_every: int = option(50, "steps between looks at the loss", least=1)
 

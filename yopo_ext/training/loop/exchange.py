@@ -44,16 +44,27 @@ class Exchange:
         self._request = request
         self.stops = StopFlags(self.device)
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: Batch, share: float | None = None) -> None:
         """One weight step's exchange, after a pass over this process's images. Alone it does nothing.
 
         Mini-batches that do not say which rows of a joint one they are weigh alike.
+
+        Args:
+            batch: the last one of the step.
+            share: this process's of all images of the step; None: of the mini-batch's.
         """
         if self.processes.count == 1:
             return
-        total = len(batch) * self.processes.count if batch.rows is None else batch.rows[2]
-        self._sum(len(batch) / total)
-        if total < self.processes.count:
+        self._sum(len(batch) / self.joint_size(batch) if share is None else share)
+        self.follow(batch)
+
+    def joint_size(self, batch: Batch) -> int:
+        """Images of all processes in a mini-batch."""
+        return len(batch) * self.processes.count if batch.rows is None else batch.rows[2]
+
+    def follow(self, batch: Batch) -> None:
+        """Processes without rows of a mini-batch catch up on what the others drew for it."""
+        if self.joint_size(batch) < self.processes.count:
             self._follow_last()
 
     def _sum(self, share: float) -> None:

@@ -50,6 +50,10 @@ class Trainer:
         amp: "bf16", "off", or "auto": bf16 on GPUs that have it.
         memory_format: of the images.
         log_every: steps between looks at the loss, which wait for the device; on a GPU there are none.
+        clip_grad_norm: the most that the joint l2 norm of a weight step's gradients may be, above 0; they are averaged
+            over mini-batches and processes before. None: whatever it is.
+        accumulate: mini-batches a weight step >= 1, as if they were one; an epoch's last step may have fewer. Not for
+            an adversary that replays its mini-batch with a step after each pass. A run stops between weight steps.
         about: plain values that checkpoints carry, as a run's configuration.
 
     Attributes:
@@ -79,6 +83,8 @@ class Trainer:
         amp: str = "auto",
         memory_format: torch.memory_format = torch.contiguous_format,
         log_every: int = 50,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
         about: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.adversary, self.optimizer = model, adversary, optimizer
@@ -87,7 +93,10 @@ class Trainer:
         self.processes = Processes() if processes is None else processes
         self.device = next(model.parameters()).device
         self.in_use, self.phase = adversary, Phase()
-        self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every)
+        self.step = Step(
+            self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every,
+            clip_grad_norm=clip_grad_norm, accumulate=accumulate,
+        )  # fmt: skip
         self.checkpoints = Checkpoints(self, None if folder is None else RunFolder(Path(folder), self.processes))
         self.stop = StopRequest()
         self.log: list[Record] = []

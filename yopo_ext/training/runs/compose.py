@@ -77,7 +77,8 @@ class Run:
             ),
             make_optimizer(config, model), epochs=loop.epochs, schedule=learning_rates(config), folder=folder,
             events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
-            memory_format=memory_format(config), log_every=loop.log_every, about=config.to_dict(),
+            memory_format=memory_format(config), log_every=loop.log_every,
+            clip_grad_norm=loop.clip_grad_norm, accumulate=loop.accumulate, about=config.to_dict(),
         )  # fmt: skip
 
     def resume(self) -> None:
