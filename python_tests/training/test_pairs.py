@@ -37,6 +37,7 @@ VALUES = {
     "steps_warmup_epochs": [0.0, 1.0],
     "delay": [None, 1, "auto"],
     "augment": [False, True],
+    "mixup": [None, 0.4],
     "held_out": [0, 8],
     "patience": [None, 1],
     "drop_last": [False, True],
@@ -55,7 +56,7 @@ VALUES = {
     "ewa_decay": [0.0, 0.5],
     "staleness_every": [None, 2],
     "curve_every": [1, 2],
-    "amp": ["off", "bf16"],
+    "amp": ["off", "bf16", "fp16"],
     "profile": [False, True],
 }
 

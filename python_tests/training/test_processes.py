@@ -51,6 +51,7 @@ EQUAL = {
 BATCH_NORM = change_config(
     CONFIG, model=batch_norm_net.NAME, method="trades-2", ewa_decay=0.5, limit_train=49, beta=1.0
 )
+HALF = change_config(CONFIG, amp="fp16", limit_train=33, epochs=1, ewa_decay=0.5, milestones=())
 EPOCH, STEPS = 4, 6
 
 
@@ -66,6 +67,7 @@ def jobs(root):
         {"folder": "batch norm", "config": BATCH_NORM},
         {"folder": "batch norm, in parts", "config": BATCH_NORM, "stop": [0, STEPS]},
         {"folder": "batch norm, in parts", "config": BATCH_NORM},
+        {"folder": "half precision", "config": HALF},
         {"folder": "no device", "config": CONFIG, "fails": 1},
         {"folder": "a file", "config": CONFIG},
         {"folder": "sync", "config": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
@@ -176,6 +178,14 @@ def test_the_figures_of_a_network_with_batch_norm_are_those_of_the_saved_one(two
     assert {name: line[name] for name in found} == found
     assert state["model"]["bn1.running_mean"].abs().sum() > 0
     assert state["model"]["bn1.num_batches_tracked"] == 2 * 2 * 4  # two passes a step, four steps an epoch
+
+
+def test_an_overflow_on_one_process_is_a_skipped_step_of_both(two):
+    first, second = two.of("half precision")
+    assert first["state"] == second["state"]
+    state = two.checkpoint("half precision")
+    assert state["precision"]["scaler"]["scale"] == 2.0**16 / 2 ** state["precision"]["skipped"]
+    assert state["events"]["averaging"]["n_averaged"] == 3 - state["precision"]["skipped"]
 
 
 def test_what_one_process_cannot_do_the_other_hears_of(two):

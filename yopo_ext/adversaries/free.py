@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import arguments
 from ..ball import Ball
 from ..inference_mode import outside_inference_mode
+from ..loss_scale import watched
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
@@ -89,7 +90,7 @@ class Free:
             metrics = batch_metrics(self.objective, loss, outputs, y, len(x))
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
-            self.eta[: len(x)] = feasible.step(eta.detach(), eta.grad, self.ball.step_size(x))
+            self.eta[: len(x)] = feasible.step(eta.detach(), watched(eta.grad), self.ball.step_size(x))
         return metrics
 
     def state_dict(self) -> dict[str, Tensor | None]:

@@ -53,6 +53,7 @@ class Method:
             recipe has one.
         objective: the name of the one it trains with where none is given.
         adversarial: whether it perturbs its images at all.
+        soft_targets: whether targets may be rows of probabilities (B, K) where the objective takes them.
         check: called as check(options, ball), raises ValueError where the two do not go together.
     """
 
@@ -65,6 +66,7 @@ class Method:
     step_size: Callable[[float, Any], float] | None = None
     objective: str = "cross-entropy"
     adversarial: bool = True
+    soft_targets: bool = True
     check: Callable[[Any, Any], None] | None = None
 
     @property

@@ -7,6 +7,7 @@ from .dataset import DATASETS, Dataset, Source, load_dataset
 from .errors import DataFileError
 from .image_set import ImageSet, to_float
 from .loader import DeviceLoader
+from .mixup import MixedBatches
 from .split import draw_part, split_held_out
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Dataset",
     "DeviceLoader",
     "ImageSet",
+    "MixedBatches",
     "Placement",
     "Source",
     "as_batch",

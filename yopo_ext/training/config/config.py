@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ...adversaries.method import METHODS, Method
+from ...objectives.objective import OBJECTIVES
 from ...options import options_of, to_plain
 from ..events.event import EVENTS
 from ..files import write_text_atomically
+from .check_mixup import check_mixup
 from .chosen import Chosen
 from .layout import EVENT_SECTION, KINDS, SECTIONS, TAKEN_SECTION
 from .sections import (
@@ -53,6 +55,7 @@ class Config:
         method = METHODS[self.method.name]
         if method.check is not None:
             method.check(self.method.options, self.ball)
+        check_mixup(self.data, method, OBJECTIVES[self.objective.name])
         for one in self.events:
             if (check := EVENTS[one.name].check) is not None:
                 check(one.options, self)

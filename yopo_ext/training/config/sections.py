@@ -27,6 +27,9 @@ class DataOptions(Options):
     )  # fmt: skip
     drop_last: bool = option(False, "leave out an epoch's last mini-batch where it is smaller")
     augment: bool = option(False, "random crops and flips")
+    mixup: float | None = option(
+        None, "mix each image and its label with another of the mini-batch, by shares of Beta(mixup, mixup)", above=0
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ class SpeedOptions(Options):
     """How a step is computed."""
 
     memory_format: str = option("channels_last", "of networks and images", choices=("channels_last", "contiguous"))
-    amp: str = option("auto", "auto: bf16 on GPUs that have it", choices=("auto", "bf16", "off"))
+    amp: str = option(
+        "auto", "auto: bf16 on GPUs that have it; fp16: with a scaled loss", choices=("auto", "bf16", "fp16", "off")
+    )
     cuda_graph: bool = option(False, "replay a mini-batch's passes as one CUDA graph, on one GPU")
 
 

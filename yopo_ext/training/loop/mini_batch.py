@@ -19,8 +19,6 @@ from .weight_step import WeightStep
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-AMP = ("auto", "bf16", "off")
-
 
 class MiniBatch:
     """The adversary's gradients, one exchange of them, one step of the optimiser; as often as the adversary replays.
@@ -29,7 +27,7 @@ class MiniBatch:
 
     Args:
         step: what moves the weights.
-        amp, memory_format, accumulate: as of `Trainer`.
+        memory_format, accumulate: as of `Trainer`.
     """
 
     def __init__(
@@ -38,12 +36,9 @@ class MiniBatch:
         exchange: Exchange,
         step: WeightStep,
         *,
-        amp: str,
         memory_format: torch.memory_format,
         accumulate: int,
     ) -> None:
-        if amp not in AMP:
-            raise ValueError(f"amp: got {amp!r}, expected one of {', '.join(AMP)}")
         self.trainer, self.exchange, self.step, self.memory_format = trainer, exchange, step, memory_format
         self.group = GradientGroup(arguments.count("accumulate", accumulate, least=1))
         if accumulate > 1 and trainer.adversary.replays > 1:
@@ -52,7 +47,6 @@ class MiniBatch:
                 f"{trainer.adversary.replays} passes over a mini-batch, expected 1"
             )
         self.device = trainer.device
-        self.in_bf16 = amp == "bf16" or (amp == "auto" and _has_fast_bf16(self.device))
 
     def __call__(self, adversary: Adversary, batch: Batch) -> dict[str, Tensor]:
         """Trains on this process's images of a mini-batch; the metrics of its last pass."""
@@ -94,9 +88,4 @@ class MiniBatch:
         if len(x) == 0:  # a last mini-batch with fewer images than processes
             nothing = torch.zeros((), device=self.device)
             return {"loss": nothing, "correct": nothing, "count": nothing}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            return adversary.accumulate(x, y)
-
-
-def _has_fast_bf16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return self.step.precision.accumulate(adversary, x, y, self.step.parameters)

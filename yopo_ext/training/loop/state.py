@@ -20,6 +20,7 @@ def gather_state(trainer: Trainer) -> dict[str, Any]:
         "config": trainer.about,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
+        "precision": trainer.step.weights.precision.state_dict(),
         "batches": _state_of(trainer.batches),
         "generator": None if trainer.step.generator is None else trainer.step.generator.get_state(),
         "events": {event.name: event.state_dict() for event in trainer.events},
@@ -48,6 +49,7 @@ def restore_state(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
     trainer.optimizer.load_state_dict(stepped_as(trainer.optimizer, state["optimizer"]))
     if trainer.step.generator is not None and state["generator"] is not None:
         set_stream(trainer.step.generator, state["generator"])
+    trainer.step.weights.precision.load_state_dict(state.get("precision", {}))
     for event in trainer.events:
         if (known := state["events"].get(event.name)) is not None:
             event.load_state_dict(known)

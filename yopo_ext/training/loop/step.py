@@ -28,6 +28,7 @@ class Step:
 
     Attributes:
         noise: the stream that layers draw from.
+        weights: what moves the weights.
     """
 
     def __init__(
@@ -52,9 +53,9 @@ class Step:
         self.noise = LayerNoise(derive_seed(seed, f"layers of process {rank}"), trainer.device)
         self.generator: torch.Generator | None = generator
         self._exchange = Exchange(trainer.model, trainer.processes, trainer.device, generator)
-        weight_step = WeightStep(trainer, clip_grad_norm=clip_grad_norm)
+        self.weights = WeightStep(trainer, amp=amp, clip_grad_norm=clip_grad_norm)
         self._train_on = MiniBatch(
-            trainer, self._exchange, weight_step, amp=amp, memory_format=memory_format, accumulate=accumulate
+            trainer, self._exchange, self.weights, memory_format=memory_format, accumulate=accumulate
         )
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:

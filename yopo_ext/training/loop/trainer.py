@@ -47,7 +47,7 @@ class Trainer:
         events: what happens beside the training.
         processes: those that share the run; each makes its own Trainer.
         seed: of what layers draw.
-        amp: "bf16", "off", or "auto": bf16 on GPUs that have it.
+        amp: "bf16", "off", "fp16" with a scaled loss, or "auto": bf16 on GPUs that have it.
         memory_format: of the images.
         log_every: steps between looks at the loss, which wait for the device; on a GPU there are none.
         clip_grad_norm: the most that the joint l2 norm of a weight step's gradients may be, above 0; they are averaged
@@ -184,6 +184,7 @@ class Trainer:
         self.checkpoints.require_finite()
         record = self.sums.record(self.processes) | {"epoch": self.epoch, "seconds": round(self.seconds, 3)}
         record["lr"] = self.optimizer.param_groups[-1]["lr"]
+        record |= self.step.weights.precision.record()
         self.tell(lambda event: event.on_epoch(self, record))
         self.sums = EpochSums(self.device)
         self.log.append(record)

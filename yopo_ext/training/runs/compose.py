@@ -12,7 +12,7 @@ from torch import nn
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...ball import Ball
-from ...data import Dataset, DeviceLoader
+from ...data import Dataset, DeviceLoader, MixedBatches
 from ...joint_generator import JointGenerator
 from ...random_streams import derive_seed, drawing_from
 from ..config import Config
@@ -71,10 +71,7 @@ class Run:
         loop = config.loop
         self.trainer = Trainer(
             model, _as_asked(config, crafting, ingredients.generator, processes, place),
-            DeviceLoader(
-                self.data.train, loop.batch_size, seed=loop.seed, augment=config.data.augment,
-                drop_last=config.data.drop_last, rows=processes.rows,
-            ),
+            _batches(config, self.data, processes),
             make_optimizer(config, model), epochs=loop.epochs, schedule=learning_rates(config), folder=folder,
             events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
             memory_format=memory_format(config), log_every=loop.log_every,
@@ -90,6 +87,17 @@ class Run:
     def fit(self) -> None:
         """Trains; raises as `Trainer.fit`."""
         self.trainer.fit(self.stop)
+
+
+def _batches(config: Config, data: Dataset, processes: Processes) -> DeviceLoader | MixedBatches:
+    options, seed = config.data, config.loop.seed
+    loader = DeviceLoader(
+        data.train, config.loop.batch_size, seed=seed, augment=options.augment, drop_last=options.drop_last,
+        rows=processes.rows,
+    )  # fmt: skip
+    if options.mixup is None:
+        return loader
+    return MixedBatches(loader, options.mixup, num_classes=data.train.num_classes, seed=seed)
 
 
 def _new_model(config: Config, data: Dataset, processes: Processes, device: torch.device) -> nn.Module:
