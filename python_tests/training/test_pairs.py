@@ -122,7 +122,7 @@ def test_every_setting_is_crossed_or_named_here():
     sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std"}
-    elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard"}
+    elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | elsewhere == {*KINDS, *homes()}
 
