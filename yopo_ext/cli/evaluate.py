@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .argument_order import free_the_path
+from .argument_order import free_the_paths
 from .attack_options import add_attack_options, asked_kinds, given_options, list_words, options_for, require_used
 from .numbers import is_number, number
 
@@ -36,7 +36,9 @@ def add_command(commands) -> None:
     _add_subject(evaluate)
     _fill_when_used(evaluate)
     evaluate.add_argument("--plots", type=Path, metavar="DIR", help="write PNG pictures into this folder")
-    evaluate.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    formats = {"dest": "format", "default": "table"}
+    evaluate.add_argument("--format", choices=("table", "json", "csv", "markdown"), help="(default: table)", **formats)
+    evaluate.add_argument("--json", action="store_const", const="json", help="the same as --format json", **formats)
     evaluate.set_defaults(run=run)
 
 
@@ -57,7 +59,8 @@ def _fill_when_used(evaluate: argparse.ArgumentParser) -> None:
 
 def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what = evaluate.add_argument_group("what is measured")
-    what.add_argument("checkpoint", type=Path, nargs="?", help="a checkpoint, or the folder of a run")
+    text = "a checkpoint, or the folder of a run; several, or a folder of epochs, make one table"
+    what.add_argument("checkpoints", type=Path, nargs="*", metavar="checkpoint", help=text)
     what.add_argument("--weights", type=Path, metavar="FILE", help="a state dict; needs --model and --dataset")
     what.add_argument("--model", help="the network of --weights: smallcnn, resnet18, ...")
     what.add_argument("--dataset", help="the images of --weights: mnist, cifar10, ...")
@@ -93,11 +96,11 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     add_attack_options(evaluate, how)
 
 
-def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
-    """The command line with the checkpoint in front of the options that would take it for one of their values."""
+def free_the_checkpoints(arguments: Sequence[str]) -> list[str]:
+    """The command line with the checkpoints in front of the options that would take it for one of their values."""
     if not arguments or arguments[0] != "evaluate":
         return list(arguments)
-    return ["evaluate", *free_the_path(arguments[1:], _lists())]
+    return ["evaluate", *free_the_paths(arguments[1:], _lists())]
 
 
 def _lists() -> dict[str, Callable[[str], bool]]:
@@ -116,8 +119,10 @@ def run(options: argparse.Namespace) -> int:
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
     asked, options.device = options.device, choose_device(options.device)
+    if _is_many(options):
+        return _run_many(options, asked)
     with _warnings_in_one_line():
-        subject = _open_subject(options)
+        subject = _open_subject(options, next(iter(options.checkpoints), None))
     networks = {}
     if options.transfer:
         networks = open_networks(options.transfer, subject.images, subject.dataset, device=options.device)
@@ -132,17 +137,55 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("yopo: interrupted", file=sys.stderr)
             return 128 + signal.SIGINT
-    print(found.to_json() if options.json else found.to_table())
+    print(found.to_json() if options.format == "json" else found.to_table())
     return 0
 
 
-def _open_subject(options: argparse.Namespace) -> Subject:
+def _is_many(options: argparse.Namespace) -> bool:
+    """Whether the result is one table, a row a network."""
+    from ..training import CheckpointError, checkpoint_files
+
+    if options.format in ("csv", "markdown") or len(options.checkpoints) > 1:
+        return True
+    try:
+        return any(len(checkpoint_files(path)) > 1 for path in options.checkpoints)
+    except CheckpointError:
+        return False  # opening it says so
+
+
+def _run_many(options: argparse.Namespace, asked: str) -> int:
+    """Measures each network; 0 where all could be, 1 where one could not, 130 where it was interrupted."""
+    from ..training import chosen_device_text, evaluate_many
+
+    alone = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps, "--transfer": options.transfer,
+             "--plots": options.plots, "--weights": options.weights}  # fmt: skip
+    for flag, value in alone.items():
+        if value is not None:
+            raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
+    if not options.checkpoints:
+        raise ValueError("expected a checkpoint or the folder of a run")
+    if asked != options.device:
+        print(chosen_device_text(asked, options.device), file=sys.stderr)
+    with _warnings_in_one_line():
+        found = evaluate_many(
+            options.checkpoints, lambda path: _open_subject(options, path), lambda subject: _plan(options, subject),
+            batch_size=options.batch_size, show=True,
+        )  # fmt: skip
+    print(getattr(found, f"to_{options.format}")())
+    for name, reason in found.failures.items():
+        print(f"yopo: {name}: {reason}", file=sys.stderr)
+    if "interrupted" in found.failures.values():
+        return 128 + signal.SIGINT
+    return 1 if found.failures else 0
+
+
+def _open_subject(options: argparse.Namespace, checkpoint: Path | None) -> Subject:
     from ..training import checkpoint_files, open_run, open_weights
 
     place = {"data_dir": options.data_dir, "device": options.device, "limit": options.limit}
     given = {name: getattr(options, name) for name in _FOREIGN if getattr(options, name) is not None}
     if options.weights is not None:
-        if options.checkpoint is not None:
+        if checkpoint is not None:
             raise ValueError("a checkpoint and --weights: expected one of them")
         for name in ("model", "dataset"):
             if name not in given:
@@ -150,9 +193,9 @@ def _open_subject(options: argparse.Namespace) -> Subject:
         return open_weights(options.weights, **given, **place)
     if given:
         raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with --weights; a checkpoint knows its own")
-    if options.checkpoint is None and not options.transfer:
+    if checkpoint is None and not options.transfer:
         raise ValueError("expected a checkpoint, --weights or --transfer")
-    return open_run(options.checkpoint or checkpoint_files(options.transfer[0])[0], **place)
+    return open_run(checkpoint or checkpoint_files(options.transfer[0])[0], **place)
 
 
 def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
@@ -162,7 +205,7 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     asked, given = asked_kinds(options), given_options(options)
     sweeps = {"eps": options.sweep_eps, "steps": options.sweep_steps}
     sweeps = {over: values for over, values in sweeps.items() if values is not None}
-    alone = options.checkpoint is None and options.weights is None
+    alone = not options.checkpoints and options.weights is None
     if alone and (sweeps or options.attacks or asked):
         raise ValueError("--transfer alone makes the matrix only: name a checkpoint for the other measurements")
     wanted = [] if alone else [name for name in options.attacks or (_DEFAULT,) if name != _CLEAN]
