@@ -10,6 +10,7 @@ def everything(trainer):
     return {
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
+        "precision": trainer.step.weights.precision.state_dict(),
         "batches": trainer.batches.state_dict(),
         "generator": None if trainer.step.generator is None else trainer.step.generator.get_state(),
         "noise": trainer.step.noise.state_dict(),

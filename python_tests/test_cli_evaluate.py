@@ -34,7 +34,7 @@ def evaluate(command):
 
 
 def report(evaluate, *arguments):
-    status, out, err = evaluate(*arguments, "--json")
+    status, out, err = evaluate(*arguments, "--json", "--device", "cpu")
     assert (status, err) == (0, "")
     return json.loads(out)
 

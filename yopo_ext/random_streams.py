@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 _BITS = 63  # what torch takes as a seed without a sign
 
@@ -20,6 +21,19 @@ def derive_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _BITS)
+
+
+def set_stream(generator: torch.Generator, state: Tensor) -> None:
+    """Puts a generator where the one stood that ``state`` was taken from.
+
+    Another kind of device draws otherwise and cannot go on from there: its stream is then a new one, seeded by the
+    state.
+    """
+    if state.shape == generator.get_state().shape:
+        generator.set_state(state)
+    else:
+        digest = hashlib.sha256(bytes(state.tolist())).digest()
+        generator.manual_seed(int.from_bytes(digest[:8], "big") >> (64 - _BITS))
 
 
 @contextmanager

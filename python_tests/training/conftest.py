@@ -11,8 +11,8 @@ from yopo_ext.data import Dataset, load_dataset
 from yopo_ext.training import Config, Interrupted, Run, StopRequest, change_config, make_config
 
 TINY = make_config(
-    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=3, batch_size=16, limit_train=56, limit_eval=20, curve_steps=1,
-    eval_steps=2, lr=0.05, milestones=(2,),
+    device="cpu", method="yopo-2-2", eps=0.1, alpha=0.02, epochs=3, batch_size=16, limit_train=56, limit_eval=20,
+    curve_steps=1, eval_steps=2, lr=0.05, milestones=(2,),
 )  # fmt: skip
 
 

@@ -141,7 +141,8 @@ def test_a_setting_is_read_by_its_name():
     with pytest.raises(KeyError, match="milestones"):
         config["milestones"]
     assert {name: config[name] for name in config.settings()} == config.settings()
-    assert set(config.settings()) - set(config.settings(host=False)) == {"data_dir", "device", "profile", "tensorboard"}
+    of_the_host = {"data_dir", "device", "profile", "tensorboard", "log_every_minutes"}
+    assert set(config.settings()) - set(config.settings(host=False)) == of_the_host
 
 
 def test_settings_that_mean_nothing_to_a_method():

@@ -214,8 +214,8 @@ def test_what_cannot_be_iterated_every_epoch_is_refused(tmp_path):
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match=r"^amp: got 'fp16', expected one of auto, bf16, off"):
-        trainer(pairs(), amp="fp16")
+    with pytest.raises(ValueError, match=r"^amp: got 'fp8', expected one of auto, bf16, fp16, off"):
+        trainer(pairs(), amp="fp8")
 
 
 class StopIn(Event):

@@ -38,6 +38,7 @@ VALUES = {
     "steps_warmup_epochs": [0.0, 1.0],
     "delay": [None, 1, "auto"],
     "augment": [False, True],
+    "mixup": [None, 0.4],
     "held_out": [0, 8],
     "patience": [None, 1],
     "drop_last": [False, True],
@@ -51,10 +52,12 @@ VALUES = {
     "lr_decay": [0.1, 0.5],
     "lr_batch": [None, 16],
     "warmup_epochs": [0.0, 1.0],
+    "accumulate": [1, 2],
+    "clip_grad_norm": [None, 0.05],
     "ewa_decay": [0.0, 0.5],
     "staleness_every": [None, 2],
     "curve_every": [1, 2],
-    "amp": ["off", "bf16"],
+    "amp": ["off", "bf16", "fp16"],
     "profile": [False, True],
 }
 
@@ -85,6 +88,8 @@ def is_allowed(row):
     if "method" not in row:
         return any(is_allowed({**row, "method": method}) for method in VALUES["method"])
     if row["method"] in ONE_PASS and (row.get("objective") == "trades" or row.get("beta", 6.0) != 6.0):
+        return False
+    if row["method"] == "free" and row.get("accumulate", 1) > 1:
         return False
     try:
         config_of({"held_out": 8, **row} if "patience" in row else row)
@@ -118,7 +123,7 @@ def test_every_setting_is_crossed_or_named_here():
     sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
-    elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard"}
+    elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | elsewhere == {*KINDS, *homes()}
 

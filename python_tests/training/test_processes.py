@@ -46,6 +46,8 @@ EQUAL = {
     "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
     "trades-yopo": change_config(CONFIG, method="trades-yopo-2-2"),
     "pgd, augmented": change_config(CONFIG, method="pgd-10", augment=True),
+    # Weight steps of three mini-batches and of the last one.
+    "accumulated": change_config(CONFIG, accumulate=3, clip_grad_norm=0.5),
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
     "no rows": change_config(CONFIG, limit_train=33),
     "image folder": change_config(CONFIG, dataset="folder", image_size=8, augment=True),
@@ -56,6 +58,7 @@ BATCH_NORM = change_config(
 )
 # Each process freezes the statistics of its own images.
 FROZEN = change_config(CONFIG, model=batch_norm_net.NAME)
+HALF = change_config(CONFIG, amp="fp16", limit_train=33, epochs=1, ewa_decay=0.5, milestones=())
 EPOCH, STEPS = 4, 6
 
 
@@ -80,6 +83,7 @@ def jobs(root):
         {"folder": "frozen", "config": FROZEN},
         {"folder": "frozen, in parts", "config": FROZEN, "stop": [1, STEPS]},
         {"folder": "frozen, in parts", "config": FROZEN},
+        {"folder": "half precision", "config": HALF},
         {"folder": "no device", "config": CONFIG, "fails": 1},
         {"folder": "a file", "config": CONFIG},
         {"folder": "sync", "config": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
@@ -219,6 +223,14 @@ def test_running_statistics_in_the_first_layer_move_once_a_pass(two):
     assert two.checkpoint("frozen")["model"]["bn1.num_batches_tracked"] == 2 * 2 * EPOCH  # passes, epochs, steps
 
 
+def test_an_overflow_on_one_process_is_a_skipped_step_of_both(two):
+    first, second = two.of("half precision")
+    assert first["state"] == second["state"]
+    state = two.checkpoint("half precision")
+    assert state["precision"]["scaler"]["scale"] == 2.0**16 / 2 ** state["precision"]["skipped"]
+    assert state["events"]["averaging"]["n_averaged"] == 3 - state["precision"]["skipped"]
+
+
 def test_what_one_process_cannot_do_the_other_hears_of(two):
     first, second = (one["error"] for one in two.of("no device"))
     assert second.startswith("ValueError: device 'warp' cannot be used")
@@ -251,12 +263,12 @@ def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
     expected = 0.5 * conv.weight.grad
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, *_: None)
     batch = Batch(torch.zeros(1, 3, 8, 8), torch.zeros(1), rows=(0, 1, 2))
-    Exchange(conv, Processes(0, 2), CPU, JointGenerator())(batch)
+    Exchange(conv, Processes(0, 2), CPU, JointGenerator())(batch, 1, 2)
     assert torch.equal(conv.weight.grad, expected)
     conv.weight.grad = None
     exchange = Exchange(conv, Processes(0, 2), CPU, JointGenerator())
     exchange._has_gradient = [True, False]
-    exchange(batch)
+    exchange(batch, 1, 2)
     assert conv.weight.grad.stride() == conv.weight.stride() != (27, 9, 3, 1)
 
 

@@ -71,7 +71,8 @@ def carry_out(job: dict, processes, device: str) -> dict:
         found["interrupted"] = str(interrupted)
     statistics = sum(buffer.numel() for name, buffer in trainer.model.named_buffers() if "running" in name)
     weights = sum(parameter.numel() for parameter in trainer.model.parameters())
-    found |= {"steps": len(trainer.batches) * trainer.epochs, "rows": trainer.batches.rows, "state": state_of(trainer)}
+    an_epoch = -(-len(trainer.batches) // config["accumulate"])
+    found |= {"steps": an_epoch * trainer.epochs, "rows": trainer.batches.rows, "state": state_of(trainer)}
     # The last number says whether to stop.
     found["exchanges"] = sum(size == weights + statistics + 1 for size in messages)
     return found

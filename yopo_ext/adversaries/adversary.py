@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from ..loss_scale import scaled
 from ..stopwatch import NoStopwatch, Stopwatch
 
 
@@ -37,12 +38,14 @@ class Adversary(Protocol):
 def backward(loss: Tensor, scale: float = 1.0) -> None:
     """Accumulate the gradients of scale · loss, outside of autocast, as torch recommends.
 
+    In a block of `LossScale` they are scaled by that too.
+
     Raises:
         TypeError, ValueError: the loss is not a single value.
     """
     require_single(loss)
     with torch.autocast(loss.device.type, enabled=False):
-        (loss if scale == 1.0 else loss * scale).backward()
+        scaled(loss if scale == 1.0 else loss * scale, for_weights=True).backward()
 
 
 def require_single(loss: object) -> None:

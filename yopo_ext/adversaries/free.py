@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import arguments
 from ..ball import Ball
 from ..inference_mode import outside_inference_mode
+from ..loss_scale import watched
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
@@ -91,7 +92,7 @@ class Free:
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
             gradient: Any = eta.grad
-            memory[: len(x)] = feasible.step(eta.detach(), gradient, self.ball.step_size(x))
+            memory[: len(x)] = feasible.step(eta.detach(), watched(gradient), self.ball.step_size(x))
         return metrics
 
     def state_dict(self) -> dict[str, Tensor | None]:

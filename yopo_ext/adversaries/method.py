@@ -54,6 +54,7 @@ class Method:
         objective: the name of the one it trains with where none is given.
         adversarial: whether it perturbs its images at all.
         in_first_layer: whether it moves inside the first layer, and so needs one.
+        soft_targets: whether targets may be rows of probabilities (B, K) where the objective takes them.
         check: called as check(options, ball), raises ValueError where the two do not go together.
     """
 
@@ -67,6 +68,7 @@ class Method:
     objective: str = "cross-entropy"
     adversarial: bool = True
     in_first_layer: bool = False
+    soft_targets: bool = True
     check: Callable[[Any, Any], None] | None = None
 
     @property

@@ -14,6 +14,7 @@ from .. import arguments
 from ..arguments import Bounds, PerChannel
 from ..ball import Ball
 from ..inference_mode import outside_inference_mode
+from ..loss_scale import scaled, watched
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
@@ -94,7 +95,7 @@ def climb(
             value = attack(model(x + leaf), y)
             require_single(value)
             with torch.autocast(x.device.type, enabled=False):
-                g = torch.autograd.grad(value, leaf)[0]
+                g = watched(torch.autograd.grad(scaled(value), leaf)[0])
         eta = feasible.step(eta.detach(), g, step_size)
     return eta
 

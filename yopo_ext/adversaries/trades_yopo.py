@@ -16,6 +16,7 @@ from ..costate import Costate, capture_costate
 from ..first_layer import FirstLayer, Modules
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import normal_like
+from ..loss_scale import losses_are_scaled, watched
 from ..objectives import Trades
 from ..objectives.kl_divergence import kl_divergence
 from ..objectives.objective import Loss, Objective, as_objective
@@ -99,7 +100,7 @@ class TRADESYOPO:
                     costate = self._costate(x + eta, target)
                 with self.stopwatch.span("inner"):
                     eta = self.first_layer.ascend(
-                        self.ball, feasible, eta, costate.value, steps=self.n, statistics=costate.statistics
+                        self.ball, feasible, eta, watched(costate.value), steps=self.n, statistics=costate.statistics
                     )
         self.eta = eta
         with self.stopwatch.span("passes"):
@@ -108,13 +109,15 @@ class TRADESYOPO:
     def _costate(self, adversarial: Tensor, target: Tensor) -> Costate:
         """That of the divergence at these images, summed; the first one that is not 0 everywhere is checked."""
         # So close to the clean images the mean's gradient would leave the range of float16; its direction is the same.
+        # Scaled losses are in that range, and the sum would leave it on the other side.
+        factor = 1 if losses_are_scaled() else len(adversarial)
         if self._checked or is_recorded():
             with capture_costate(self.first_layer) as costate:
-                backward(kl_divergence(self.model(adversarial), target), len(adversarial))
+                backward(kl_divergence(self.model(adversarial), target), factor)
             return costate
         probe = InputProbe(self.first_layer, adversarial)
         with probe.catch(cuts=False) as costate:
-            backward(kl_divergence(self.model(probe.images), target), len(adversarial))
+            backward(kl_divergence(self.model(probe.images), target), factor)
         self._checked = probe.compare(costate)
         return costate
 

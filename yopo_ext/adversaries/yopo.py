@@ -18,6 +18,7 @@ from ..costate import Costate, capture_costate, cut_at_first_layer
 from ..first_layer import FirstLayer, Modules
 from ..inference_mode import outside_inference_mode
 from ..layer_explanation import LayerExplanation
+from ..loss_scale import losses_are_scaled, watched
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
@@ -130,6 +131,8 @@ class YOPO:
                 adjoint is not the network's input gradient (see `input_gradient_error`); or the model is a
                 `DistributedDataParallel` outside of its `no_sync`. Nothing has been added to `.grad` then.
         """
+        if self.direction == "gradient" and losses_are_scaled():
+            raise ValueError("direction: got gradient with a loss that is scaled, as for float16, expected sign")
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
@@ -214,7 +217,7 @@ class YOPO:
         if self.direction == "gradient" and self.reduction == "mean":
             ball = replace(ball, alpha=times(ball.alpha, self.m))  # p is that of the pass's loss over m
         eta = self.first_layer.ascend(
-            ball, feasible, eta, p, steps=self.n, statistics=costate.statistics, direction=self.direction,
+            ball, feasible, eta, watched(p), steps=self.n, statistics=costate.statistics, direction=self.direction,
             **self._where,
         )  # fmt: skip
         if self.first_layer_grad != "backprop":

@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; wrong input is one line on stderr and exit status 2, with `--traceback` where it was raised."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    return quiet_when_cut_off(lambda: _run(join_negative_numbers(evaluate.free_the_checkpoint(arguments))))
+    return quiet_when_cut_off(lambda: _run(join_negative_numbers(evaluate.free_the_checkpoints(arguments))))
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -22,8 +22,8 @@ def join_negative_numbers(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def free_the_path(arguments: Sequence[str], lists: Mapping[str, Callable[[str], bool]]) -> list[str]:
-    """``--attacks fgsm runs/X`` to ``runs/X --attacks fgsm``.
+def free_the_paths(arguments: Sequence[str], lists: Mapping[str, Callable[[str], bool]]) -> list[str]:
+    """``--attacks fgsm runs/X runs/Y`` to ``runs/X runs/Y --attacks fgsm``.
 
     Args:
         lists: options that take several values, and what says of a word whether it can be one.
@@ -35,7 +35,13 @@ def free_the_path(arguments: Sequence[str], lists: Mapping[str, Callable[[str], 
         end = index + 1
         while end < len(rest) and not rest[end].startswith("-"):
             end += 1
-        last = rest[end - 1]
-        if end - index > 2 and not lists[argument](last) and ("/" in last or Path(last).exists()):
-            return [rest.pop(end - 1), *rest]
+        first = end
+        while first - index > 2 and _is_path(rest[first - 1]) and not lists[argument](rest[first - 1]):
+            first -= 1
+        if first < end:
+            return [*rest[first:end], *rest[:first], *rest[end:]]
     return rest
+
+
+def _is_path(word: str) -> bool:
+    return "/" in word or Path(word).exists()

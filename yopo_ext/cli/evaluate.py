@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .argument_order import free_the_path
+from .argument_order import free_the_paths
 from .attack_options import add_attack_options, asked_kinds, given_options, list_words, options_for, require_used
 from .numbers import is_number, number
 from .settings import add_source_settings, given_source_settings
@@ -37,7 +37,9 @@ def add_command(commands: Any) -> None:
     _add_subject(evaluate)
     _fill_when_used(evaluate)
     evaluate.add_argument("--plots", type=Path, metavar="DIR", help="write PNG pictures into this folder")
-    evaluate.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    formats = {"dest": "format", "default": "table"}
+    evaluate.add_argument("--format", choices=("table", "json", "csv", "markdown"), help="(default: table)", **formats)
+    evaluate.add_argument("--json", action="store_const", const="json", help="the same as --format json", **formats)
     evaluate.set_defaults(run=run)
 
 
@@ -59,7 +61,8 @@ def _fill_when_used(evaluate: argparse.ArgumentParser) -> None:
 
 def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what = evaluate.add_argument_group("what is measured")
-    what.add_argument("checkpoint", type=Path, nargs="?", help="a checkpoint, or the folder of a run")
+    text = "a checkpoint, or the folder of a run; several, or a folder of epochs, make one table"
+    what.add_argument("checkpoints", type=Path, nargs="*", metavar="checkpoint", help=text)
     what.add_argument("--weights", type=Path, metavar="FILE", help="a state dict; needs --model and --dataset")
     what.add_argument("--model", help="the network of --weights: smallcnn, resnet18, ...")
     what.add_argument("--dataset", help="the images of --weights: mnist, cifar10, ...")
@@ -71,7 +74,9 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what.add_argument("--data-dir", help="where the data set's files are, if they moved")
     what.add_argument("--limit", type=int, metavar="N", help="N images only, of each class its share")
     what.add_argument("--batch-size", type=int, default=512, help="images at a time (default: 512)")
-    what.add_argument("--device", default="cpu")
+    what.add_argument(
+        "--device", default="auto", help="auto (default): cuda where there is one, else cpu; or cpu, cuda:1"
+    )
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
@@ -93,11 +98,11 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     add_attack_options(evaluate, how)
 
 
-def free_the_checkpoint(arguments: Sequence[str]) -> list[str]:
-    """The command line with the checkpoint in front of the options that would take it for one of their values."""
+def free_the_checkpoints(arguments: Sequence[str]) -> list[str]:
+    """The command line with the checkpoints in front of the options that would take it for one of their values."""
     if not arguments or arguments[0] != "evaluate":
         return list(arguments)
-    return ["evaluate", *free_the_path(arguments[1:], _lists())]
+    return ["evaluate", *free_the_paths(arguments[1:], _lists())]
 
 
 def _lists() -> dict[str, Callable[[str], bool]]:
@@ -113,13 +118,20 @@ def _lists() -> dict[str, Callable[[str], bool]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures, in one process or in several that `torchrun` started; 0, or 128 + SIGINT where it was interrupted."""
-    from ..training import started_processes
+    """Measures, in one process or in several that `torchrun` started.
+
+    Returns 0; 1 where one of several networks could not be measured; 128 + SIGINT where it was interrupted.
+    """
+    from ..training import chosen_device_text, started_processes
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
     try:
         with started_processes(options.device) as (processes, device), _warnings_in_one_line():
+            if options.device not in (device, "cuda"):
+                say(chosen_device_text(options.device, device))
+            if _is_many(options):
+                return _run_many(options, processes, device)
             found = _evaluate(options, processes, device)
     except ImportError as error:
         raise ValueError(str(error)) from error
@@ -127,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
         say("yopo: interrupted")
         return 128 + signal.SIGINT
     if processes.is_first:
-        print(found.to_json() if options.json else found.to_table())
+        print(found.to_json() if options.format == "json" else found.to_table())
     return 0
 
 
@@ -135,7 +147,7 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
     from ..training import open_networks, run_evaluation
 
     with processes.together():
-        subject = _open_subject(options, device)
+        subject = _open_subject(options, next(iter(options.checkpoints), None), device)
         networks = {}
         if options.transfer:
             networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
@@ -145,7 +157,42 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
     )
 
 
-def _open_subject(options: argparse.Namespace, device: str) -> Subject:
+def _is_many(options: argparse.Namespace) -> bool:
+    """Whether the result is one table, a row a network."""
+    from ..training import CheckpointError, checkpoint_files
+
+    if options.format in ("csv", "markdown") or len(options.checkpoints) > 1:
+        return True
+    try:
+        return any(len(checkpoint_files(path)) > 1 for path in options.checkpoints)
+    except CheckpointError:
+        return False  # opening it says so
+
+
+def _run_many(options: argparse.Namespace, processes: Processes, device: str) -> int:
+    from ..training import evaluate_many
+
+    alone = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps, "--transfer": options.transfer,
+             "--plots": options.plots, "--weights": options.weights}  # fmt: skip
+    for flag, value in alone.items():
+        if value is not None:
+            raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
+    if not options.checkpoints:
+        raise ValueError("expected a checkpoint or the folder of a run")
+    found = evaluate_many(
+        options.checkpoints, lambda path: _open_subject(options, path, device),
+        lambda subject: _plan(options, subject), batch_size=options.batch_size, show=True, processes=processes,
+    )  # fmt: skip
+    if processes.is_first:
+        print(getattr(found, f"to_{options.format}")())
+    for name, reason in found.failures.items():
+        say(f"yopo: {name}: {reason}")
+    if "interrupted" in found.failures.values():
+        return 128 + signal.SIGINT
+    return 1 if found.failures else 0
+
+
+def _open_subject(options: argparse.Namespace, checkpoint: Path | None, device: str) -> Subject:
     from ..training import checkpoint_files, open_run, open_weights
 
     place = {
@@ -154,7 +201,7 @@ def _open_subject(options: argparse.Namespace, device: str) -> Subject:
     }  # fmt: skip
     given = {name: getattr(options, name) for name in _FOREIGN if getattr(options, name) is not None}
     if options.weights is not None:
-        if options.checkpoint is not None:
+        if checkpoint is not None:
             raise ValueError("a checkpoint and --weights: expected one of them")
         for name in ("model", "dataset"):
             if name not in given:
@@ -162,9 +209,9 @@ def _open_subject(options: argparse.Namespace, device: str) -> Subject:
         return open_weights(options.weights, **given, **place)
     if given:
         raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with --weights; a checkpoint knows its own")
-    if options.checkpoint is None and not options.transfer:
+    if checkpoint is None and not options.transfer:
         raise ValueError("expected a checkpoint, --weights or --transfer")
-    return open_run(options.checkpoint or checkpoint_files(options.transfer[0])[0], **place)
+    return open_run(checkpoint or checkpoint_files(options.transfer[0])[0], **place)
 
 
 def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
@@ -174,7 +221,7 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     asked, given = asked_kinds(options), given_options(options)
     sweeps = {"eps": options.sweep_eps, "steps": options.sweep_steps}
     sweeps = {over: values for over, values in sweeps.items() if values is not None}
-    alone = options.checkpoint is None and options.weights is None
+    alone = not options.checkpoints and options.weights is None
     if alone and (sweeps or options.attacks or asked):
         raise ValueError("--transfer alone makes the matrix only: name a checkpoint for the other measurements")
     wanted = [] if alone else [name for name in options.attacks or (_DEFAULT,) if name != _CLEAN]

@@ -8,6 +8,7 @@ from .errors import DataFileError
 from .image_set import ImageSet, to_float
 from .loader import DeviceLoader
 from .loaders import make_loader
+from .mixup import MixedBatches
 from .split import draw_part, split_held_out
 from .stored_images import StoredImageSet
 from .stored_loader import StoredLoader
@@ -19,6 +20,7 @@ __all__ = [
     "Dataset",
     "DeviceLoader",
     "ImageSet",
+    "MixedBatches",
     "Placement",
     "Source",
     "StoredImageSet",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..random_streams import derive_seed
+from ..random_streams import derive_seed, set_stream
 from .augment import draw_placement, place
 from .batch import Batch, Placement
 from .batch_sizes import batch_count, require_a_batch, require_same_sizes
@@ -99,8 +99,8 @@ class DeviceLoader:
         """
         require_same_sizes(len(self.images), self.batch_size, state)
         self.epoch, self.position = state["epoch"], state["position"]
-        self._orders.set_state(state["order_rng"])
-        self._augmentation.set_state(state["augmentation_rng"])
+        set_stream(self._orders, state["order_rng"])
+        set_stream(self._augmentation, state["augmentation_rng"])
         self._order = None
         if self.position > 0:
             self._current_order()

@@ -15,6 +15,7 @@ from .losses import ATTACK_LOSSES, ce_loss, dlr_loss, margin_loss, targeted_dlr_
 from .outcomes import Outcomes, outcomes
 from .plots import CurvePoint, plot_accuracy_time, plot_examples, plot_sweep, plot_transfer
 from .report import Report, measure
+from .report_table import ReportTable
 from .sweeps import SWEEPS, Sweep, can_be_swept, check_sweep, sweep
 from .tables import format_table
 from .targets import TARGETS
@@ -41,6 +42,7 @@ __all__ = [
     "Outcomes",
     "PGDAttack",
     "Report",
+    "ReportTable",
     "Staleness",
     "Sweep",
     "TransferMatrix",

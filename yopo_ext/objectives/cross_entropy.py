@@ -52,5 +52,9 @@ class CrossEntropy(OnLogits, Options):
 
 
 OBJECTIVE = NamedObjective(
-    "cross-entropy", "mean cross entropy of the logits", build=lambda options: options, options=CrossEntropy
+    "cross-entropy",
+    "mean cross entropy of the logits",
+    build=lambda options: options,
+    options=CrossEntropy,
+    soft_targets=True,
 )

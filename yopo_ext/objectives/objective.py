@@ -111,12 +111,14 @@ class NamedObjective:
         help: one line, with the source.
         build: called as build(options), makes the `Objective`.
         options: a frozen dataclass of options.
+        soft_targets: whether targets may be rows of probabilities (B, K), as mixup makes them.
     """
 
     name: str
     help: str
     build: Callable[[Any], Objective]
     options: type[Any]
+    soft_targets: bool = False
 
 
 OBJECTIVES: Registry[NamedObjective] = Registry(

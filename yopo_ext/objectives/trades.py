@@ -67,5 +67,5 @@ class Trades(OnLogits, Options):
 
 OBJECTIVE = NamedObjective(
     "trades", "cross entropy + beta · KL(clean ‖ adversarial) (Zhang et al., ICML 2019)",
-    build=lambda options: options, options=Trades,
+    build=lambda options: options, options=Trades, soft_targets=True,
 )  # fmt: skip

@@ -12,7 +12,15 @@ files       checkpoints and folders; host: processes, devices and signals
 from .config import Config, change_config, config_from_dict, make_config, parse_method, read_run
 from .events import EVENTS, Event, NamedEvent
 from .files import CheckpointError, TrainingError, load_checkpoint
-from .host import Interrupted, ProcessError, Processes, StopRequest, started_processes
+from .host import (
+    Interrupted,
+    ProcessError,
+    Processes,
+    StopRequest,
+    choose_device,
+    chosen_device_text,
+    started_processes,
+)
 from .loop import Trainer
 from .optimizers import OPTIMIZERS
 from .presets import PRESETS, Preset
@@ -22,6 +30,7 @@ from .runs import (
     Run,
     Subject,
     checkpoint_files,
+    evaluate_many,
     evaluate_run,
     open_networks,
     open_run,
@@ -54,7 +63,10 @@ __all__ = [
     "TrainingError",
     "change_config",
     "checkpoint_files",
+    "choose_device",
+    "chosen_device_text",
     "config_from_dict",
+    "evaluate_many",
     "evaluate_run",
     "load_checkpoint",
     "make_config",

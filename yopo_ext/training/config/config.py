@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ...adversaries.method import METHODS, Method
+from ...objectives.objective import OBJECTIVES
 from ...options import options_of, to_plain
 from ..events.event import EVENTS
 from ..files import write_text_atomically
+from .check_mixup import check_mixup
 from .chosen import Chosen
-from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION
+from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, TAKEN_SECTION
 from .sections import (
     BallOptions,
     DataOptions,
@@ -56,6 +58,7 @@ class Config:
         method = METHODS[self.method.name]
         if method.check is not None:
             method.check(self.method.options, self.ball)
+        check_mixup(self.data, method, OBJECTIVES[self.objective.name])
         for one in self.events:
             if (check := EVENTS[one.name].check) is not None:
                 check(one.options, self)
@@ -97,8 +100,8 @@ class Config:
 
     @property
     def base_lr(self) -> float:
-        """The learning rate at this batch size."""
-        return self.optimizer.options.base_lr(self.loop.batch_size)
+        """The learning rate at this many images a weight step."""
+        return self.optimizer.options.base_lr(self.loop.batch_size * self.loop.accumulate)
 
     @property
     def method_name(self) -> str:
@@ -142,9 +145,10 @@ class Config:
         found[EVENT_SECTION] = {one.name: to_plain(one.options) for one in self.events}
         return found
 
-    def write(self, path: Path) -> None:
-        """Into a ``config.json``, atomically."""
-        write_text_atomically(path, json.dumps(self.to_dict(), indent=2) + "\n")
+    def write(self, path: Path, *, taken: dict[str, Any] | None = None) -> None:
+        """Into a ``config.json``, atomically; with what the run took where the settings left it open."""
+        found = self.to_dict() | ({} if taken is None else {TAKEN_SECTION: taken})
+        write_text_atomically(path, json.dumps(found, indent=2) + "\n")
 
 
 def differences(ours: Config, theirs: Config) -> list[str]:

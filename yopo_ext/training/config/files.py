@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Config
-from .layout import EVENT_SECTION, KINDS, SECTIONS, homes
+from .layout import EVENT_SECTION, KINDS, SECTIONS, TAKEN_SECTION, homes
 from .method_text import with_numbers
 from .resolve import Layer, resolve
 
@@ -28,13 +28,15 @@ def config_from_dict(nested: Mapping[str, Any]) -> Config:
 def flat_settings(nested: Mapping[str, Any]) -> dict[str, Any]:
     """``{"method": {"name": "yopo", "m": 5}}`` to ``{"method": "yopo", "m": 5}``; lists become tuples.
 
-    A method's numbers may be in its name, as "yopo-5-10".
+    A method's numbers may be in its name, as "yopo-5-10". What a run took is passed over.
 
     Raises:
         ValueError: an unknown section, a setting in a section where it does not belong, or no table at all.
     """
     found: dict[str, Any] = {}
     for section, values in nested.items():
+        if section == TAKEN_SECTION:
+            continue
         if section not in (*SECTIONS, *KINDS, EVENT_SECTION):
             raise ValueError(f"{section}: unknown section, expected {', '.join((*SECTIONS, *KINDS, EVENT_SECTION))}")
         if not isinstance(values, Mapping):

@@ -45,6 +45,8 @@ KINDS: dict[str, Registry[Any]] = {
 EVENT_SECTION = "events"
 #: where a data set's own options are, beside those that every set has
 SOURCE_SECTION = "data"
+#: of a run's config.json: no settings, but what was taken where they leave it open, as the device
+TAKEN_SECTION = "taken"
 
 
 @dataclass(frozen=True)

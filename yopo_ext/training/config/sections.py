@@ -27,6 +27,9 @@ class DataOptions(Options):
     )  # fmt: skip
     drop_last: bool = option(False, "leave out an epoch's last mini-batch where it is smaller")
     augment: bool = option(False, "random crops and flips")
+    mixup: float | None = option(
+        None, "mix each image and its label with another of the mini-batch, by shares of Beta(mixup, mixup)", above=0
+    )
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ class LoopOptions(Options):
 
     epochs: int = option(20, "passes over the training images", least=1)
     batch_size: int = option(128, "images a mini-batch", least=1)
+    accumulate: int = option(1, "mini-batches whose gradients are gathered for one step of the weights", least=1)
+    clip_grad_norm: float | None = option(
+        None, "the most that the joint norm of a weight step's gradients may be", above=0, unit="l2"
+    )
     seed: int = option(0, "of everything random", least=0, most=LARGEST_SEED)
     log_every: int = option(50, "steps between looks at the loss", least=1)
 
@@ -96,7 +103,9 @@ class SpeedOptions(Options):
     """How a step is computed."""
 
     memory_format: str = option("channels_last", "of networks and images", choices=("channels_last", "contiguous"))
-    amp: str = option("auto", "auto: bf16 on GPUs that have it", choices=("auto", "bf16", "off"))
+    amp: str = option(
+        "auto", "auto: bf16 on GPUs that have it; fp16: with a scaled loss", choices=("auto", "bf16", "fp16", "off")
+    )
     cuda_graph: bool = option(False, "replay a mini-batch's passes as one CUDA graph, on one GPU")
 
 
@@ -104,7 +113,7 @@ class SpeedOptions(Options):
 class HostOptions(Options):
     """Where a run happens, and what it prints."""
 
-    device: str = option("cpu", "cpu, cuda, cuda:1, ...", host=True)
+    device: str = option("auto", "auto: cuda where there is one, else cpu; or cpu, cuda, cuda:1, ...", host=True)
     profile: bool = option(False, "print where the time of a step goes", host=True)
 
 

@@ -11,18 +11,21 @@ from importlib import import_module
 import torch.distributed as dist
 
 from ...processes import Processes
-from .device import open_device
+from .device import choose_device, open_device
 
 
 @contextmanager
 def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """The processes that `torchrun` started and this one's device ("cuda" becomes its own GPU); else alone.
 
+    "auto" is what `choose_device` takes.
+
     The exchange is NCCL's on GPUs and Gloo's on CPUs.
 
     Raises:
         ValueError: this process has no GPU of its own.
     """
+    device = choose_device(device)
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or dist.is_initialized():
         alone = Processes(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Processes()

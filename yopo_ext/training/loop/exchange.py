@@ -45,17 +45,26 @@ class Exchange:
         self._request = request
         self.stops = StopFlags(self.device)
 
-    def __call__(self, batch: Batch) -> None:
-        """One weight step's exchange, after a pass over this process's images. Alone it does nothing."""
+    def __call__(self, batch: Batch, images: int, joint: int) -> None:
+        """One weight step's exchange, after the passes over this process's images. Alone it does nothing.
+
+        Args:
+            batch: the last mini-batch of the step.
+            images: of this process in all of the step's mini-batches.
+            joint: of all processes; not asked for where each has mini-batches of its own.
+        """
         if self.processes.count == 1:
             return
         if batch.rows is None:
-            self._sum_own(len(batch))
+            self._sum_own(images)
             return
-        total = batch.rows[2]
-        (asked,) = self._sum(len(batch) / total, [])
+        (asked,) = self._sum(images / joint, [])
         self.stops.add(asked)
-        if total < self.processes.count:
+        self.follow(batch)
+
+    def follow(self, batch: Batch) -> None:
+        """Processes without rows of a mini-batch catch up on what the others drew for it."""
+        if batch.rows is not None and batch.rows[2] < self.processes.count > 1:
             self._follow_last()
 
     @torch.no_grad()

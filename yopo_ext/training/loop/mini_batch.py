@@ -9,47 +9,75 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ... import arguments
 from ...adversaries import Adversary
 from ...data import Batch, to_float
 from .exchange import Exchange
+from .gradient_group import GradientGroup
+from .weight_step import WeightStep
 
 if TYPE_CHECKING:
     from .trainer import Trainer
-
-AMP = ("auto", "bf16", "off")
 
 
 class MiniBatch:
     """The adversary's gradients, one exchange of them, one step of the optimiser; as often as the adversary replays.
 
+    Where several mini-batches make a weight step, the exchange and the step are the last one's.
+
     Args:
-        amp, memory_format: as of `Trainer`.
+        step: what moves the weights.
+        memory_format, accumulate: as of `Trainer`.
     """
 
-    def __init__(self, trainer: Trainer, exchange: Exchange, *, amp: str, memory_format: torch.memory_format) -> None:
-        if amp not in AMP:
-            raise ValueError(f"amp: got {amp!r}, expected one of {', '.join(AMP)}")
-        self.trainer, self.exchange, self.memory_format = trainer, exchange, memory_format
+    def __init__(
+        self,
+        trainer: Trainer,
+        exchange: Exchange,
+        step: WeightStep,
+        *,
+        memory_format: torch.memory_format,
+        accumulate: int,
+    ) -> None:
+        self.trainer, self.exchange, self.step, self.memory_format = trainer, exchange, step, memory_format
+        self.group = GradientGroup(arguments.count("accumulate", accumulate, least=1))
+        if accumulate > 1 and trainer.adversary.replays > 1:
+            raise ValueError(
+                f"accumulate: got {accumulate} with an adversary that steps the weights at each of its "
+                f"{trainer.adversary.replays} passes over a mini-batch, expected 1"
+            )
         self.device = trainer.device
-        self.in_bf16 = amp == "bf16" or (amp == "auto" and _has_fast_bf16(self.device))
 
     def __call__(self, adversary: Adversary, batch: Batch) -> dict[str, Tensor]:
         """Trains on this process's images of a mini-batch; the metrics of its last pass."""
-        optimizer = self.trainer.optimizer
+        position = self.trainer.position
         x, y = self._on_device(batch)
         if hasattr(adversary, "see"):
             adversary.see(batch)
+        for _ in range(adversary.replays):
+            if self.group.begins(position):
+                self._start(adversary)
+            joint = len(batch) if batch.rows is None else batch.rows[2]
+            self.group.make_room(self.step.parameters, len(batch), joint)
+            metrics = self._accumulate(adversary, x, y)
+            if self.group.ends(position, self.trainer.steps_per_epoch):
+                self._finish(adversary, batch)
+            else:
+                self.exchange.follow(batch)
+        return metrics
+
+    def _start(self, adversary: Adversary) -> None:
         # Recorded passes write gradients where they were when they were recorded.
         keeps_memory = getattr(adversary, "keeps_gradients", False)
-        for _ in range(adversary.replays):
-            optimizer.zero_grad(set_to_none=not keeps_memory)
-            metrics = self._accumulate(adversary, x, y)
-            with adversary.stopwatch.span("exchange") if self.exchange.processes.count > 1 else nullcontext():
-                self.exchange(batch)
-            with adversary.stopwatch.span("optimizer"):
-                optimizer.step()
-                self.trainer.tell(lambda event: event.on_weights(self.trainer))
-        return metrics
+        self.trainer.optimizer.zero_grad(set_to_none=not keeps_memory)
+        self.group.start()
+
+    def _finish(self, adversary: Adversary, batch: Batch) -> None:
+        self.group.finish(self.step.parameters)
+        with adversary.stopwatch.span("exchange") if self.exchange.processes.count > 1 else nullcontext():
+            self.exchange(batch, self.group.own, self.group.joint)
+        with adversary.stopwatch.span("optimizer"):
+            self.step()
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, object]:
         x = batch.x.to(self.device, non_blocking=True)
@@ -61,9 +89,4 @@ class MiniBatch:
         if len(x) == 0:  # a last mini-batch with fewer images than processes
             nothing = torch.zeros((), device=self.device)
             return {"loss": nothing, "correct": nothing, "count": nothing}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16):
-            return adversary.accumulate(x, y)
-
-
-def _has_fast_bf16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return self.step.precision.accumulate(adversary, x, y, self.step.parameters)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...random_streams import set_stream
+from .another_device import check_device, stepped_as
 from .other_count import State, joint_sums, require_shareable, same, what_differs
 
 if TYPE_CHECKING:
@@ -27,11 +29,12 @@ def gather_state(trainer: Trainer) -> State:
         "config": trainer.about,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
+        "precision": trainer.step.weights.precision.state_dict(),
         **shared,
         "events": {event.name: event.state_dict() for event in trainer.events},
         "progress": {
             "log": trainer.log, "seconds": trainer.seconds, "epoch": trainer.epoch, "position": trainer.position,
-            "note": trainer.note,
+            "note": trainer.note, "device": trainer.device.type,
         },
         "processes": states,
     }  # fmt: skip
@@ -44,15 +47,17 @@ def restore_state(trainer: Trainer, state: State, path: Path) -> None:
 
     Raises:
         CheckpointError: naming ``path``, it is of another number of processes, each with batches or a memory of its
-            own.
+            own, or was written inside an epoch on another kind of device.
         ValueError: it is of a run on another number of images.
     """
+    check_device(state["progress"], trainer.device.type, path)
     own = _own_state(trainer, state, path)
     _restore(trainer.batches, own["batches"])
     trainer.model.load_state_dict(state["model"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.optimizer.load_state_dict(stepped_as(trainer.optimizer, state["optimizer"]))
     if trainer.step.generator is not None and own["generator"] is not None:
-        trainer.step.generator.set_state(own["generator"])
+        set_stream(trainer.step.generator, own["generator"])
+    trainer.step.weights.precision.load_state_dict(state.get("precision", {}))
     for event in trainer.events:
         if (known := state["events"].get(event.name)) is not None:
             event.load_state_dict(known)

@@ -17,6 +17,7 @@ from ..schedules import LearningRate
 from .exchange import Exchange
 from .layer_noise import LayerNoise
 from .mini_batch import MiniBatch
+from .weight_step import WeightStep
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -27,6 +28,7 @@ class Step:
 
     Attributes:
         noise: the stream that layers draw from.
+        weights: what moves the weights.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class Step:
         amp: str,
         memory_format: torch.memory_format,
         look_every: int,
+        clip_grad_norm: float | None,
+        accumulate: int,
     ) -> None:
         self.trainer, self.look_every = trainer, look_every
         groups = trainer.optimizer.param_groups
@@ -49,13 +53,16 @@ class Step:
         self.noise = LayerNoise(derive_seed(seed, f"layers of process {rank}"), trainer.device)
         self.generator: torch.Generator | None = generator
         self._exchange = Exchange(trainer.model, trainer.processes, trainer.device, generator)
-        self._train_on = MiniBatch(trainer, self._exchange, amp=amp, memory_format=memory_format)
+        self.weights = WeightStep(trainer, amp=amp, clip_grad_norm=clip_grad_norm)
+        self._train_on = MiniBatch(
+            trainer, self._exchange, self.weights, memory_format=memory_format, accumulate=accumulate
+        )
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """The metrics of its last pass."""
         trainer = self.trainer
         # The middle of the step, so that a warm-up starts above 0 and a milestone belongs to the epoch after it.
-        epochs_done = trainer.epoch + (trainer.position - 0.5) / trainer.steps_per_epoch
+        epochs_done = trainer.epoch + self._train_on.group.middle(trainer.position, trainer.steps_per_epoch)
         for group, rate in zip(trainer.optimizer.param_groups, self._rates, strict=True):
             if rate is not None:
                 group["lr"] = rate(epochs_done)
@@ -78,6 +85,8 @@ class Step:
     def stop_if_asked(self, stop: StopRequest, *, between_epochs: bool = False) -> None:
         """Raises `Interrupted` where one was asked to stop: all processes at the same step, or none."""
         processes = self.trainer.processes
+        if not self._train_on.group.ends(self.trainer.position, self.trainer.steps_per_epoch):
+            return  # gradients that are gathered are not in a checkpoint
         if processes.count == 1:
             stop.check()
         elif self._exchange.stops.raised() or (between_epochs and processes.any(stop.requested, self.trainer.device)):

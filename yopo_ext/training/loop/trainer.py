@@ -52,9 +52,13 @@ class Trainer:
             mini-batch (`Batch.rows`) they are shared; others are each process's own part, as a DistributedSampler
             deals it, as many on each, and processes weigh by their images.
         seed: of what layers draw.
-        amp: "bf16", "off", or "auto": bf16 on GPUs that have it.
+        amp: "bf16", "off", "fp16" with a scaled loss, or "auto": bf16 on GPUs that have it.
         memory_format: of the images.
         log_every: steps between looks at the loss, which wait for the device; on a GPU there are none.
+        clip_grad_norm: the most that the joint l2 norm of a weight step's gradients may be, above 0; they are averaged
+            over mini-batches and processes before. None: whatever it is.
+        accumulate: mini-batches a weight step >= 1, as if they were one; an epoch's last step may have fewer. Not for
+            an adversary that replays its mini-batch with a step after each pass. A run stops between weight steps.
         about: plain values that checkpoints carry, as a run's configuration.
 
     Attributes:
@@ -86,6 +90,8 @@ class Trainer:
         amp: str = "auto",
         memory_format: torch.memory_format = torch.contiguous_format,
         log_every: int = 50,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
         about: dict[str, Any] | None = None,
     ) -> None:
         self.processes = Processes() if processes is None else processes
@@ -96,7 +102,10 @@ class Trainer:
         self.epochs, self.events, self.about = arguments.count("epochs", epochs, least=1), in_order(events), about
         self.device = next(model.parameters()).device
         self.in_use, self.phase = adversary, Phase()
-        self.step = Step(self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every)
+        self.step = Step(
+            self, schedule, seed=seed, amp=amp, memory_format=memory_format, look_every=log_every,
+            clip_grad_norm=clip_grad_norm, accumulate=accumulate,
+        )  # fmt: skip
         self.checkpoints = Checkpoints(self, None if folder is None else RunFolder(Path(folder), self.processes))
         self.stop = StopRequest()
         self.log: list[Record] = []
@@ -194,6 +203,7 @@ class Trainer:
         self.checkpoints.require_finite()
         record = self.sums.record(self.processes) | {"epoch": self.epoch, "seconds": round(self.seconds, 3)}
         record["lr"] = self.optimizer.param_groups[-1]["lr"]
+        record |= self.step.weights.precision.record()
         if self.note is not None:
             record["resumed"], self.note = self.note, None
         self.tell(lambda event: event.on_epoch(self, record))

@@ -19,7 +19,9 @@ class OptimizerOptions(Options):
 
     lr: float = option(0.1, "learning rate", least=0)
     lr_batch: int | None = option(
-        None, "the batch size that lr is meant for: the rate used is lr · batch_size / lr_batch", least=1
+        None,
+        "the images a weight step that lr is meant for: the rate used is lr · batch_size · accumulate / lr_batch",
+        least=1,
     )
     weight_decay: float = option(5e-4, "weight decay", least=0)
 

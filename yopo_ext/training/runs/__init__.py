@@ -2,6 +2,7 @@
 """Runs: from a configuration to a trainer, several side by side, and what is measured of what they trained."""
 
 from .compose import Run
+from .evaluate_many import evaluate_many
 from .evaluate_run import evaluate_run
 from .evaluation_job import Evaluation, EvaluationPlan, run_evaluation
 from .job import run_comparison, run_job
@@ -13,6 +14,7 @@ __all__ = [
     "Run",
     "Subject",
     "checkpoint_files",
+    "evaluate_many",
     "evaluate_run",
     "open_networks",
     "open_run",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...ball import Ball
-from ...data import Dataset, make_loader
+from ...data import Batch, Dataset, MixedBatches, make_loader
 from ...found_first_layer import FoundFirstLayer
 from ...joint_generator import JointGenerator
 from ...models.initial_weights import start_from
@@ -80,13 +80,11 @@ class Run:
         loop = config.loop
         self.trainer = Trainer(
             model, _as_asked(config, crafting, ingredients.generator, processes, place),
-            make_loader(
-                self.data.train, loop.batch_size, device=place, seed=loop.seed, augment=config.data.augment,
-                drop_last=config.data.drop_last, rows=processes.rows,
-            ),
+            _batches(config, self.data, processes, place),
             make_optimizer(config, model, first_layer), epochs=loop.epochs, schedule=learning_rates(config),
             folder=folder, events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
-            memory_format=memory_format(config), log_every=loop.log_every, about=config.to_dict(),
+            memory_format=memory_format(config), log_every=loop.log_every,
+            clip_grad_norm=loop.clip_grad_norm, accumulate=loop.accumulate, about=config.to_dict(),
         )  # fmt: skip
 
     def resume(self) -> None:
@@ -98,6 +96,17 @@ class Run:
     def fit(self) -> None:
         """Trains; raises as `Trainer.fit`."""
         self.trainer.fit(self.stop)
+
+
+def _batches(config: Config, data: Dataset, processes: Processes, device: torch.device) -> Iterable[Batch]:
+    options, seed = config.data, config.loop.seed
+    loader = make_loader(
+        data.train, config.loop.batch_size, device=device, seed=seed, augment=options.augment,
+        drop_last=options.drop_last, rows=processes.rows,
+    )  # fmt: skip
+    if options.mixup is None:
+        return loader
+    return MixedBatches(loader, options.mixup, num_classes=data.train.num_classes, seed=seed)
 
 
 def _new_model(

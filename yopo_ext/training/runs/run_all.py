@@ -11,7 +11,7 @@ from torch import nn
 
 from ..events.best import Best
 from ..files import BEST, CONFIG, LAST, load_checkpoint, require_unused
-from ..host import Processes, keep_freed_memory, stop_on_signals
+from ..host import Processes, choose_device, chosen_device_text, keep_freed_memory, stop_on_signals
 from .compose import Run
 from .measuring import final_accuracies
 from .outcome import Result, Row, conclude, summary_of
@@ -32,6 +32,7 @@ def run_all(
         Interrupted: by a signal; the runs can be resumed. TrainingError: the loss is not finite.
     """
     show = show and processes.is_first
+    asked, taken = next(iter(rows.values())).config.host.device, choose_device(device)
     with processes.together():
         if processes.is_first and not resume:
             _require_unused(rows, folder)
@@ -42,7 +43,9 @@ def run_all(
         runs = {name: Run(row.config, row.folder, data, **common) for name, row in rows.items()}
         with processes.together():
             if processes.is_first:
-                _write_configs(runs, folder, resume=resume)
+                _write_configs(runs, folder, device=taken, resume=resume)
+        if show and taken != asked:
+            print(chosen_device_text(asked, taken), flush=True)
         for run in runs.values():
             if resume and processes.from_first((run.folder / LAST).exists()):
                 run.resume()
@@ -65,14 +68,14 @@ def _in_use(folder: Path) -> str:
     return f"{folder} holds a run already: resume it (--resume {folder}) or name another folder"
 
 
-def _write_configs(runs: Mapping[str, Run], folder: Path, *, resume: bool) -> None:
+def _write_configs(runs: Mapping[str, Run], folder: Path, *, device: str, resume: bool) -> None:
     for run in runs.values():
         if not resume:
             try:  # of two commands that start at the same time one makes it
                 (run.folder / CONFIG).touch(exist_ok=False)
             except FileExistsError as error:
                 raise FileExistsError(_in_use(folder)) from error
-        run.config.write(run.folder / CONFIG)
+        run.config.write(run.folder / CONFIG, taken={"device": device})
 
 
 def _result(run: Run) -> Result:
