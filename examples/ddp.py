@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 import yopo_ext
 from yopo_ext.data import load_dataset, to_float
 from yopo_ext.evaluation import PGDAttack, measure
-from yopo_ext.models import build_model
+from yopo_ext.models import DigitsCNN
 from yopo_ext.training import Processes, started_processes
 
 EPOCHS = 2
@@ -20,11 +20,11 @@ EPOCHS = 2
 def main(processes: Processes, device: str) -> None:
     digits = load_dataset("digits").to(device)
     images = TensorDataset(to_float(digits.train.images), digits.train.labels)
-    sampler = DistributedSampler(images, seed=0)
+    sampler: DistributedSampler[tuple[torch.Tensor, ...]] = DistributedSampler(images, seed=0)
     loader = DataLoader(images, batch_size=64 // processes.count, sampler=sampler)
 
     torch.manual_seed(processes.rank)  # each process's random starts are its own; DDP copies the first one's weights
-    net = build_model("digits-cnn", in_channels=1, num_classes=10, image_size=(8, 8)).to(device)
+    net = DigitsCNN().to(device)
     ddp = DistributedDataParallel(net)
     yopo = yopo_ext.YOPO(ddp, net.first_layer, m=3, n=3, eps=0.1, alpha=0.03)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)

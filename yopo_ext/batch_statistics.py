@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
@@ -87,7 +87,8 @@ class StatisticsCatcher:
 
     @torch.no_grad()
     def _see(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        name = type(norm := unwrap_compiled(module)).__name__
+        norm: Any = unwrap_compiled(module)
+        name = type(norm).__name__
         refuse_compilation(f"the batch norm of the first layer ({name})", "its statistics cannot be caught")
         if not uses_batch_statistics(norm):
             return
@@ -98,7 +99,7 @@ class StatisticsCatcher:
             )
         self._found[norm] = batch_moments(norm, args[0])
 
-    _see.only_observes = True  # type: ignore[attr-defined]  read by layer_modules
+    _see.only_observes = True  # type: ignore[attr-defined]  # read by layer_modules
 
 
 def batch_moments(norm: _BatchNorm, z: Tensor) -> Moments:
@@ -113,7 +114,7 @@ def batch_moments(norm: _BatchNorm, z: Tensor) -> Moments:
         # The routine of batch norm itself, which takes a twentieth of var_mean's time on CPUs. It sums in the dtype of
         # the running statistics, of which these are thrown away.
         thrown_away = z.new_zeros(2, z.shape[1], dtype=kind)
-        moments = Moments(*torch.batch_norm_update_stats(z, *thrown_away, momentum=0.0))
+        moments = Moments(*torch.batch_norm_update_stats(z, thrown_away[0], thrown_away[1], momentum=0.0))
     else:
         var, mean = torch.var_mean(z.to(kind), dim=(0, *range(2, z.dim())), correction=0)
         moments = Moments(mean, var)
@@ -138,9 +139,10 @@ def _joint(mine: Moments, count: int, group: distributed.ProcessGroup | None) ->
 @contextmanager
 def held_at(statistics: BatchStatistics) -> Iterator[None]:
     """The batch norms in `statistics` normalise with these in the block, and move nothing; then they are as before."""
-    before = [(norm, norm.training, norm.running_mean, norm.running_var) for norm in statistics]
+    norms: list[Any] = [*statistics]
+    before = [(norm, norm.training, norm.running_mean, norm.running_var) for norm in norms]
     try:
-        for norm, (mean, var) in statistics.items():
+        for norm, (mean, var) in zip(norms, statistics.values(), strict=True):
             like = mean if norm.weight is None else norm.weight  # torch wants the two of one dtype
             norm.training, norm.running_mean, norm.running_var = False, mean.to(like.dtype), var.to(like.dtype)
         yield
@@ -155,7 +157,7 @@ def require_statistics(modules: Iterable[nn.Module], given: BatchStatistics | No
     Raises:
         ValueError: there are none for one of them, or of another shape than (C,).
     """
-    found = {}
+    found: dict[nn.Module, tuple[Tensor, Tensor]] = {}
     for norm in norms_on_the_batch(modules):
         if given is None or norm not in given:
             raise ValueError(
@@ -178,7 +180,7 @@ def require_statistics(modules: Iterable[nn.Module], given: BatchStatistics | No
 
 def unit_statistics(modules: Iterable[nn.Module]) -> BatchStatistics:
     """Mean 0 and variance 1 wherever statistics are needed, for looking at a layer without a pass."""
-    found = {}
+    found: dict[nn.Module, tuple[Tensor, Tensor]] = {}
     for norm in norms_on_the_batch(modules):
         like = next((one for one in (*norm.parameters(), *norm.buffers()) if one.is_floating_point()), torch.empty(()))
         found[norm] = Moments(like.new_zeros(norm.num_features), like.new_ones(norm.num_features))

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,9 +64,9 @@ class CallTrace:
     images: Tensor
     given: Value
     calls: list[Call] = field(default_factory=list)
-    _leaf: Tensor | None = None
+    _leaf: Any = None  # tensors, from the end of the pass on
     _start: Node | None = None
-    _loss: Tensor | None = None
+    _loss: Any = None
 
     def gradients(self, calls: Sequence[Call]) -> tuple[Tensor | None, list[Tensor | None]]:
         """∂L/∂images, and p at the output of each call; None where the loss does not depend on one.
@@ -74,7 +75,7 @@ class CallTrace:
         """
         found: list[Tensor | None] = [None] * len(calls)
 
-        def keep(index: int, output: int):
+        def keep(index: int, output: int) -> Callable[[tuple[Tensor | None, ...]], None]:
             def hook(grads: tuple[Tensor | None, ...]) -> None:
                 found[index] = grads[output]
 

@@ -64,7 +64,7 @@ class FirstLayer:
         self.modules: tuple[nn.Module, ...] = first_layer_modules(module)
         if bn_statistics is None:
             bn_statistics = module.bn_statistics if isinstance(module, FirstLayer) else "frozen"
-        self.bn_statistics = arguments.one_of("bn_statistics", bn_statistics, BN_STATISTICS)
+        self.bn_statistics: str = arguments.one_of("bn_statistics", bn_statistics, BN_STATISTICS)
         self.input_gradient_error: float | None = None
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,8 @@ def find_first_layer(model: nn.Module, x: Tensor) -> FoundFirstLayer:
         kind = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x: got {kind}, expected floating point images")
     wrapped = isinstance(model, _WRAPPERS)
-    network = unwrap_compiled(model.module if wrapped else model)
+    inner: Any = model.module if wrapped else model
+    network = unwrap_compiled(inner)
     if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
         raise ValueError("model: got parameters that are not initialised yet: run it on some images first")
     prefix = _search(network, x)
@@ -88,13 +90,15 @@ def _search(model: nn.Module, x: Tensor) -> _Prefix | None:
     """None where there is no gradient to compare. Raises ``ValueError`` where no prefix passes."""
     with traced(model, x) as trace:
         chain = find_chain(trace)
+        gradient: Any
         gradient, ps = trace.gradients(chain.calls)
         modules = [call.module for call in chain.calls]
         lengths = range(len(modules), chain.least - 1, -1)
         declined = {length: _declined(modules[:length]) for length in lengths}
         errors: dict[int, float] = {}
         for length in sorted(lengths, key=lambda length: bool(declined[length])):
-            layer, p = FirstLayer(modules[:length]), ps[length - 1]
+            layer = FirstLayer(modules[:length])
+            p: Any = ps[length - 1]
             error = _error(layer, trace.images, p, gradient)
             if error is not None and error <= _tolerance(p):
                 end = _end(chain, length, errors, declined)
@@ -169,7 +173,7 @@ def _moved(model: nn.Module) -> Iterator[None]:
             for parameter, value in before:
                 size = value.float().square().mean().sqrt().item() or 1.0
                 noise = torch.randn(value.shape, generator=generator).to(value)
-                parameter += _MOVED * size * noise
+                parameter.add_(_MOVED * size * noise)
         yield
     finally:
         with torch.no_grad():

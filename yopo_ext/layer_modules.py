@@ -150,6 +150,8 @@ def _fold(
     """Weight and bias of the convolution with the batch norm that follows it."""
     if type(norm) not in FOLDED:
         raise NotAConvolutionLayer(f"{_name(norm)} is no batch norm that can be folded")
+    mean: Any
+    var: Any
     if not uses_batch_statistics(norm):
         mean, var = norm.running_mean, norm.running_var
     elif norm in statistics:

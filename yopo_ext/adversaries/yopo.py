@@ -178,7 +178,7 @@ class YOPO:
         # With batch norm in training mode ∂H is autograd's.
         return self.first_layer_grad == "hamiltonian" or (fuses and not self.first_layer.uses_batch_statistics)
 
-    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Costate | None]:
+    def _pass(self, adversarial: Tensor, y: Any, ascends: bool, is_first: bool) -> tuple[Tensor, Any, Any]:
         """One full pass: the detached loss, the outputs and, if there is a use for it, the co-state."""
         # The ordinary gradient of the first layer is ∂H at the pass's own images, so the graph may be cut either way.
         fused = self._cuts and self.first_layer_grad != "hamiltonian" and self.first_layer.trains
@@ -195,9 +195,7 @@ class YOPO:
             self.first_layer.accumulate_hamiltonian(adversarial, costate.value, **self._where)
         return loss, outputs, costate
 
-    def _run(
-        self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]
-    ) -> tuple[Tensor, Any, Costate | None]:
+    def _run(self, images: Tensor, y: Any, catch: AbstractContextManager[Costate | None]) -> tuple[Tensor, Any, Any]:
         with catch as costate:
             outputs = self.model(images)
             loss = self.objective.train(outputs, y)

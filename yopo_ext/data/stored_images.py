@@ -69,7 +69,7 @@ class StoredImageSet(ImageSet):
         least_share: of an image's area, that a random crop shows.
     """
 
-    images: StoredPixels
+    images: StoredPixels  # type: ignore[assignment]  # what of a tensor an ImageSet uses
     least_share: float = LEAST_SHARE
 
     def to(self, device: torch.device | str) -> StoredImageSet:

@@ -74,7 +74,7 @@ class StoredLoader:
                         ahead.append(maker.submit(self._make, order, number, readers))
                     batch, made = ahead.popleft().result()
                     self.position += 1
-                    self.rows = batch.rows
+                    self.rows = batch.rows  # type: ignore[assignment]  # which _make gives each batch
                     yield self._received(batch, made)
             finally:
                 for one in ahead:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +85,7 @@ def staleness(
             result.cosine.append(float(cosine_similarity(frozen.flatten(1), fresh.flatten(1)).mean()))
             result.sign_agreement.append(float((frozen.sign() == fresh.sign()).float().mean()))
             by_network = feasible.step(eta, fresh, per_channel(alpha, x))
-            budget = {"eps": eps, "alpha": alpha, "steps": 1, "bounds": bounds, "norm": norm}
+            budget: dict[str, Any] = {"eps": eps, "alpha": alpha, "steps": 1, "bounds": bounds, "norm": norm}
             eta = layer.inner_ascent(x, eta, p, statistics=held, **budget)
             with torch.no_grad():
                 result.gain.append(float(loss(model(x + eta), y)) - before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ def start_from(model: nn.Module, path: Path, num_classes: int) -> str:
     expected = model.state_dict()
     fresh = _of_other_classes(expected, state, num_classes)
     fill(model, path, {**state, **{key: expected[key] for key in fresh}})
-    added = getattr(model, "normalize", None)
+    added: Any = getattr(model, "normalize", None)
     if added is not normalised:
         mean, std = (" ".join(f"{value:.6g}" for value in values.tolist()) for values in (added.mean, added.std))
         raise WeightsError(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -60,7 +61,8 @@ class Models(Registry[Network | Library]):
     def __getitem__(self, name: str) -> Network:
         """The network of that name. Raises ``ValueError`` where there is none, or its library is not there."""
         library = self._library(name)
-        return super().__getitem__(name) if library is None else library.network(name.partition(":")[2])
+        found: Any = super().__getitem__(name) if library is None else library.network(name.partition(":")[2])
+        return found
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a network, or the library of one, of that name; imports no library."""

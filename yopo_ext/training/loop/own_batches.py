@@ -24,7 +24,7 @@ def require_equal_lengths(batches: Any, processes: Processes) -> None:
 def begin_epoch(batches: Any, epoch: int) -> None:
     """Tells the epoch to what draws its order by it: the batches, their sampler (DistributedSampler) or data set."""
     batch_sampler = getattr(batches, "batch_sampler", None)
-    parts = (
+    parts: tuple[Any, ...] = (
         batches, getattr(batches, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None),
         getattr(batches, "dataset", None),
     )  # fmt: skip

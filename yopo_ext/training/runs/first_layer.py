@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from torch import nn
 
@@ -33,7 +34,8 @@ def choose_first_layer(
     """
     asked = config.model.first_layer
     if asked is None and hasattr(model, "first_layer"):
-        return first_layer_modules(model.first_layer), None
+        own: Any = model.first_layer
+        return first_layer_modules(own), None
     if asked not in (None, AUTO):
         return _named(config.model.model, model, asked.split(",")), None
     try:
