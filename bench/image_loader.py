@@ -14,6 +14,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -24,6 +25,7 @@ import torch
 from PIL import Image
 
 from yopo_ext.benchmark.machine import describe_machine
+from yopo_ext.data import StoredLoader
 from yopo_ext.data.folder import FolderOptions
 from yopo_ext.data.folder_listing import list_images
 from yopo_ext.data.pixel_file import decoded
@@ -59,32 +61,43 @@ def decoding_rate(options: FolderOptions, data_dir: Path, folder: Path) -> tuple
     return len(listing) / seconds, 3 * options.side**2
 
 
-def measure(config: Config, steps: int, folder: Path) -> dict[str, float]:
-    """Images a second of the loader, of the step, of both, and the share of the time that the step waits."""
+def gathering_rate(loader: StoredLoader) -> float:
+    """Images a second of copying rows out of the file in random order, by one thread."""
+    images, side = loader.images.images, loader.images.images.file.side
+    out = torch.empty(loader.batch_size, 3, side, side, dtype=torch.uint8)
+    parts = [part for part in torch.randperm(len(images)).split(len(out)) if len(part) == len(out)]
+    times = [seconds_of(partial(images.read_whole, part, out), torch.device("cpu")) for part in 3 * parts]
+    return len(out) / statistics.median(times)
+
+
+def measure(config: Config, steps: int, folder: Path, need: float | None) -> dict[str, float]:
+    """Images a second of the loader, of the step, of both, and the share of the time that the step waits.
+
+    ``need``: of a step that was measured elsewhere; then none is made here.
+    """
     trainer = Run(config, folder / "run", show=False).trainer
     loader, size = trainer.batches, config["batch_size"]
     trainer.in_use.stopwatch = Stopwatch(trainer.device)
     trainer.position = 1
     list(loader)
     alone = statistics.median(len(loader.images) / seconds_of(lambda: list(loader), trainer.device) for _ in range(3))
+    rates = {"loader": alone, "gathering": gathering_rate(loader)}
+    if need is not None:
+        return {**rates, "step": need}
     batch = next(iter(loader))
     trainer.step(batch)
     step = statistics.median(seconds_of(lambda: trainer.step(batch), trainer.device) for _ in range(steps))
+    rest = iter(loader)
+    trainer.step(next(rest))  # from here on mini-batches are made ahead
     waited, images, started = 0.0, 0, perf_counter()
-    for _ in range(-(-steps // len(loader))):
-        rest = iter(loader)
-        while True:
-            asked = perf_counter()
-            found = next(rest, None)
-            waited += perf_counter() - asked
-            if found is None:
-                break
-            trainer.step(found)
-            images += len(found)
-            if trainer.device.type == "cuda":
-                torch.cuda.synchronize(trainer.device)
+    for _ in range(min(steps, len(loader) - 1)):
+        asked = perf_counter()
+        found = next(rest)
+        waited += perf_counter() - asked
+        seconds_of(partial(trainer.step, found), trainer.device)
+        images += len(found)
     total = perf_counter() - started
-    return {"loader": alone, "step": size / step, "together": images / total, "waiting": waited / total}
+    return {**rates, "step": size / step, "together": images / total, "waiting": waited / total}
 
 
 def verdict(found: dict[str, float]) -> str:
@@ -104,8 +117,10 @@ def to_text(found: dict) -> str:
         f"  decoding, once a set  {found['decoding']:9.0f} images/s, {found['bytes'] / 1e3:.1f} kB each: ImageNet in "
         f"{1_281_167 / found['decoding'] / 3600:.1f} h and {gigabytes:.0f} GB",
         f"  loader alone          {found['loader']:9.0f} images/s",
-        f"  training step alone   {found['step']:9.0f} images/s",
-        f"  both together         {found['together']:9.0f} images/s, {100 * found['waiting']:.1f} % of it waiting",
+        f"  gathering rows alone  {found['gathering']:9.0f} images/s by one thread: the host's part where a GPU crops",
+        f"  training step alone   {found['step']:9.1f} images/s",
+        *([f"  both together         {found['together']:9.0f} images/s, {100 * found['waiting']:.1f} % of it waiting"]
+          if "together" in found else []),
         f"  {verdict(found)}",
     ])  # fmt: skip
 
@@ -120,6 +135,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=8, help="training steps to measure")
+    parser.add_argument("--need", type=float, help="images a second of a step measured elsewhere; none is made here")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with TemporaryDirectory() as work:
@@ -136,7 +152,7 @@ def main() -> None:
         found = {
             "case": f"{options.model} {config.label}, {options.image_size} pixels a side, batch {options.batch_size}",
             "machine": describe_machine(options.device), "pillow": PIL.__version__, "decoding": rate, "bytes": size,
-            **measure(config, options.steps, folder),
+            **measure(config, options.steps, folder, options.need),
         }  # fmt: skip
     print(to_text(found))
     if options.json:

@@ -22,8 +22,8 @@ class UndecodableError(ValueError):
 def decode(path: Path | str, side: int) -> np.ndarray:
     """The image's central square, (3, side, side) uint8 red, green and blue.
 
-    As torchvision's ``ImageFolder``, ``Resize(side)`` and ``CenterCrop(side)`` give it, pixel for pixel, except that it
-    is turned as its EXIF orientation says and that 16-bit grey keeps its upper 8 bits. Transparency is dropped, of
+    As torchvision's ``ImageFolder``, ``Resize(side)`` and ``CenterCrop(side)`` give it, to one grey level, except that
+    it is turned as its EXIF orientation says and that 16-bit grey keeps its upper 8 bits. Transparency is dropped, of
     several frames the first one counts.
 
     Raises:

@@ -53,7 +53,7 @@ class FolderOptions(Options):
 
     @property
     def side(self) -> int:
-        """Pixels a side of the decoded images; the centre crop of them is that of the whole images, to the pixel."""
+        """Pixels a side of the decoded images; by default their centre is that of the whole image, the border even."""
         return self.image_size + 4 * max(1, round(self.image_size / 28)) if self.resize is None else self.resize
 
 

@@ -88,6 +88,6 @@ def capture_on_device(
     gc.collect()  # a graph of autograd that is still alive would tie the recorded pass to the warm-up's stream
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # a loader's thread may allocate meanwhile
         metrics = function()
     return graph.replay, metrics
