@@ -4,7 +4,7 @@
 from .activations import ACTIVATIONS, make_activation
 from .digits_cnn import DigitsCNN
 from .mnist_cnn import MnistCNN
-from .network import MODELS, Network, build_model
+from .network import MODELS, Library, Network, build_model
 from .normalize import Normalize
 from .preact_resnet import PreActResNet18
 from .resnet import ResNet18, ResNet50
@@ -17,6 +17,7 @@ __all__ = [
     "ACTIVATIONS",
     "MODELS",
     "DigitsCNN",
+    "Library",
     "MnistCNN",
     "Network",
     "Normalize",

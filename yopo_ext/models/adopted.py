@@ -61,8 +61,13 @@ def adopt(
     Where ``image_size`` is known it is run once on such an image, in evaluation mode.
 
     Raises:
-        ValueError: it has an attribute of that name, fails on such images, or returns no ``num_classes`` logits.
+        ValueError: it is an nn.Sequential, has an attribute of that name, fails on such images, or returns no
+            ``num_classes`` logits.
     """
+    if isinstance(network, nn.Sequential):  # it would call it last
+        raise ValueError(
+            f"model: {name} is an nn.Sequential, which calls whatever is added to it; expected a class of its own"
+        )
     if hasattr(network, "normalize"):
         raise ValueError(f"model: {name} has an attribute 'normalize' of its own, which is where ours would go")
     network.normalize = optional_normalize(mean, std)  # type: ignore[assignment]  # None is no module yet

@@ -42,11 +42,10 @@ def start_from(model: nn.Module, path: Path, num_classes: int) -> str:
 
 
 def _of_other_classes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], num_classes: int) -> list[str]:
-    """Keys of a last layer for another number of classes: nothing but their first size differs, all alike."""
+    """Keys of a last layer for other classes: in all of it the first size differs, and nowhere else does any."""
     others = {key: found[key].shape for key, own in expected.items() if key in found and found[key].shape != own.shape}
-    sizes = {shape[0] if shape else 0 for shape in others.values()}
-    alike = all(
-        expected[key].shape == (num_classes, *shape[1:]) and len(shape) == expected[key].dim()
-        for key, shape in others.items()
-    )
-    return list(others) if alike and len(sizes) == 1 else []
+    sizes = {shape[:1] for shape in others.values()}
+    modules = {key.rpartition(".")[0] for key in others}
+    whole = {key for key in expected if key.rpartition(".")[0] in modules} == set(others)
+    alike = all(shape and expected[key].shape == (num_classes, *shape[1:]) for key, shape in others.items())
+    return list(others) if whole and alike and len(sizes) == 1 else []
