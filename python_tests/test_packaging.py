@@ -16,6 +16,7 @@ import pytest
 from yopo_ext.native import native
 
 ROOT = Path(__file__).resolve().parent.parent
+needs_source = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -103,20 +104,33 @@ def test_import_without_the_native_module():
     assert "not on cpu: the native module is not available" in run_python(code)
 
 
-@pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
+def set_up(**environment: str) -> subprocess.CompletedProcess[str]:
+    """What the build does first, under these variables."""
+    pytest.importorskip("setuptools")
+    return subprocess.run(
+        [sys.executable, "setup.py", "--name"],
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@needs_source
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
         ({"YOPO_EXT_NATIVE": "maybe"}, "YOPO_EXT_NATIVE must be auto, on or off, not 'maybe'"),
         ({"YOPO_EXT_CUDA": "yes"}, "YOPO_EXT_CUDA must be auto, on or off, not 'yes'"),
-        ({"YOPO_EXT_NATIVE": "on", "CXX": "", "PATH": "/nowhere"}, "no C++ compiler found"),
+        ({"YOPO_EXT_NATIVE": "on", "CXX": "", "PATH": "/nowhere"}, "YOPO_EXT_NATIVE=on, but no C++ compiler found"),
     ],
 )
 def test_the_build_says_what_is_wrong(environment, message):
-    pytest.importorskip("setuptools")
-    result = subprocess.run(
-        [sys.executable, "setup.py", "--name"],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment},
-    )  # fmt: skip
+    result = set_up(**environment)
     assert result.returncode != 0
-    assert message in result.stderr
+    assert result.stderr.startswith(message)
+    assert len(result.stderr.splitlines()) == 1
+
+
+@needs_source
+def test_without_a_compiler_the_installation_is_pure_python_and_says_so():
+    result = set_up(YOPO_EXT_NATIVE="auto", CXX="", PATH="/nowhere")
+    assert result.returncode == 0, result.stderr
+    assert "installing in pure Python, without native kernels: no C++ compiler found" in result.stderr
