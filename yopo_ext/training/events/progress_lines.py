@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from time import perf_counter
@@ -44,13 +45,13 @@ class ProgressLines(Event):
 
     def __init__(self, label: str, minutes: float) -> None:
         self.label, self.seconds = label, 60 * minutes
-        self._began: tuple[float, int] | None = None
+        self._began = (math.inf, 0)  # when, and after how many steps of the run
 
     def on_batches_start(self, trainer: Trainer) -> None:
         now, done = perf_counter(), _steps_done(trainer)
         self._epoch_began = self._last = now
         self._first = trainer.position
-        if self._began is None:
+        if self._began[0] == math.inf:
             self._began = now, done
 
     def on_step(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:

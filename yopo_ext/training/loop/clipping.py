@@ -15,8 +15,8 @@ def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> None:
     Where the norm is not finite torch's scaling would make finite gradients 0 and nobody would notice: the first
     gradient becomes NaN then, and the weights with it, which the run looks for.
     """
-    trained = [parameter for parameter in parameters if parameter.grad is not None]
-    if not trained:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
         return
-    norm = torch.nn.utils.clip_grad_norm_(trained, most)
-    trained[0].grad.add_(norm - norm)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, most)
+    gradients[0].add_(norm - norm)

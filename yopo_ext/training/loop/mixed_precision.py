@@ -103,7 +103,7 @@ class MixedPrecision:
             self._skipped = state["skipped"]
 
     def _read_scale(self) -> None:
-        if self._scale is not None:
+        if self._scale is not None and self._scaler is not None:
             self._scale.factor.copy_(self._scaler.scale(torch.ones_like(self._scale.factor)))
 
 

@@ -50,7 +50,7 @@ def evaluate_many(
                 subject = open_subject(file)
                 plan = plan_of(subject)
             measured = run_evaluation(subject, plan, batch_size=batch_size, show=show, processes=processes)
-            found[name] = measured.report
+            found[name] = measured.report or "nothing to measure"
         except KeyboardInterrupt:
             interrupted, found[name] = True, "interrupted"
         except (ValueError, OSError, RuntimeError, ImportError) as error:
