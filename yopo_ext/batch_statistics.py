@@ -89,7 +89,8 @@ class StatisticsCatcher:
     def _see(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         norm: Any = unwrap_compiled(module)
         name = type(norm).__name__
-        refuse_compilation(f"the batch norm of the first layer ({name})", "its statistics cannot be caught")
+        where = f"the batch norm of the first layer ({name})"
+        refuse_compilation(where, "its statistics cannot be caught", "each module of the first layer")
         if not uses_batch_statistics(norm):
             return
         if norm in self._found:
