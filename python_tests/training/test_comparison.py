@@ -10,7 +10,7 @@ from yopo_ext.cli.compare import config_of, require_read_by_one
 from yopo_ext.training import Interrupted, Run, change_config, run_comparison
 from yopo_ext.training.config.layout import KINDS, homes, source_homes
 from yopo_ext.training.events.breakdown import breakdown_table
-from yopo_ext.training.runs.comparison import SHARED, check_rows, row_labels
+from yopo_ext.training.runs.comparison import SHARED, check_rows, row_labels, row_names
 
 
 @pytest.fixture
@@ -38,6 +38,39 @@ def test_methods_that_would_share_a_folder(tmp_path, configs):
         run_comparison([], tmp_path, resume=False)
 
 
+def test_one_method_at_several_settings(tmp_path, configs, monkeypatch):
+    yopo, natural = configs[3], configs[0]
+    rows = [natural, yopo, change_config(yopo, alpha=0.01), change_config(yopo, seed=7, augment=True)]
+    names = ["natural", "yopo-2-2", "yopo-2-2_alpha=0.01", "yopo-2-2_augment=True_seed=7"]
+    assert row_names(rows) == names
+    assert row_names(rows[::-1]) == names[::-1]
+    assert row_names(rows[1:3]) == ["yopo-2-2_alpha=0.03", "yopo-2-2_alpha=0.01"]  # neither goes without saying
+    summary = run_comparison(rows, tmp_path / "c", resume=False, show=False)
+    assert list(summary) == [*names, "eps", "seconds"]
+    monkeypatch.chdir(tmp_path)
+    for name in names[2:]:
+        for file in ("last.pt", "metrics.jsonl"):
+            (tmp_path / "c" / name / file).unlink()
+    assert main(["compare", "--resume", "c"]) == 0
+    again = json.loads((tmp_path / "c" / "summary.json").read_text())
+    for name in names:
+        assert {**again[name], "seconds": 0} == {**summary[name], "seconds": 0}
+
+
+def test_rows_of_one_method_have_names_and_labels_of_their_own():
+    texts = ["yopo-5-3", "yopo-5-3:alpha=0.01", "yopo-5-3:optimizer=adam:lr=0.001", "yopo-5-3:augment=true"]
+    rows = [config_of(text, {}) for text in texts]
+    assert row_names(rows) == [
+        "yopo-5-3", "yopo-5-3_alpha=0.01", "yopo-5-3_optimizer=adam_lr=0.001", "yopo-5-3_augment=True"
+    ]  # fmt: skip
+    assert len(set(row_labels(rows))) == 4
+    close = [config_of(f"yopo-5-3:lr={lr}", {}) for lr in ("0.100001", "0.100002")]
+    assert row_labels(close) == row_names(close) == ["yopo-5-3_lr=0.100001", "yopo-5-3_lr=0.100002"]
+    check_rows(close)
+    lists = [change_config(rows[0], milestones=milestones) for milestones in ((3, 9), (4,))]
+    assert row_names(lists) == ["yopo-5-3_milestones=3-9", "yopo-5-3_milestones=4"]
+
+
 def test_an_interrupted_comparison_goes_on(tmp_path, configs, runs, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("yopo_ext.training.host.interrupt.StopRequest", lambda: runs.stop_after(13))
@@ -60,6 +93,7 @@ def test_settings_for_one_method_only():
         ("pgd-10:speed=3", "'speed=3' in 'pgd-10:speed=3' is not SETTING=VALUE"),
         ("pgd-10:epochs", "'epochs' in 'pgd-10:epochs' is not SETTING=VALUE"),
         ("pgd-10:epochs=many", "'epochs=many' in"),
+        ("pgd-10:augment=yes", "got 'yes', expected true or false"),
         ("pgd-10:lr=8/0", "not a number"),
         ("natural:limit-train=16", "got limit_train for one method, expected it for all"),
         ("mart", "method: got 'mart', expected one of"),
@@ -73,7 +107,7 @@ WORDS = {
     "dataset": "mnist", "model": "smallcnn", "activation": "tanh", "norm": "l2", "bn_mode": "eval", "reduction": "sum",
     "first_layer_grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
     "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
-    "objective": "trades",
+    "objective": "trades", "bn_statistics": "batch",
 }  # fmt: skip
 #: An event's settings that not every method goes with.
 NEEDS = {"steps_warmup_epochs": "pgd"}
@@ -88,7 +122,9 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
     method, flag = NEEDS.get(name, usual), name.replace("_", "-")
     one = found[0].option if found else None
     objective = {"objective": found[0].owner} if name == "beta" else {}
-    if name in (*SHARED, *source_homes(), "method") or (one is not None and (one.kind is bool or one.several)):
+    if name in (*SHARED, *source_homes(), "method") or (
+        one is not None and (one.kind is bool or one.several or one.host)
+    ):
         with pytest.raises(ValueError, match=f"--methods: '{flag}={value}' in"):
             config_of(f"{method}:{flag}={value}", common)
         return

@@ -15,6 +15,8 @@ from .settings import add_settings, flag_of, given_settings, parser_of
 if TYPE_CHECKING:
     from ..training import Config
 
+_TRUTH = {"true": True, "false": False}
+
 
 def add_command(commands: Any) -> None:
     """Adds the command to the subparsers."""
@@ -22,9 +24,10 @@ def add_command(commands: Any) -> None:
         "compare",
         help="train several methods on the same images: a table and the accuracy-time figure",
         description="The other options are those of train, for all methods; METHOD:SETTING=VALUE[:...] is for one, as "
-        "free-5:epochs=4:lr=0.05. What all methods share (the images, the radius, how they are measured) is for all.",
+        "free-5:epochs=4:lr=0.05. One method may come at several settings: yopo-5-3,yopo-5-3:alpha=0.02, or "
+        "pgd-10:seed=1,pgd-10:seed=2. What all methods share (images, radius, how they are measured) is for all.",
     )
-    compare.add_argument("--methods", metavar="A,B,...", help="as natural,pgd-10,free-5,fast,yopo-5-10")
+    compare.add_argument("--methods", metavar="A,B,...", help="as natural,pgd-10,free-5,fast,yopo-5-10:alpha=0.02")
     compare.add_argument("--config", type=Path, metavar="FILE", help="settings from a file, for all methods")
     compare.add_argument("--resume", type=Path, metavar="DIR", help="go on with the comparison in this folder")
     compare.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/DATASET-comparison-TIME)")
@@ -108,10 +111,14 @@ def _own_setting(change: str, text: str) -> tuple[str, Any]:
     if name in KINDS:
         return name, value
     one = homes()[name][0].option if name in homes() else None
-    if one is None or one.kind is bool or one.several or not value:
+    if one is not None and one.host:
+        raise ValueError(f"--methods: {change!r} in {text!r}: got {name} for one method, expected it for all")
+    if one is None or one.several or not value:
         raise ValueError(f"--methods: {change!r} in {text!r} is not SETTING=VALUE with a setting of one value")
+    if one.kind is bool and value not in _TRUTH:
+        raise ValueError(f"--methods: {change!r} in {text!r}: got {value!r}, expected true or false")
     try:
-        return name, parser_of(one)(value)
+        return name, _TRUTH[value] if one.kind is bool else parser_of(one)(value)
     except (ValueError, argparse.ArgumentTypeError) as error:
         raise ValueError(f"--methods: {change!r} in {text!r}: {error}") from error
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from ...data import DATASETS
@@ -17,12 +19,12 @@ SHARED = (
 
 
 def check_rows(configs: Sequence[Config]) -> None:
-    """Raises ``ValueError`` for no configuration, two of one name, or rows whose figures could not be compared."""
+    """Raises ``ValueError`` for no configuration, two alike, or rows whose figures could not be compared."""
     if not configs:
         raise ValueError("no methods to compare")
-    names = [config.method_name for config in configs]
+    names = row_names(configs)
     if len(set(names)) < len(names):
-        raise ValueError(f"methods to compare must differ, got {', '.join(names)}")
+        raise ValueError(f"methods to compare must differ, in themselves or in a setting, got {', '.join(names)}")
     for name in (*SHARED, *options_of(type(configs[0].source))):  # the first of them is the set
         values = {config[name]: None for config in configs}
         if len(values) > 1:
@@ -33,8 +35,37 @@ def check_rows(configs: Sequence[Config]) -> None:
             )
 
 
+def row_names(configs: Sequence[Config]) -> list[str]:
+    """For folders and summaries: each row's method; where several rows are of one, the settings in which these differ.
+
+    As ``yopo-5-3_alpha=0.02``. A value that most of them have goes without saying. The order of the rows does not
+    matter. Rows that are alike get one name.
+    """
+    names = []
+    for config in configs:
+        same = [other.settings(host=False) for other in configs if other.method_name == config.method_name]
+        own = config.settings(host=False).items()
+        told = [f"{name}={_in_a_name(value)}" for name, value in own if not _is_common(name, value, same)]
+        names.append("_".join([config.method_name, *told]))
+    return names
+
+
+def _is_common(name: str, value: object, rows: Sequence[dict[str, object]]) -> bool:
+    """Whether more of the rows that have the setting have this value than any other."""
+    counts = Counter(repr(row[name]) for row in rows if name in row).most_common(2)
+    return counts[0][0] == repr(value) and (len(counts) == 1 or counts[0][1] > counts[1][1])
+
+
+def _in_a_name(value: object) -> str:
+    text = repr(value) if isinstance(value, float) else str(value)
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-")
+
+
 def row_labels(configs: Sequence[Config]) -> list[str]:
-    """For tables and figures: each row's method, then its own values of the settings in which the rows differ."""
+    """For tables and figures: each row's method, then its own values of the settings in which the rows differ.
+
+    Values that look alike when rounded are told apart by the row's name.
+    """
     settings = [config.settings(host=False) for config in configs]
     labels = [config.label for config in configs]
     for name in dict.fromkeys(name for one in settings for name in one):
@@ -45,7 +76,8 @@ def row_labels(configs: Sequence[Config]) -> list[str]:
         for i in readers:
             if not _is_usual(configs[i], name):
                 labels[i] += f", {name} {_text(settings[i][name])}"
-    return labels
+    alike = {label for label in labels if labels.count(label) > 1}
+    return [name if label in alike else label for name, label in zip(row_names(configs), labels, strict=True)]
 
 
 def _is_in_the_name(config: Config, name: str) -> bool:

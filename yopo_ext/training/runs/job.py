@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import Config, change_config
 from ..host import Processes
-from .comparison import check_rows, row_labels
+from .comparison import check_rows, row_labels, row_names
 from .outcome import Row
 from .run_all import run_all
 
@@ -43,15 +43,15 @@ def run_comparison(
     device: str | None = None,
     show: bool = True,
 ) -> dict[str, Any]:
-    """One run a configuration, each in a folder named for its method; else as `run_all`.
+    """One run a configuration, each in a folder of its name (`row_names`); else as `run_all`.
 
     Raises:
         ValueError: also for no configuration, two that would share a folder, or other images or measurements.
     """
     check_rows(configs)
     rows = {
-        config.method_name: Row(config, folder / config.method_name, label)
-        for config, label in zip(configs, row_labels(configs), strict=True)
+        name: Row(config, folder / name, label)
+        for name, config, label in zip(row_names(configs), configs, row_labels(configs), strict=True)
     }
     return run_all(
         rows,
