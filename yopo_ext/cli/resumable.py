@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 from .speaker import complain, process_count, say
@@ -21,6 +22,9 @@ def finish(job: Callable[[], None], go_on: str) -> int:
         again = f", on {process_count()} processes as before" if process_count() > 1 else ""
         say(f"\n{interrupted}; go on with: {go_on}{again}")
         return 128 + interrupted.signal_number
+    except KeyboardInterrupt:  # while images are read, or a second time while it trains
+        say("\nyopo: interrupted")
+        return 128 + signal.SIGINT
     except TrainingError as error:
         complain(f"yopo: {error}")
         return 1

@@ -34,7 +34,7 @@ class Batch:
         x: images (B, C, H, W).
         y: targets, whatever the objective takes.
         index: (B,) int64, the images' places in their set; None where the loader does not know.
-        placement: where augmentation put them; None where there is none.
+        placement: where augmentation put them; None where there is none, or where it resized them.
         rows: (start, stop, size) of these rows in the mini-batch that several processes share; None: it is all there.
     """
 

@@ -113,16 +113,18 @@ def _decode_rest(listing: Listing, side: int, path: Path, workers: int) -> None:
     )
     pixels = np.memmap(path, np.uint8, "r+", shape=_shape(len(listing), side))
     started = saved = monotonic()
-    with tqdm(total=left, desc="decoding", unit="image", disable=None, leave=False) as bar:
-        for images, reasons in _decoded_batches(listing, side, done, workers):
-            pixels[done : done + len(images)] = images
-            broken |= {done + row: reason for row, reason in reasons.items()}
-            done += len(images)
-            bar.update(len(images))
-            if monotonic() - saved > _SAVE_EVERY:
-                _save(path, pixels, done, broken)
-                saved = monotonic()
-    _save(path, pixels, done, broken)
+    try:
+        with tqdm(total=left, desc="decoding", unit="image", disable=None, leave=False) as bar:
+            for images, reasons in _decoded_batches(listing, side, done, workers):
+                pixels[done : done + len(images)] = images
+                broken |= {done + row: reason for row, reason in reasons.items()}
+                done += len(images)
+                bar.update(len(images))
+                if monotonic() - saved > _SAVE_EVERY:
+                    _save(path, pixels, done, broken)
+                    saved = monotonic()
+    finally:
+        _save(path, pixels, done, broken)
     seconds = monotonic() - started
     note(f"decoded {left:,} images in {seconds:.1f} s, {left / max(seconds, 1e-9):,.0f} a second")
 
