@@ -43,6 +43,10 @@ def test_a_run_names_one_folder_and_ends(tmp_path):
     assert {"config.json", "last.pt", "best.pt", "summary.json"} <= {path.name for path in folder.iterdir()}
     assert set(json.loads((folder / "summary.json").read_text())["yopo"]["best"]) == {"clean", "robust", "epoch"}
     assert out.count("epoch 1/1") == out.count("run folder: ") == 1
+    measured = start(tmp_path, "evaluate", str(folder), "--steps", "1", "--batch-size", "15")
+    out, err = end(measured)
+    assert measured.returncode == 0, err
+    assert out.count("20 images") == out.count("clean") == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent")

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ..training import Evaluation, EvaluationPlan, Processes, Subject
 
 _DEFAULT = "pgd"
+# A batch under AutoAttack may take hours, and a process without one waits for it.
+_PATIENCE = timedelta(days=7)
 _CLEAN = "clean"
 _FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
@@ -127,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
     try:
-        with started_processes(options.device) as (processes, device), _warnings_in_one_line():
+        with started_processes(options.device, patience=_PATIENCE) as (processes, device), _warnings_in_one_line():
             if options.device not in (device, "cuda"):
                 say(chosen_device_text(options.device, device))
             if _is_many(options):

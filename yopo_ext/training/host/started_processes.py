@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib import import_module
 
 import torch.distributed as dist
@@ -15,12 +16,13 @@ from .device import choose_device, open_device
 
 
 @contextmanager
-def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
+def started_processes(device: str, *, patience: timedelta | None = None) -> Iterator[tuple[Processes, str]]:
     """The processes that `torchrun` started and this one's device ("cuda" becomes its own GPU); else alone.
 
     "auto" is what `choose_device` takes.
 
-    The exchange is NCCL's on GPUs and Gloo's on CPUs.
+    The exchange is NCCL's on GPUs and Gloo's on CPUs. ``patience`` is how long one process waits for another in an
+    exchange before it gives up; None: as long as torch thinks right, ten minutes on GPUs.
 
     Raises:
         ValueError: this process has no GPU of its own.
@@ -38,7 +40,7 @@ def started_processes(device: str) -> Iterator[tuple[Processes, str]]:
     # abort the process at its exit.
     import_module("torch._dynamo")
 
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=patience)
     try:
         processes = Processes(dist.get_rank(), dist.get_world_size())
         yield processes, device
