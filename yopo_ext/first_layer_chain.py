@@ -47,7 +47,7 @@ def find_chain(trace: CallTrace) -> Chain:
         call, end = _next_call(trace, calls[-1] if calls else None)
         if call is not None and least and not end:
             end = _not_after(calls[least - 1 :], call)
-        if end:
+        if end or call is None:
             break
         calls.append(call)
         if not least and not is_normalization(call.module) and _has_parameters(call.module):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,8 @@ def find_first_layer(model: nn.Module, x: Tensor) -> FoundFirstLayer:
         kind = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x: got {kind}, expected floating point images")
     wrapped = isinstance(model, _WRAPPERS)
-    network = unwrap_compiled(model.module if wrapped else model)
+    inner: Any = model.module if wrapped else model
+    network = unwrap_compiled(inner)
     if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
         raise ValueError("model: got parameters that are not initialised yet: run it on some images first")
     prefix = _search(network, x)
@@ -96,7 +98,7 @@ def _search(model: nn.Module, x: Tensor) -> _Prefix | None:
         for length in sorted(lengths, key=lambda length: bool(declined[length])):
             layer, p = FirstLayer(modules[:length]), ps[length - 1]
             error = _error(layer, trace.images, p, gradient)
-            if error is not None and error <= _tolerance(p):
+            if p is not None and gradient is not None and error is not None and error <= _tolerance(p):
                 end = _end(chain, length, errors, declined)
                 return _Prefix(chain, length, _is_linear(chain, length, trace.images, p, gradient), end, error)
             if error is not None:
@@ -169,7 +171,7 @@ def _moved(model: nn.Module) -> Iterator[None]:
             for parameter, value in before:
                 size = value.float().square().mean().sqrt().item() or 1.0
                 noise = torch.randn(value.shape, generator=generator).to(value)
-                parameter += _MOVED * size * noise
+                parameter.add_(noise, alpha=_MOVED * size)
         yield
     finally:
         with torch.no_grad():
