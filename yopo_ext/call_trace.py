@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,10 +63,10 @@ class CallTrace:
 
     images: Tensor
     given: Value
-    calls: list[Call] = field(default_factory=list)
-    _leaf: Any = None  # tensors, from the end of the pass on
-    _start: Node | None = None
-    _loss: Any = None
+    calls: list[Call]
+    _leaf: Tensor
+    _start: Node | None
+    _loss: Tensor
 
     def gradients(self, calls: Sequence[Call]) -> tuple[Tensor | None, list[Tensor | None]]:
         """∂L/∂images, and p at the output of each call; None where the loss does not depend on one.
@@ -92,11 +92,13 @@ class CallTrace:
     def followers(self, call: Call | None) -> list[str]:
         """What is computed of a call's output, or of the images (None): names of autograd's nodes."""
         node = self._start if call is None else call.node and call.node[0]
-        names, nodes, seen = [], [self._loss.grad_fn], {self._loss.grad_fn}
+        last: Any = self._loss.grad_fn
+        names, nodes, seen = [], [last], {last}
         while nodes:
-            following = [(one.name(), child) for one in [nodes.pop()] for child, _ in one.next_functions]
-            names += [name for name, child in following if child is node]
-            new = {child for _, child in following if child is not None} - seen
+            one = nodes.pop()
+            following = [child for child, _ in one.next_functions if child is not None]
+            names += [one.name() for child in following if child is node]
+            new = set(following) - seen
             seen |= new
             nodes += new
         return names
@@ -114,21 +116,22 @@ def traced(model: nn.Module, x: Tensor) -> Iterator[CallTrace]:
     with torch.enable_grad(), _left_alone(model, x.device), torch.autocast(x.device.type, enabled=False):
         leaf = x.detach().requires_grad_()
         images = leaf.clone()  # a module that works in place changes this copy
-        trace = CallTrace(leaf.detach(), (id(images), images._version), _leaf=leaf, _start=images.grad_fn)
-        with _Recorder(model, trace).watching():
+        given, start = (id(images), images._version), images.grad_fn
+        recorder = _Recorder(model, leaf.detach())
+        with recorder.watching():
             outputs = [one for one in _tensors(model(images)) if one.requires_grad]
         if not outputs:
             raise ValueError("model: its outputs hold no tensor that depends on the images by a gradient")
-        trace._loss = _projection(outputs)
-        yield trace
+        yield CallTrace(leaf.detach(), given, recorder.calls, leaf, start, _projection(outputs))
 
 
 class _Recorder:
     """Hooks that write a trace, on all modules but the network itself, whose own hooks may call modules too."""
 
-    def __init__(self, model: nn.Module, trace: CallTrace) -> None:
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self.calls: list[Call] = []
         self._names = {module: name for name, module in model.named_modules() if name}
-        self._trace = trace
+        self._images = images
         self._open: list[Call] = []
         self._kept: list[Tensor] = []  # so that no other tensor gets the identity of one of these
 
@@ -151,7 +154,7 @@ class _Recorder:
             module, self._names[module], self._value(given), self._is_images(given),
             inside=self._open[-1] if self._open else None,
         )  # fmt: skip
-        self._trace.calls.append(call)
+        self.calls.append(call)
         self._open.append(call)
 
     def _end(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
@@ -168,8 +171,7 @@ class _Recorder:
         return id(tensor), tensor._version
 
     def _is_images(self, tensor: Tensor | None) -> bool:
-        images = self._trace.images
-        return tensor is not None and tensor.shape == images.shape and torch.equal(tensor, images)
+        return tensor is not None and tensor.shape == self._images.shape and torch.equal(tensor, self._images)
 
 
 @contextmanager

@@ -100,7 +100,7 @@ def _search(model: nn.Module, x: Tensor) -> _Prefix | None:
             layer = FirstLayer(modules[:length])
             p: Any = ps[length - 1]
             error = _error(layer, trace.images, p, gradient)
-            if error is not None and error <= _tolerance(p):
+            if p is not None and gradient is not None and error is not None and error <= _tolerance(p):
                 end = _end(chain, length, errors, declined)
                 return _Prefix(chain, length, _is_linear(chain, length, trace.images, p, gradient), end, error)
             if error is not None:
@@ -173,7 +173,7 @@ def _moved(model: nn.Module) -> Iterator[None]:
             for parameter, value in before:
                 size = value.float().square().mean().sqrt().item() or 1.0
                 noise = torch.randn(value.shape, generator=generator).to(value)
-                parameter.add_(_MOVED * size * noise)
+                parameter.add_(noise, alpha=_MOVED * size)
         yield
     finally:
         with torch.no_grad():

@@ -70,18 +70,19 @@ def adopt(
         )
     if hasattr(network, "normalize"):
         raise ValueError(f"model: {name} has an attribute 'normalize' of its own, which is where ours would go")
-    network.normalize = optional_normalize(mean, std)  # type: ignore[assignment]  # None is no module yet
+    setattr(network, "normalize", optional_normalize(mean, std))  # noqa: B010  torch's types know modules alone
     network.register_forward_pre_hook(_normalise)
     if image_size is not None:
         _try(network, name, (1, in_channels, *image_size), num_classes)
     return network
 
 
-def _normalise(network: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    if network.normalize is None:
+def _normalise(network: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    normalize: Any = network.normalize
+    if normalize is None:
         return None
     images, *others = args
-    return (network.normalize(images), *others)
+    return (normalize(images), *others)
 
 
 @torch.no_grad()

@@ -29,8 +29,8 @@ def start_from(model: nn.Module, path: Path, num_classes: int) -> str:
     expected = model.state_dict()
     fresh = _of_other_classes(expected, state, num_classes)
     fill(model, path, {**state, **{key: expected[key] for key in fresh}})
-    added: Any = getattr(model, "normalize", None)
-    if added is not normalised:
+    added = getattr(model, "normalize", None)
+    if added is not None and added is not normalised:
         mean, std = (" ".join(f"{value:.6g}" for value in values.tolist()) for values in (added.mean, added.std))
         raise WeightsError(
             f"{path}: normalises the images itself, which is the configuration's to say: --mean {mean} --std {std}"

@@ -61,8 +61,11 @@ class Models(Registry[Network | Library]):
     def __getitem__(self, name: str) -> Network:
         """The network of that name. Raises ``ValueError`` where there is none, or its library is not there."""
         library = self._library(name)
-        found: Any = super().__getitem__(name) if library is None else library.network(name.partition(":")[2])
-        return found
+        if library is not None:
+            return library.network(name.partition(":")[2])
+        entry = super().__getitem__(name)
+        assert isinstance(entry, Network)  # a library's own entry has a colon in its name
+        return entry
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a network, or the library of one, of that name; imports no library."""

@@ -33,13 +33,14 @@ def choose_first_layer(
         ValueError: names that the network lacks, or none are found.
     """
     asked = config.model.first_layer
-    if asked is None and hasattr(model, "first_layer"):
-        own: Any = model.first_layer
+    own: Any = getattr(model, "first_layer", None)
+    if asked is None and own is not None:
         return first_layer_modules(own), None
-    if asked not in (None, AUTO):
+    if asked is not None and asked != AUTO:
         return _named(config.model.model, model, asked.split(",")), None
     try:
-        found = find_first_layer(model, to_float(data.train.take(_IMAGES).images))
+        images = data.train.images[:_IMAGES].to(next(model.parameters()).device)
+        found = find_first_layer(model, to_float(images))
     except ValueError as error:
         if config.declared_method.in_first_layer or config.get("first_layer_milestones") is not None:
             raise ValueError(f"first_layer: {error}") from error
