@@ -75,7 +75,7 @@ CHANGES = {
 def outcome(layer):
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(2, 3, 7, 6, generator=generator)
-    output = layer._evaluate(x.to(next(layer.parameters()).dtype))
+    output = layer.evaluate(x.to(next(layer.parameters()).dtype))
     p, ball = torch.randn(output.shape, generator=generator), Ball(0.1, 0.05)
     torch.manual_seed(2)
     eta = layer.inner_ascent(x, x * 0, p, eps=0.1, alpha=0.05, steps=2)

@@ -195,11 +195,14 @@ def test_the_environment_and_later_registrations_count(monkeypatch, needs_native
 
 
 def test_threads_and_instruction_set_are_read_at_every_call(monkeypatch, needs_native):
+    problem = make_problem(Shape(12, 3, 16, 16, 16))
     for _ in range(2):
-        yopo_ext.inner_ascent(*PROBLEM.tensors, **OPTIONS, backend="cpu")
+        yopo_ext.inner_ascent(*problem.tensors, **OPTIONS, backend="cpu")
     asked = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: asked.append(1) or 1)
     yopo_ext.inner_ascent(*PROBLEM.tensors, **OPTIONS, backend="cpu")
+    assert not asked  # too small to share
+    yopo_ext.inner_ascent(*problem.tensors, **OPTIONS, backend="cpu")
     assert asked
     monkeypatch.setenv("YOPO_EXT_CPU_ISA", "mmx")
     with pytest.raises(RuntimeError, match="'mmx'"):

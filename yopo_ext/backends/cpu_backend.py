@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from .call import Ascent, Call, Gradients, HamiltonianCall, InnerAscentCall, of_
 
 #: Its gradients of the first layer are one fused pass.
 fuses_gradient = True
+
+#: Multiply-adds that are worth waking other threads for: about ten microseconds of one core.
+_LEAST_SHARED = 2**18
 #: `can_run` is asked once about calls alike.
 steady = True
 
@@ -37,21 +41,27 @@ def _values(values: ChannelValues) -> list[float]:
     return values.floats if values.table is None else values.table.flatten().tolist()
 
 
-def _options() -> tuple[int, str]:
-    return torch.get_num_threads(), os.environ.get("YOPO_EXT_CPU_ISA", "")
+def _options(small: bool = False) -> tuple[int, str]:
+    return 1 if small else torch.get_num_threads(), os.environ.get("YOPO_EXT_CPU_ISA", "")
+
+
+def _is_small(call: Call, passes: int) -> bool:
+    """Whether so many passes over the layer's multiply-adds are done before other threads have begun."""
+    return passes * call.p.numel() * prod(call.layer.weight.shape[1:]) < _LEAST_SHARED
 
 
 def prepare_inner_ascent(call: InnerAscentCall) -> Ascent:
     run, shape, activation = native().inner_ascent_cpu, packed.shape(call.x, call.layer), packed.activation(call.layer)
     x_strides, eta_strides, (_, *p_lies) = call.x.stride(), call.eta.stride(), packed.costate(call.p)
     options = call.steps, packed.NORMS[call.norm], packed.DIRECTIONS[call.direction]
+    small = _is_small(call, 1 if call.layer.activation.kind == "identity" else 2 * call.steps)
 
     def ascend(x, eta, p, weight, bias, normalization, budget) -> Tensor:
         weight, bias, out = weight.contiguous(), packed.contiguous(bias), torch.empty_like(eta)
         run(
             (x.data_ptr(), x_strides), (eta.data_ptr(), eta_strides), packed.located(out), (p.data_ptr(), *p_lies),
             shape, weight.data_ptr(), packed.address(bias), activation, _values(normalization),
-            _values(budget), *options, *_options(),
+            _values(budget), *options, *_options(small),
         )  # fmt: skip
         return out
 
@@ -67,7 +77,7 @@ def hamiltonian(call: HamiltonianCall) -> Tensor:
     weight, bias = layer.weight.contiguous(), packed.contiguous(layer.bias)
     value = native().hamiltonian_cpu(
         packed.located(call.u), packed.costate(call.p), packed.shape(call.u, layer), weight.data_ptr(),
-        packed.address(bias), packed.activation(layer), _values(layer.normalization), *_options(),
+        packed.address(bias), packed.activation(layer), _values(layer.normalization), *_options(_is_small(call, 1)),
     )  # fmt: skip
     return call.u.new_tensor(value)
 
@@ -77,6 +87,7 @@ def prepare_hamiltonian_gradients(call: HamiltonianCall, wanted: tuple[bool, boo
     activation, u_strides, (_, *p_lies) = packed.activation(call.layer), call.u.stride(), packed.costate(call.p)
     out_channels = call.layer.weight.shape[0]
     need_weight, need_bias, need_input = wanted
+    small = _is_small(call, 2 + 2 * need_input)
 
     def gradients(u, p, weight, bias, normalization) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         weight, bias = weight.contiguous(), packed.contiguous(bias)
@@ -86,7 +97,7 @@ def prepare_hamiltonian_gradients(call: HamiltonianCall, wanted: tuple[bool, boo
         run(
             (u.data_ptr(), u_strides), (p.data_ptr(), *p_lies), shape, weight.data_ptr(), packed.address(bias),
             activation, _values(normalization), packed.address(grad_weight), packed.address(grad_bias),
-            packed.located(grad_input), *_options(),
+            packed.located(grad_input), *_options(small),
         )  # fmt: skip
         return grad_weight, grad_bias, grad_input
 
