@@ -6,10 +6,14 @@
 in a training loop; the `yopo` command trains and evaluates.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .ops import explain, hamiltonian, inner_ascent
+# The command line has choices to make before torch is imported. Who has imported it gets the operators at once, so that
+# `torch.ops.yopo_ext` is there.
+if TYPE_CHECKING or "torch" in sys.modules:
+    from .ops import explain, hamiltonian, inner_ascent
 
 if TYPE_CHECKING:
     from .adversaries.yopo import YOPO
@@ -44,6 +48,9 @@ _LAZY = {
     "capture_costate": "yopo_ext.costate",
     "find_first_layer": "yopo_ext.first_layer_search",
     "FoundFirstLayer": "yopo_ext.found_first_layer",
+    "explain": "yopo_ext.ops",
+    "hamiltonian": "yopo_ext.ops",
+    "inner_ascent": "yopo_ext.ops",
     "perturb_output": "yopo_ext.perturb_output",
 }
 

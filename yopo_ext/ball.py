@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-import torch
 from torch import Tensor
 
-from .arguments import Bounds, ChannelValues, PerChannel, budget_rows, channel_row, pack, values_given
+from .arguments import Bounds, PerChannel, budget_rows, values_given
 from .projection import FeasibleSet, feasible_set, per_channel
 
 
@@ -68,22 +66,9 @@ class Ball:
         """The ball with eps and alpha multiplied, for an attack that grows."""
         return replace(self, eps=times(self.eps, share), alpha=times(self.alpha, share))
 
-    def channel_values(self, channels: int, device: torch.device) -> ChannelValues:
-        """Rows eps, alpha[, low, high], as the operators take them."""
-        if any(isinstance(value, Tensor) for _, value in self._named()):
-            return _rows(self, channels, device)
-        return _rows_of_numbers(self, channels, device)
-
     def _named(self) -> list[tuple[str, PerChannel]]:
         box = () if self.bounds is None else zip(("bounds[0]", "bounds[1]"), self.bounds, strict=True)
         return [("eps", self.eps), ("alpha", self.alpha), *box]
-
-
-def _rows(ball: Ball, channels: int, device: torch.device) -> ChannelValues:
-    return pack([channel_row(name, value, channels) for name, value in ball._named()], device)
-
-
-_rows_of_numbers = lru_cache(maxsize=64)(_rows)
 
 
 def times(value: PerChannel, factor: float) -> PerChannel:

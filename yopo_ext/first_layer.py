@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import arguments, layer_modules, operators, ops, reading
+from . import arguments, layer_modules, ops
 from .arguments import Bounds, PerChannel
 from .ball import Ball
 from .batch_statistics import (
@@ -22,8 +22,10 @@ from .batch_statistics import (
 )
 from .compiled_regions import unwrap_compiled
 from .inference_mode import outside_inference_mode
+from .kept_reading import KeptReading
 from .layer_explanation import LayerExplanation
 from .layer_modules import ConvolutionLayer, NotAConvolutionLayer
+from .leaf_gradients import add_to_leaves
 from .projection import FeasibleSet, feasible_set, per_channel
 
 Modules = nn.Module | Sequence[nn.Module]
@@ -66,6 +68,7 @@ class FirstLayer:
             bn_statistics = module.bn_statistics if isinstance(module, FirstLayer) else "frozen"
         self.bn_statistics: str = arguments.one_of("bn_statistics", bn_statistics, BN_STATISTICS)
         self.input_gradient_error: float | None = None
+        self._reading = KeptReading()
 
     def __repr__(self) -> str:
         return f"FirstLayer{self.names}"
@@ -89,7 +92,6 @@ class FirstLayer:
         """Whether a batch norm in it normalises with the batch, as in training mode."""
         return bool(norms_on_the_batch(self.modules))
 
-    @torch.no_grad()
     def inner_ascent(
         self,
         x: Tensor,
@@ -119,18 +121,15 @@ class FirstLayer:
             ValueError: also for statistics that are missing, or not wanted.
             RuntimeError: also where `backend` is given and the layer has to go through autograd.
         """
-        held = self._held(statistics)
-        budget: dict[str, Any] = {"eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds}
-        options = {**budget, "norm": norm, "direction": direction}
-        layer = self._read(backend, held)
-        if isinstance(layer, ConvolutionLayer):
-            return ops.inner_ascent(
-                x, eta, p, layer.weight, layer.bias, **layer.options, **options,
-                precision=precision, backend=backend,
-            )  # fmt: skip
-        return self._inner_ascent_by_autograd(x, eta, p, held, **options)
+        options: dict[str, Any] = {
+            "eps": eps, "alpha": alpha, "steps": steps, "bounds": bounds, "norm": norm, "direction": direction,
+        }  # fmt: skip
+        layer, held = self._read_detached(backend, statistics)
+        if layer is None:
+            return self._inner_ascent_by_autograd(x, eta, p, held, **options)
+        options |= {**layer.options, "precision": precision, "backend": backend}
+        return ops.packed_inner_ascent((x, eta, p, layer.weight, layer.bias), options)
 
-    @torch.no_grad()
     def ascend(
         self,
         ball: Ball,
@@ -145,16 +144,14 @@ class FirstLayer:
         backend: str | None = None,
     ) -> Tensor:
         """`inner_ascent` in a ball that has been checked before; `feasible` is its set around the images."""
-        held, x = self._held(statistics), feasible.x
-        layer = self._read(backend, held)
+        (layer, held), x = self._read_detached(backend, statistics), feasible.x
         if layer is None:
             return self._climb_by_autograd(feasible, ball.step_size(x), eta, p, held, steps=steps, direction=direction)
-        read = reading.read_layer(x, layer.weight, layer.bias, **layer.options)
-        budget = ball.channel_values(x.shape[1], x.device)
-        call = reading.ascent_call(
-            x, eta, p, read, budget, steps=steps, norm=ball.norm, direction=direction, precision=precision
-        )
-        return operators.run_inner_ascent(call, backend)
+        options = {
+            **layer.options, "eps": ball.eps, "alpha": ball.alpha, "steps": steps, "bounds": ball.bounds,
+            "norm": ball.norm, "direction": direction, "precision": precision, "backend": backend,
+        }  # fmt: skip
+        return ops.packed_inner_ascent((x, eta, p, layer.weight, layer.bias), options)
 
     def hamiltonian(
         self,
@@ -203,6 +200,9 @@ class FirstLayer:
         updated perturbation, u = x + η. Batch norm in training mode uses the statistics of u, through autograd on
         any backend.
         """
+        if (plain := self._reading.plain(self.modules)) is not None:
+            self._accumulate_plainly(plain, u, p, scale, precision=precision, backend=backend)
+            return
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             return
@@ -211,11 +211,7 @@ class FirstLayer:
             layer = self._read(None if self.bn_statistics == "frozen" and self.uses_batch_statistics else backend, {})
             outputs: Iterable[tuple[Tensor | None, Any]]
             if isinstance(layer, ConvolutionLayer):
-                grads = ops.hamiltonian_gradients(
-                    u, p.detach(), layer.weight.detach(), None if layer.bias is None else layer.bias.detach(),
-                    **layer.options, precision=precision, backend=backend,
-                )  # fmt: skip
-                outputs = zip((layer.weight, layer.bias), grads[:2], strict=True)
+                outputs = zip((layer.weight, layer.bias), _gradients(layer, u, p, precision, backend), strict=True)
             else:
                 with torch.autocast(u.device.type, enabled=False):
                     h = self.hamiltonian_of_modules(u, p)
@@ -282,15 +278,37 @@ class FirstLayer:
             )
         return {}
 
+    def _accumulate_plainly(
+        self, layer: ConvolutionLayer, u: Tensor, p: Tensor, scale: float, *, precision: str | None, backend: str | None
+    ) -> None:
+        """`accumulate_hamiltonian` where weight and bias are the layer's own parameters, and all of them."""
+        outputs = [out for out in (layer.weight, layer.bias) if out is not None and out.requires_grad]
+        if not outputs:
+            return
+        grads = _gradients(layer, u, p, precision, backend)
+        wanted = grads if len(outputs) == 2 else grads[:1] if layer.weight.requires_grad else grads[1:]
+        add_to_leaves(outputs, wanted if scale == 1.0 else [grad * scale for grad in wanted])
+
     def _read(self, backend: str | None, held: BatchStatistics) -> ConvolutionLayer | None:
         """The layer as the operators take it; None for autograd."""
         try:
-            return layer_modules.read_layer(self.modules, held)
+            return self._reading.read(self.modules, held)
         except NotAConvolutionLayer as reason:
             if backend is None:
                 return None
             raise _no_backend(backend, reason) from None
 
+    def _read_detached(
+        self, backend: str | None, statistics: BatchStatistics | None
+    ) -> tuple[ConvolutionLayer | None, BatchStatistics]:
+        """As `_read`, without a graph to the parameters, and what batch norms are held at."""
+        if not statistics and (plain := self._reading.plain(self.modules)) is not None:
+            return plain, {}
+        held = self._held(statistics)
+        with torch.no_grad():
+            return self._read(backend, held), held
+
+    @torch.no_grad()
     @outside_inference_mode
     def _inner_ascent_by_autograd(
         self, x: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics, *, eps: PerChannel, alpha: PerChannel,
@@ -300,6 +318,7 @@ class FirstLayer:
         feasible = feasible_set(x.detach(), eps, bounds, norm)
         return self._climb_by_autograd(feasible, per_channel(alpha, x), eta, p, held, steps=steps, direction=direction)
 
+    @torch.no_grad()
     def _climb_by_autograd(
         self, feasible: FeasibleSet, step_size: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics,
         *, steps: int, direction: str,
@@ -333,6 +352,14 @@ def first_layer_modules(first_layer: Modules | FirstLayer) -> tuple[nn.Module, .
     if not first_layer:
         raise ValueError("first_layer: got an empty sequence, expected at least one module")
     return tuple(first_layer)
+
+
+def _gradients(
+    layer: ConvolutionLayer, u: Tensor, p: Tensor, precision: str | None, backend: str | None
+) -> tuple[Tensor, Tensor | None]:
+    """∂H/∂(weight, bias), without a graph."""
+    options = {**layer.options, "precision": precision, "backend": backend}
+    return ops.packed_hamiltonian_gradients((u, p, layer.weight, layer.bias), options, False)[:2]
 
 
 def _no_backend(backend: str, reason: NotAConvolutionLayer) -> RuntimeError:

@@ -36,11 +36,12 @@ def outside_inference_mode(function: Function) -> Function:
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
-        if torch.is_inference_mode_enabled():
-            for value in (*args, *options.values()):
-                model = value if isinstance(value, nn.Module) else getattr(value, "model", None)
-                if isinstance(model, nn.Module):
-                    require_ordinary(model)
+        if not torch.is_inference_mode_enabled():
+            return function(*_ordinary(args), **_ordinary(options))
+        for value in (*args, *options.values()):
+            model = value if isinstance(value, nn.Module) else getattr(value, "model", None)
+            if isinstance(model, nn.Module):
+                require_ordinary(model)
         with out_of_inference_mode():
             return function(*_ordinary(args), **_ordinary(options))
 

@@ -17,7 +17,8 @@ from .backends.call import Layer
 from .batch_statistics import BatchStatistics, uses_batch_statistics
 from .compiled_regions import unwrap_compiled
 
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+#: Of the hooks that may change what a module computes.
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 #: Batch norms that are folded into the convolution.
 FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -53,7 +54,7 @@ def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics | None 
         NotAConvolutionLayer: with the reason.
     """
     parts: list[Any] = [part for module in modules for part in _flatten(module) if not _is_identity(part)]
-    mean_and_std = _normalization(parts.pop(0)) if parts and is_normalization(parts[0]) else {}
+    mean_and_std = normalization_of(parts.pop(0)) if parts and is_normalization(parts[0]) else {}
     if not parts or not _is_plain_convolution(parts[0]):
         raise NotAConvolutionLayer(f"expected a convolution, found {_name(parts[0]) if parts else 'nothing'}")
     conv = parts.pop(0)
@@ -85,7 +86,7 @@ def _flatten(module: nn.Module) -> Iterator[nn.Module]:
     module = unwrap_compiled(module)
     if "forward" in vars(module):
         raise NotAConvolutionLayer(f"{_name(module)} has a forward of its own")
-    for kind in _HOOKS:
+    for kind in HOOKS:
         # Such a hook may change what the module computes. Ours only looks on.
         if any(not getattr(hook, "only_observes", False) for hook in getattr(module, kind).values()):
             raise NotAConvolutionLayer(f"{_name(module)} has {kind.strip('_').replace('_', ' ')}")
@@ -108,7 +109,8 @@ def is_normalization(module: nn.Module) -> bool:
     return own and not any(module.children())
 
 
-def _normalization(module: nn.Module) -> dict[str, Any]:
+def normalization_of(module: nn.Module) -> dict[str, Any]:
+    """Its mean and std as they are now. Raises as `read_layer`."""
     values: dict[str, Any] = {"mean": module.mean, "std": module.std}
     for name, value in values.items():
         if isinstance(value, Tensor) and value.requires_grad:

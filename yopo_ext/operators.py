@@ -61,6 +61,20 @@ def run_hamiltonian_gradients(
     )
 
 
+def inner_ascent_by(backend: backends.Backend, call: InnerAscentCall) -> Tensor:
+    """`run_inner_ascent` past torch.library: of a call that has been checked, on a backend that can run it."""
+    with torch._C._AutoDispatchBelowAutograd(), _without_autocast(call.x):
+        return backend.inner_ascent(call)
+
+
+def hamiltonian_gradients_by(
+    backend: backends.Backend, call: HamiltonianCall, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """`run_hamiltonian_gradients` likewise; None where not wanted."""
+    with torch._C._AutoDispatchBelowAutograd(), _without_autocast(call.u):
+        return backend.hamiltonian_gradients(call, wanted)
+
+
 def _flat(layer: Layer) -> tuple[object, ...]:
     """The layer as the schema spells it; _layer is the way back."""
     # Field by field: torch.compile fails on a slice of a named tuple before torch 2.7.

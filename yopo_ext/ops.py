@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
+import torch
 from torch import Tensor
 
-from . import backends, operators, reading
+from . import backends, operators, prepared_call, reading
 from .backends.call import Call
 from .checks import check_inner_ascent
 
@@ -68,6 +69,13 @@ def inner_ascent(*args: Any, **options: Any) -> Tensor:
         TypeError, ValueError, RuntimeError: naming the argument, what was given and what was expected; RuntimeError
             also for an explicit backend that cannot run the call, with its reason.
     """
+    return packed_inner_ascent(args, options)
+
+
+def packed_inner_ascent(args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+    """`inner_ascent(*args, **options)` for those who have them packed."""
+    if not torch.compiler.is_compiling():
+        return prepared_call.inner_ascent(args, options)
     return operators.run_inner_ascent(reading.inner_ascent(*args, **options), options.get("backend"))
 
 
@@ -92,7 +100,15 @@ def hamiltonian_gradients(*args: Any, **options: Any) -> tuple[Tensor, Tensor | 
 
     Arguments and errors as for `hamiltonian`. The results do not require grad.
     """
-    need_input = options.pop("need_input", False)
+    return packed_hamiltonian_gradients(args, options, options.pop("need_input", False))
+
+
+def packed_hamiltonian_gradients(
+    args: tuple[Any, ...], options: dict[str, Any], need_input: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """`hamiltonian_gradients` likewise."""
+    if not torch.compiler.is_compiling():
+        return prepared_call.hamiltonian_gradients(args, options, need_input)
     call = reading.hamiltonian(*args, **options)
     has_bias = call.layer.bias is not None
     grads = operators.run_hamiltonian_gradients(call, options.get("backend"), [True, has_bias, need_input])

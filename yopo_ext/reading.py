@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from . import arguments
 from .activation import Activation, parse_activation
-from .arguments import ChannelValues, Pair, PerChannel
+from .arguments import Bounds, ChannelValues, Pair, PerChannel
 from .backends.call import HamiltonianCall, InnerAscentCall, Layer
 from .checks import require_tensor
+
+IN_THE_UNIT_BOX: Bounds = (0.0, 1.0)
 
 
 def inner_ascent(
@@ -31,7 +33,7 @@ def inner_ascent(
     activation: str | nn.Module | Activation = "identity",
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
-    bounds: tuple[PerChannel, PerChannel] | None = (0.0, 1.0),
+    bounds: Bounds = IN_THE_UNIT_BOX,
     norm: str = "linf",
     direction: str = "sign",
     precision: str | None = None,
@@ -45,8 +47,10 @@ def inner_ascent(
     for name, value in (("x", x), ("eta", eta), ("p", p)):
         require_tensor(name, value)
     layer = read_layer(x, weight, bias, stride, padding, dilation, activation, mean, std)
-    budget = arguments.pack(arguments.budget_rows(eps, alpha, bounds, norm, _channels(x)), x.device)
-    return ascent_call(x, eta, p, layer, budget, steps=steps, norm=norm, direction=direction, precision=precision)
+    return InnerAscentCall(
+        x, eta, p, layer, budget(x, eps, alpha, bounds, norm), arguments.count("steps", steps), norm,
+        arguments.one_of("direction", direction, arguments.DIRECTIONS), _precision(precision),
+    )  # fmt: skip
 
 
 def hamiltonian(
@@ -71,23 +75,11 @@ def hamiltonian(
     return HamiltonianCall(u, p, layer, _precision(precision))
 
 
-def ascent_call(
-    x: Tensor,
-    eta: Tensor,
-    p: Tensor,
-    layer: Layer,
-    budget: ChannelValues,
-    *,
-    steps: int,
-    norm: str,
-    direction: str,
-    precision: str | None,
-) -> InnerAscentCall:
-    """The call, where layer and budget (with the norm) have been read before."""
-    return InnerAscentCall(
-        x, eta, p, layer, budget, arguments.count("steps", steps), norm,
-        arguments.one_of("direction", direction, arguments.DIRECTIONS), _precision(precision),
-    )  # fmt: skip
+def budget(
+    images: Tensor, eps: PerChannel, alpha: PerChannel, bounds: Bounds = IN_THE_UNIT_BOX, norm: str = "linf"
+) -> ChannelValues:
+    """Rows eps, alpha[, low, high] of a call on these images. Raises as `inner_ascent`."""
+    return arguments.pack(arguments.budget_rows(eps, alpha, bounds, norm, _channels(images)), images.device)
 
 
 def read_layer(

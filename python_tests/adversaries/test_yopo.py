@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from yopo_ext import YOPO, operators
+from yopo_ext import YOPO
 from yopo_ext.adversaries import Adversary, random_start
+from yopo_ext.backends import torch_backend
 from yopo_ext.stopwatch import Stopwatch
 
 EPS, ALPHA, M, N = 0.05, 0.02, 3, 2
@@ -365,24 +366,24 @@ def test_images_of_bytes_are_refused():
 def test_direction_precision_and_backend_reach_the_operators(first_layer_grad, monkeypatch):
     x, y = batch(torch.float32)
     seen = []
-    ascend, gradients = operators.run_inner_ascent, operators.run_hamiltonian_gradients
+    ascend, gradients = torch_backend.inner_ascent, torch_backend.hamiltonian_gradients
 
-    def spied(call, backend):
-        seen.append((call.direction, call.precision, backend))
-        return ascend(call, backend)
+    def spied(call):
+        seen.append((call.direction, call.precision))
+        return ascend(call)
 
-    def spied_too(call, backend, wanted):
-        seen.append(("sign", call.precision, backend))
-        return gradients(call, backend, wanted)
+    def spied_too(call, wanted):
+        seen.append(("sign", call.precision))
+        return gradients(call, wanted)
 
-    monkeypatch.setattr(operators, "run_inner_ascent", spied)
-    monkeypatch.setattr(operators, "run_hamiltonian_gradients", spied_too)
+    monkeypatch.setattr(torch_backend, "inner_ascent", spied)
+    monkeypatch.setattr(torch_backend, "hamiltonian_gradients", spied_too)
     model = relu_net()
     where = {"precision": "highest", "backend": "torch"}
     yopo = YOPO(model, tuple(model[:2]), 2, 1, first_layer_grad=first_layer_grad, **where)
     assert yopo.explain(x).backend.backend == "torch"
     yopo.accumulate(x, y)
-    assert set(seen) == {("sign", "highest", "torch")}
+    assert set(seen) == {("sign", "highest")}
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -3,6 +3,11 @@
 
 A backend is a module or another object with `can_run(call) -> str | None` (the reason why not), `inner_ascent(call) ->
 Tensor`, `hamiltonian(call) -> Tensor`, `hamiltonian_gradients(call, wanted) -> tuple` and the bool `fuses_gradient`.
+
+It may have a bool `steady`: whether what `can_run` says depends on shapes, dtypes, strides, device, options and
+`environment` alone, so that it is not asked again about calls alike. Such a backend may have two functions more,
+`prepare_inner_ascent(call) -> Ascent` and `prepare_hamiltonian_gradients(call, wanted) -> Gradients` (call.py). What
+they return runs all calls like this one, keeps none of its tensors, and does nothing that autograd or autocast sees.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ class Backend(Protocol):
 
 
 _loaded: dict[str, Backend] = {}
+_registrations = 0
 
 
 def get(name: str) -> Backend:
@@ -53,7 +59,19 @@ def register(name: str, backend: Backend) -> None:
     parts = ("can_run", "inner_ascent", "hamiltonian", "hamiltonian_gradients", "fuses_gradient")
     if missing := [part for part in parts if not hasattr(backend, part)]:
         raise TypeError(f"backend: got a {type(backend).__name__} without {', '.join(missing)}, expected {parts}")
+    global _registrations
     _loaded[name] = backend
+    _registrations += 1
+
+
+def registrations() -> int:
+    """How many there have been: a choice made before the last one may be another now."""
+    return _registrations
+
+
+def environment() -> tuple[str | None, ...]:
+    """The environment variables that a choice depends on."""
+    return os.environ.get("YOPO_EXT_BACKEND"), os.environ.get("TRITON_INTERPRET")
 
 
 def names() -> list[str]:
@@ -87,3 +105,12 @@ def select(call: Call, backend: str | None) -> Backend:
         if chosen.can_run(call) is None:
             return chosen
     raise AssertionError("the torch backend runs every call")
+
+
+def select_for_all(call: Call, backend: str | None) -> Backend | None:
+    """What `select` chooses for this call and all alike; None where they have to be asked about one by one."""
+    name, chosen = requested(backend), select(call, backend)
+    asked = [get(name)] if name is not None else [get(name) for name in ORDER]
+    if name is None:
+        asked = asked[: asked.index(chosen) + 1]
+    return chosen if all(getattr(other, "steady", False) for other in asked) else None

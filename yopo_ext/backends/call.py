@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -70,6 +71,29 @@ class HamiltonianCall(NamedTuple):
 
 
 Call = InnerAscentCall | HamiltonianCall
+
+
+#: x, eta, p, weight, bias, normalisation, budget -> the new eta: a backend's `inner_ascent` of calls that are alike in
+#: all else (shapes, strides, dtypes, device, options).
+Ascent = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, ChannelValues, ChannelValues], Tensor]
+#: u, p, weight, bias, normalisation -> ∂H/∂(weight, bias, u): `hamiltonian_gradients` likewise.
+Gradients = Callable[
+    [Tensor, Tensor, Tensor, Tensor | None, ChannelValues], tuple[Tensor | None, Tensor | None, Tensor | None]
+]
+
+
+def of_ascent(
+    call: InnerAscentCall,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, ChannelValues, ChannelValues]:
+    """What an `Ascent` takes."""
+    layer = call.layer
+    return call.x, call.eta, call.p, layer.weight, layer.bias, layer.normalization, call.budget
+
+
+def of_gradients(call: HamiltonianCall) -> tuple[Tensor, Tensor, Tensor, Tensor | None, ChannelValues]:
+    """What a `Gradients` takes."""
+    layer = call.layer
+    return call.u, call.p, layer.weight, layer.bias, layer.normalization
 
 
 def rows(values: ChannelValues, like: Tensor) -> tuple[Tensor, ...]:

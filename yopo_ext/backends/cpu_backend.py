@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
@@ -12,10 +13,15 @@ from torch import Tensor
 from ..arguments import ChannelValues
 from ..native import native, why_not_native
 from . import native_arguments as packed
-from .call import Call, HamiltonianCall, InnerAscentCall, Layer
+from .call import Ascent, Call, Gradients, HamiltonianCall, InnerAscentCall, of_ascent, of_gradients
 
 #: Its gradients of the first layer are one fused pass.
 fuses_gradient = True
+
+#: Multiply-adds that are worth waking other threads for: about ten microseconds of one core.
+_LEAST_SHARED = 2**18
+#: `can_run` is asked once about calls alike.
+steady = True
 
 
 def can_run(call: Call) -> str | None:
@@ -35,56 +41,70 @@ def _values(values: ChannelValues) -> list[float]:
     return values.floats if values.table is None else values.table.flatten().tolist()
 
 
-def _layer_arguments(images: Tensor, layer: Layer, weight: Tensor, bias: Tensor | None) -> tuple[object, ...]:
-    shape = packed.shape(images, layer)
-    return packed.layer_arguments(shape, layer, weight, bias, _values(layer.normalization))
+def _options(small: bool = False) -> tuple[int, str]:
+    return 1 if small else torch.get_num_threads(), os.environ.get("YOPO_EXT_CPU_ISA", "")
 
 
-def _options() -> tuple[int, str]:
-    return torch.get_num_threads(), os.environ.get("YOPO_EXT_CPU_ISA", "")
+def _is_small(call: Call, passes: int) -> bool:
+    """Whether so many passes over the layer's multiply-adds are done before other threads have begun."""
+    return passes * call.p.numel() * prod(call.layer.weight.shape[1:]) < _LEAST_SHARED
+
+
+def prepare_inner_ascent(call: InnerAscentCall) -> Ascent:
+    run, shape, activation = native().inner_ascent_cpu, packed.shape(call.x, call.layer), packed.activation(call.layer)
+    x_strides, eta_strides, (_, *p_lies) = call.x.stride(), call.eta.stride(), packed.costate(call.p)
+    options = call.steps, packed.NORMS[call.norm], packed.DIRECTIONS[call.direction]
+    small = _is_small(call, 1 if call.layer.activation.kind == "identity" else 2 * call.steps)
+
+    def ascend(x, eta, p, weight, bias, normalization, budget) -> Tensor:
+        weight, bias, out = weight.contiguous(), packed.contiguous(bias), torch.empty_like(eta)
+        run(
+            (x.data_ptr(), x_strides), (eta.data_ptr(), eta_strides), packed.located(out), (p.data_ptr(), *p_lies),
+            shape, weight.data_ptr(), packed.address(bias), activation, _values(normalization),
+            _values(budget), *options, *_options(small),
+        )  # fmt: skip
+        return out
+
+    return ascend
 
 
 def inner_ascent(call: InnerAscentCall) -> Tensor:
-    weight, bias = packed.parameters(call.layer)
-    out = torch.empty_like(call.eta)
-    native().inner_ascent_cpu(
-        packed.located(call.x),
-        packed.located(call.eta),
-        packed.located(out),
-        packed.costate(call.p),
-        *_layer_arguments(call.x, call.layer, weight, bias),
-        _values(call.budget),
-        call.steps,
-        packed.NORMS[call.norm],
-        packed.DIRECTIONS[call.direction],
-        *_options(),
-    )
-    return out
+    return prepare_inner_ascent(call)(*of_ascent(call))
 
 
 def hamiltonian(call: HamiltonianCall) -> Tensor:
-    weight, bias = packed.parameters(call.layer)
+    layer = call.layer
+    weight, bias = layer.weight.contiguous(), packed.contiguous(layer.bias)
     value = native().hamiltonian_cpu(
-        packed.located(call.u), packed.costate(call.p), *_layer_arguments(call.u, call.layer, weight, bias), *_options()
-    )
+        packed.located(call.u), packed.costate(call.p), packed.shape(call.u, layer), weight.data_ptr(),
+        packed.address(bias), packed.activation(layer), _values(layer.normalization), *_options(_is_small(call, 1)),
+    )  # fmt: skip
     return call.u.new_tensor(value)
+
+
+def prepare_hamiltonian_gradients(call: HamiltonianCall, wanted: tuple[bool, bool, bool]) -> Gradients:
+    run, shape = native().hamiltonian_gradients_cpu, packed.shape(call.u, call.layer)
+    activation, u_strides, (_, *p_lies) = packed.activation(call.layer), call.u.stride(), packed.costate(call.p)
+    out_channels = call.layer.weight.shape[0]
+    need_weight, need_bias, need_input = wanted
+    small = _is_small(call, 2 + 2 * need_input)
+
+    def gradients(u, p, weight, bias, normalization) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        weight, bias = weight.contiguous(), packed.contiguous(bias)
+        grad_weight = torch.empty_like(weight) if need_weight else None
+        grad_bias = weight.new_empty(out_channels) if need_bias else None
+        grad_input = torch.empty_like(u) if need_input else None
+        run(
+            (u.data_ptr(), u_strides), (p.data_ptr(), *p_lies), shape, weight.data_ptr(), packed.address(bias),
+            activation, _values(normalization), packed.address(grad_weight), packed.address(grad_bias),
+            packed.located(grad_input), *_options(small),
+        )  # fmt: skip
+        return grad_weight, grad_bias, grad_input
+
+    return gradients
 
 
 def hamiltonian_gradients(
     call: HamiltonianCall, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    need_weight, need_bias, need_input = wanted
-    weight, bias = packed.parameters(call.layer)
-    grad_weight = torch.empty(weight.shape) if need_weight else None
-    grad_bias = torch.empty(weight.shape[0]) if need_bias else None
-    grad_input = torch.empty_like(call.u) if need_input else None
-    native().hamiltonian_gradients_cpu(
-        packed.located(call.u),
-        packed.costate(call.p),
-        *_layer_arguments(call.u, call.layer, weight, bias),
-        packed.address(grad_weight),
-        packed.address(grad_bias),
-        packed.located(grad_input),
-        *_options(),
-    )
-    return grad_weight, grad_bias, grad_input
+    return prepare_hamiltonian_gradients(call, wanted)(*of_gradients(call))

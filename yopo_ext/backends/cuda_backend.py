@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from types import ModuleType
 
@@ -12,13 +13,18 @@ from torch import Tensor
 from ..arguments import ChannelValues
 from ..native import native, why_not_native
 from . import native_arguments as packed
-from .call import Call, HamiltonianCall, InnerAscentCall, Layer
+from .call import Ascent, Call, Gradients, HamiltonianCall, InnerAscentCall, of_ascent, of_gradients
 from .precision import resolve_precision
 
 #: Its gradients of the first layer are one fused pass.
 fuses_gradient = True
+#: `can_run` is asked once about calls alike.
+steady = True
 
 _PRECISIONS = {"highest": 0, "high": 1}
+
+#: Bytes. What kernels load at a time, and so which of them serve, depends on where p lies modulo this.
+_ALIGNMENT = 256
 
 #: What serves a call, by the native module's name for it.
 _KERNELS = {
@@ -42,7 +48,7 @@ class CudaKernels:
         device_type: where its tensors live; the tests run the same kernels on "cpu".
     """
 
-    fuses_gradient = fuses_gradient
+    fuses_gradient, steady = fuses_gradient, steady
 
     def __init__(self, module: ModuleType, device_type: str = "cuda") -> None:
         self._module = module
@@ -61,85 +67,89 @@ class CudaKernels:
         """Which kernels an inner ascent takes: its name, and what it means."""
         if not isinstance(call, InnerAscentCall):
             return ""
-        _, path = self._plan(call)
+        precision = _PRECISIONS[resolve_precision(call.precision)]
+        _, path = self._planned(call)(precision, call.p.data_ptr() % _ALIGNMENT)
         return f"{path}: {_KERNELS[path]}" if path in _KERNELS else path
 
-    def _plan(self, call: InnerAscentCall) -> tuple[int, str]:
-        """The workspace's bytes, and the path."""
-        plan: tuple[int, str] = self._module.inner_ascent_cuda_plan(
-            packed.costate(call.p),
-            packed.shape(call.x, call.layer),
-            packed.activation(call.layer),
-            packed.NORMS[call.norm],
-            packed.DIRECTIONS[call.direction],
-            self._device(call.x, call.precision),
-        )
+    def _planned(self, call: InnerAscentCall) -> Callable[[int, int], tuple[int, str]]:
+        """The workspace's bytes and the path, of a precision and where p lies modulo `_ALIGNMENT`."""
+        (_, *p_lies), device = packed.costate(call.p), call.x.device.index or 0
+        norm, direction = packed.NORMS[call.norm], packed.DIRECTIONS[call.direction]
+        shape, activation = packed.shape(call.x, call.layer), packed.activation(call.layer)
+
+        @lru_cache(maxsize=16)
+        def plan(precision: int, p_address: int) -> tuple[int, str]:
+            on = (device, 0, precision)
+            return self._module.inner_ascent_cuda_plan((p_address, *p_lies), shape, activation, norm, direction, on)
+
         return plan
 
+    def prepare_inner_ascent(self, call: InnerAscentCall) -> Ascent:
+        run, device, setting = self._module.inner_ascent_cuda, call.x.device, call.precision
+        shape, activation = packed.shape(call.x, call.layer), packed.activation(call.layer)
+        x_strides, eta_strides, (_, *p_lies) = call.x.stride(), call.eta.stride(), packed.costate(call.p)
+        options = _is_boxed(call), call.steps, packed.NORMS[call.norm], packed.DIRECTIONS[call.direction]
+        plan = self._planned(call)
+
+        def ascend(x, eta, p, weight, bias, normalization, budget) -> Tensor:
+            weight, bias, out = weight.contiguous(), packed.contiguous(bias), torch.empty_like(eta)
+            on, p_address = self._device(device, setting), p.data_ptr()
+            workspace = _workspace(plan(on[2], p_address % _ALIGNMENT)[0], x)
+            run(
+                (x.data_ptr(), x_strides), (eta.data_ptr(), eta_strides), packed.located(out), (p_address, *p_lies),
+                shape, weight.data_ptr(), packed.address(bias), activation, _table(normalization), _table(budget),
+                *options, on, workspace.data_ptr(),
+            )  # fmt: skip
+            return out
+
+        return ascend
+
     def inner_ascent(self, call: InnerAscentCall) -> Tensor:
-        weight, bias = packed.parameters(call.layer)
-        out = torch.empty_like(call.eta)
-        shape, costate = packed.shape(call.x, call.layer), packed.costate(call.p)
-        options = (packed.NORMS[call.norm], packed.DIRECTIONS[call.direction])
-        device = self._device(call.x, call.precision)
-        size, _ = self._plan(call)
-        workspace = _workspace(size, call.x)
-        self._module.inner_ascent_cuda(
-            packed.located(call.x),
-            packed.located(call.eta),
-            packed.located(out),
-            costate,
-            *_layer_arguments(shape, call.layer, weight, bias),
-            _table(call.budget),
-            _is_boxed(call),
-            call.steps,
-            *options,
-            device,
-            workspace.data_ptr(),
-        )
-        return out
+        return self.prepare_inner_ascent(call)(*of_ascent(call))
 
     def hamiltonian(self, call: HamiltonianCall) -> Tensor:
-        weight, bias = packed.parameters(call.layer)
-        value = call.u.new_empty(())
-        shape, device = packed.shape(call.u, call.layer), self._device(call.u, call.precision)
-        workspace = _workspace(self._workspaces(shape, (device[0], 0, 0))[0], call.u)
+        layer, value = call.layer, call.u.new_empty(())
+        weight, bias = layer.weight.contiguous(), packed.contiguous(layer.bias)
+        shape, on = packed.shape(call.u, layer), self._device(call.u.device, call.precision)
+        workspace = _workspace(self._workspaces(shape, (on[0], 0, 0))[0], call.u)
         self._module.hamiltonian_cuda(
-            packed.located(call.u),
-            packed.costate(call.p),
-            *_layer_arguments(shape, call.layer, weight, bias),
-            value.data_ptr(),
-            device,
-            workspace.data_ptr(),
-        )
+            packed.located(call.u), packed.costate(call.p), shape, weight.data_ptr(), packed.address(bias),
+            packed.activation(layer), _table(layer.normalization), value.data_ptr(), on, workspace.data_ptr(),
+        )  # fmt: skip
         return value
+
+    def prepare_hamiltonian_gradients(self, call: HamiltonianCall, wanted: tuple[bool, bool, bool]) -> Gradients:
+        run, device, setting = self._module.hamiltonian_gradients_cuda, call.u.device, call.precision
+        shape, out_channels = packed.shape(call.u, call.layer), call.layer.weight.shape[0]
+        activation, u_strides, (_, *p_lies) = packed.activation(call.layer), call.u.stride(), packed.costate(call.p)
+        workspace_bytes = self._workspaces(shape, (device.index or 0, 0, 0))[1]
+        need_weight, need_bias, need_input = wanted
+
+        def gradients(u, p, weight, bias, normalization) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+            weight, bias = weight.contiguous(), packed.contiguous(bias)
+            grad_weight = torch.empty_like(weight) if need_weight else None
+            grad_bias = weight.new_empty(out_channels) if need_bias else None
+            grad_input = torch.empty_like(u) if need_input else None
+            workspace = _workspace(workspace_bytes, u)
+            run(
+                (u.data_ptr(), u_strides), (p.data_ptr(), *p_lies), shape, weight.data_ptr(), packed.address(bias),
+                activation, _table(normalization), packed.address(grad_weight), packed.address(grad_bias),
+                packed.located(grad_input), self._device(device, setting), workspace.data_ptr(),
+            )  # fmt: skip
+            return grad_weight, grad_bias, grad_input
+
+        return gradients
 
     def hamiltonian_gradients(
         self, call: HamiltonianCall, wanted: tuple[bool, bool, bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        need_weight, need_bias, need_input = wanted
-        weight, bias = packed.parameters(call.layer)
-        grad_weight = weight.new_empty(weight.shape) if need_weight else None
-        grad_bias = weight.new_empty(weight.shape[0]) if need_bias else None
-        grad_input = torch.empty_like(call.u) if need_input else None
-        shape, device = packed.shape(call.u, call.layer), self._device(call.u, call.precision)
-        workspace = _workspace(self._workspaces(shape, (device[0], 0, 0))[1], call.u)
-        self._module.hamiltonian_gradients_cuda(
-            packed.located(call.u),
-            packed.costate(call.p),
-            *_layer_arguments(shape, call.layer, weight, bias),
-            packed.address(grad_weight),
-            packed.address(grad_bias),
-            packed.located(grad_input),
-            device,
-            workspace.data_ptr(),
-        )
-        return grad_weight, grad_bias, grad_input
+        return self.prepare_hamiltonian_gradients(call, wanted)(*of_gradients(call))
 
-    def _device(self, images: Tensor, precision: str | None) -> tuple[int, int, int]:
+    def _device(self, device: torch.device, precision: str | None) -> tuple[int, int, int]:
         """The device's index, its current stream, and the precision."""
-        stream = torch.cuda.current_stream(images.device).cuda_stream if self._device_type == "cuda" else 0
-        return images.device.index or 0, stream, _PRECISIONS[resolve_precision(precision)]
+        index = device.index or 0
+        stream = torch._C._cuda_getCurrentRawStream(index) if self._device_type == "cuda" else 0
+        return index, stream, _PRECISIONS[resolve_precision(precision)]
 
 
 def _table(values: ChannelValues) -> tuple[list[float], int]:
@@ -150,10 +160,6 @@ def _table(values: ChannelValues) -> tuple[list[float], int]:
 def _is_boxed(call: InnerAscentCall) -> bool:
     values, channels = call.budget, call.x.shape[1]
     return len(values.floats) == 4 * channels if values.table is None else values.table.shape[0] == 4
-
-
-def _layer_arguments(shape: tuple[int, ...], layer: Layer, weight: Tensor, bias: Tensor | None) -> tuple[object, ...]:
-    return packed.layer_arguments(shape, layer, weight, bias, _table(layer.normalization))
 
 
 def _workspace(size: int, like: Tensor) -> Tensor:
@@ -183,12 +189,20 @@ def kernel(call: Call) -> str:
     return _kernels().kernel(call)
 
 
+def prepare_inner_ascent(call: InnerAscentCall) -> Ascent:
+    return _kernels().prepare_inner_ascent(call)
+
+
 def inner_ascent(call: InnerAscentCall) -> Tensor:
     return _kernels().inner_ascent(call)
 
 
 def hamiltonian(call: HamiltonianCall) -> Tensor:
     return _kernels().hamiltonian(call)
+
+
+def prepare_hamiltonian_gradients(call: HamiltonianCall, wanted: tuple[bool, bool, bool]) -> Gradients:
+    return _kernels().prepare_hamiltonian_gradients(call, wanted)
 
 
 def hamiltonian_gradients(

@@ -47,19 +47,12 @@ def activation(layer: Layer) -> tuple[int, tuple[float, ...]]:
     return _KINDS[layer.activation.kind], layer.activation.parameters
 
 
-def parameters(layer: Layer) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias as the kernels read them; the caller holds them while a kernel runs.
+def contiguous(t: Tensor | None) -> Tensor | None:
+    """As the kernels read weight and bias; the caller holds it while a kernel runs.
 
-    On a GPU their memory is reused only after the stream has read it.
+    On a GPU its memory is reused only after the stream has read it.
     """
-    return layer.weight.contiguous(), None if layer.bias is None else layer.bias.contiguous()
-
-
-def layer_arguments(
-    shape: tuple[int, ...], layer: Layer, weight: Tensor, bias: Tensor | None, normalization: object
-) -> tuple[object, ...]:
-    """The layer in the order of the bindings; `normalization` as the device takes per-channel values."""
-    return shape, weight.data_ptr(), address(bias), activation(layer), normalization
+    return None if t is None else t.contiguous()
 
 
 def why_not_images(images: Tensor, device_type: str) -> str | None:

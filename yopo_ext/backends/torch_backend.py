@@ -13,6 +13,8 @@ from .precision import convolution_precision
 
 #: Its gradients of the first layer are the convolution library's.
 fuses_gradient = False
+#: `can_run` is asked once about calls alike.
+steady = True
 
 
 def can_run(call: Call) -> str | None:

@@ -19,6 +19,8 @@ from .triton_kernels import configurations, geometry
 
 #: Its gradients of the first layer are one fused pass.
 fuses_gradient = True
+#: `can_run` is asked once about calls alike.
+steady = True
 
 LEAST_CAPABILITY = 80
 LEAST_TRITON = (3, 5)  # before it, constants lose their type between kernel functions

@@ -12,6 +12,7 @@ from typing import NoReturn
 from . import bench, compare, evaluate, info, list_command, train
 from .argument_order import join_negative_numbers
 from .broken_pipe import quiet_when_cut_off
+from .crowd import make_room
 from .speaker import complain
 
 COMMANDS = (train, compare, evaluate, list_command, info, bench)
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; wrong input is one line on stderr and exit status 2, with `--traceback` where it was raised."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    make_room(arguments)  # the parser imports torch
     return quiet_when_cut_off(lambda: _run(join_negative_numbers(evaluate.free_the_checkpoints(arguments))))
 
 

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""A first layer that was read once is read again as soon as anything about its modules is another."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+from yopo_ext import FirstLayer, layer_modules
+from yopo_ext.ball import Ball
+
+
+class Normalize(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).reshape(3, 1, 1))
+        self.std = 0.3
+
+    def forward(self, x):
+        return (x - self.mean) / self.std
+
+
+def make():
+    torch.manual_seed(0)
+    inside = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5).eval(), nn.Identity())
+    return Normalize(), inside, nn.LeakyReLU(0.1)
+
+
+def conv(modules):
+    return modules[1][0]
+
+
+def set_data(parameter):
+    parameter.data = parameter.data * 2
+
+
+def half_precision(modules):
+    for module in modules:
+        module.bfloat16()
+
+
+CHANGES = {
+    "weight in place": lambda m: conv(m).weight.data.mul_(2),
+    "weight.data": lambda m: set_data(conv(m).weight),
+    "another weight": lambda m: setattr(conv(m), "weight", nn.Parameter(conv(m).weight.detach() * 2)),
+    "no bias": lambda m: setattr(conv(m), "bias", None),
+    "stride": lambda m: setattr(conv(m), "stride", (2, 2)),
+    "padding": lambda m: setattr(conv(m), "padding", "same"),
+    "dilation": lambda m: setattr(conv(m), "dilation", (2, 2)),
+    "padding mode": lambda m: (setattr(conv(m), "padding", (1, 1)), setattr(conv(m), "padding_mode", "circular")),
+    "the convolution": lambda m: m[1].__setitem__(0, nn.Conv2d(3, 4, 3)),
+    "one more module": lambda m: m[1].append(nn.Sequential(nn.BatchNorm2d(4).eval())),
+    "one module less": lambda m: m[1].__delitem__(1),
+    "slope": lambda m: setattr(m[2], "negative_slope", 0.9),
+    "mean in place": lambda m: m[0].mean.add_(0.1),
+    "another mean": lambda m: setattr(m[0], "mean", torch.zeros(3, 1, 1)),
+    "std": lambda m: setattr(m[0], "std", 0.5),
+    "dropout trains": lambda m: m[1][1].train(),
+    "a hook": lambda m: m[2].register_forward_hook(lambda module, args, output: output.square()),
+    "a pre-hook": lambda m: conv(m).register_forward_pre_hook(lambda module, args: (args[0] * 2,)),
+    "a forward of its own": lambda m: setattr(m[2], "forward", torch.tanh),
+    "a parametrised weight": lambda m: parametrizations.weight_norm(conv(m)),
+    "a pruned weight": lambda m: prune.l1_unstructured(conv(m), "weight", 0.5),
+    "another class": lambda m: setattr(m[2], "__class__", nn.Softsign),
+    "a learnable mean": lambda m: m[0].mean.requires_grad_(),
+    "half precision": half_precision,
+}
+
+
+def outcome(layer):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(2, 3, 7, 6, generator=generator)
+    output = layer.evaluate(x.to(next(layer.parameters()).dtype))
+    p, ball = torch.randn(output.shape, generator=generator), Ball(0.1, 0.05)
+    torch.manual_seed(2)
+    eta = layer.inner_ascent(x, x * 0, p, eps=0.1, alpha=0.05, steps=2)
+    torch.manual_seed(2)
+    ascended = layer.ascend(ball, ball.feasible_set(x), x * 0, p, steps=2)
+    for parameter in layer.parameters():
+        parameter.grad = None
+    torch.manual_seed(2)
+    layer.accumulate_hamiltonian(x, p, scale=0.5)
+    return [eta, ascended, *(parameter.grad for parameter in layer.parameters())]
+
+
+def equal(one, other):
+    return len(one) == len(other) and all(
+        a is b is None or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_is_seen(change):
+    modules = make()
+    layer = FirstLayer(modules)
+    before = outcome(layer)
+    assert equal(outcome(layer), before)
+    CHANGES[change](modules)
+    if change == "half precision":
+        for act in (outcome, lambda layer: outcome(FirstLayer(modules))):
+            with pytest.raises(RuntimeError):
+                act(layer)
+        return
+    expected = outcome(FirstLayer(modules))
+    after = outcome(layer)
+    assert equal(after, expected)
+    assert equal(outcome(layer), expected)
+    if change not in ("one module less", "a learnable mean"):
+        assert not equal(after, before)
+
+
+def test_the_layer_is_read_once(monkeypatch):
+    layer = FirstLayer(make())
+    expected = outcome(layer)
+    monkeypatch.setattr(layer_modules, "read_layer", lambda modules: pytest.fail("read again"))
+    assert equal(outcome(layer), expected)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval()),
+        parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)).eval(),
+        type("MyConv", (nn.Conv2d,), {})(3, 4, 3),
+        type("MySequential", (nn.Sequential,), {})(nn.Conv2d(3, 4, 3)),
+    ],
+)
+def test_what_could_change_unseen_is_read_at_every_call(module):
+    layer = FirstLayer(module)
+    outcome(layer)
+    assert layer._reading._kept is None
+
+
+def test_lists_may_change_unseen():
+    layer = FirstLayer(nn.Conv2d(3, 4, 3))
+    layer.modules[0].stride = [1, 1]
+    before = outcome(layer)
+    layer.modules[0].stride[:] = [2, 2]
+    assert not equal(outcome(layer), before)
+
+
+def test_training_mode_and_requires_grad_count():
+    modules = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval())
+    layer, x = FirstLayer(modules), torch.rand(2, 3, 5, 5)
+    p = torch.randn(2, 4, 3, 3)
+    layer.modules[0].eval()
+    layer.accumulate_hamiltonian(x, p)
+    modules[1].train()
+    assert layer.explain().path == "autograd"
+    plain = FirstLayer(modules[0])
+    plain.accumulate_hamiltonian(x, p)
+    modules[0].weight.requires_grad_(False)
+    modules[0].weight.grad = None
+    bias = modules[0].bias.grad.clone()
+    plain.accumulate_hamiltonian(x, p)
+    assert modules[0].weight.grad is None
+    assert not torch.equal(modules[0].bias.grad, bias)
+    modules[0].bias.requires_grad_(False)
+    modules[0].bias.grad = None
+    plain.accumulate_hamiltonian(x, p)
+    assert modules[0].bias.grad is None
+
+
+def test_copies_read_their_own_modules():
+    layer = FirstLayer(make())
+    before = outcome(layer)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        conv(twin.modules).weight.data.mul_(2)
+        assert not equal(outcome(twin), before)
+        assert equal(outcome(layer), before)
+    shallow = copy.copy(layer)
+    shallow.modules = (nn.Conv2d(3, 4, 3, stride=2),)
+    assert not equal(outcome(shallow), before)
+    assert equal(outcome(layer), before)
+
+
+def test_gradients_reach_hooks_and_what_grad_held():
+    """As by a backward pass: also hooks of the node that adds up, as DistributedDataParallel has them."""
+    module = nn.Conv2d(3, 4, 3)
+    layer, x, p = FirstLayer(module), torch.rand(2, 3, 5, 5), torch.randn(2, 4, 3, 3)
+    layer.accumulate_hamiltonian(x, p)
+    layer.accumulate_hamiltonian(x, p)
+    once = torch.autograd.grad(layer.hamiltonian(x, p), module.weight)[0]
+    torch.testing.assert_close(module.weight.grad, 2 * once)
+    seen = []
+    node = module.weight.view_as(module.weight).grad_fn.next_functions[0][0]
+    node.register_hook(lambda *_: seen.append("node"))
+    module.weight.register_hook(lambda grad: seen.append("tensor") or grad * 0)
+    module.weight.register_post_accumulate_grad_hook(lambda parameter: seen.append("after"))
+    layer.accumulate_hamiltonian(x, p)
+    assert sorted(seen) == ["after", "node", "tensor"]
+    torch.testing.assert_close(module.weight.grad, 2 * once)
+
+
+def test_a_compiled_caller_reads_it_too():
+    layer = FirstLayer((nn.Conv2d(3, 4, 3), nn.ReLU()))
+    x, p = torch.rand(2, 3, 5, 5), torch.randn(2, 4, 3, 3)
+
+    def ascend(x, eta, p):
+        return layer.inner_ascent(x, eta, p, eps=0.1, alpha=0.05, steps=2)
+
+    expected = ascend(x, x * 0, p)
+    assert torch.equal(torch.compile(ascend, fullgraph=True, backend="aot_eager")(x, x * 0, p), expected)
+    assert torch.equal(ascend(x, x * 0, p), expected)
