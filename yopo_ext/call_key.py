@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def nobody_looks_on() -> bool:
         bool(_NOBODY)
         and _dispatch_tls_local_include_set().raw_repr() in _NOBODY
         and not _len_torch_function_stack()
-        and not torch.autograd._profiler_enabled()
+        and not torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
     )
 
 
@@ -90,7 +91,7 @@ def _add_tensor(parts: list[object], value: object) -> None:
     parts += (value.shape, value.stride(), value.dtype, value.device, _dispatch_keys(value).raw_repr())
 
 
-def _add_option(parts: list[object], name: str, value: object) -> None:
+def _add_option(parts: list[object], name: str, value: Any) -> None:
     kind = type(value)
     parts.append(kind)
     if kind in _LITERALS:

@@ -282,12 +282,13 @@ class FirstLayer:
         self, layer: ConvolutionLayer, u: Tensor, p: Tensor, scale: float, *, precision: str | None, backend: str | None
     ) -> None:
         """`accumulate_hamiltonian` where weight and bias are the layer's own parameters, and all of them."""
-        outputs = [out for out in (layer.weight, layer.bias) if out is not None and out.requires_grad]
-        if not outputs:
+        leaves = layer.weight, layer.bias
+        if not any(leaf is not None and leaf.requires_grad for leaf in leaves):
             return
-        grads = _gradients(layer, u, p, precision, backend)
-        wanted = grads if len(outputs) == 2 else grads[:1] if layer.weight.requires_grad else grads[1:]
-        add_to_leaves(outputs, wanted if scale == 1.0 else [grad * scale for grad in wanted])
+        grads = zip(leaves, _gradients(layer, u, p, precision, backend), strict=True)
+        wanted = [(leaf, grad) for leaf, grad in grads if leaf is not None and grad is not None and leaf.requires_grad]
+        outputs, values = zip(*wanted, strict=True)
+        add_to_leaves(outputs, values if scale == 1.0 else [grad * scale for grad in values])
 
     def _read(self, backend: str | None, held: BatchStatistics) -> ConvolutionLayer | None:
         """The layer as the operators take it; None for autograd."""

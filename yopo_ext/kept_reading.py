@@ -9,6 +9,7 @@ are still the same objects, which answers all of them, for the layers that this 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -60,7 +61,8 @@ class _Kept:
         layer: ConvolutionLayer,
     ) -> None:  # fmt: skip
         self._modules, self._watched = modules, [_Watched(module) for module in watched]
-        self._normalize, self._parameters, self._dtype = normalize, conv._parameters, layer.weight.dtype
+        self._parameters: dict[str, Any] = conv._parameters
+        self._normalize, self._dtype = normalize, layer.weight.dtype
         self._options = {name: value for name, value in layer.options.items() if name not in ("mean", "std")}
 
     def holds(self, modules: Sequence[nn.Module]) -> bool:

@@ -10,7 +10,7 @@ of those that hold eps or mean, and by the backend the precision, the number of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -81,7 +81,7 @@ class _PreparedAscent:
     def __init__(self, call: InnerAscentCall, options: Options) -> None:
         self._normalization = _lasting(call.layer.normalization, options, NORMALIZATION)
         self._budget = _lasting(call.budget, options, BUDGET)
-        self._run = _prepare_ascent(call, options.get("backend"))
+        self._run: Callable[..., Tensor] = _prepare_ascent(call, options.get("backend"))
 
     def run(self, tensors: Args, options: Options) -> Tensor:
         normalization, budget, x = self._normalization, self._budget, tensors[0]
@@ -96,13 +96,13 @@ class _PreparedAscent:
 class _PreparedGradients:
     def __init__(self, call: HamiltonianCall, options: Options, wanted: Wanted) -> None:
         self._normalization = _lasting(call.layer.normalization, options, NORMALIZATION)
-        self._run = _prepare_gradients(call, options.get("backend"), wanted)
+        self._run: Callable[..., Any] = _prepare_gradients(call, options.get("backend"), wanted)
 
     def run(self, tensors: Args, options: Options) -> tuple[Tensor, Tensor | None, Tensor | None]:
         normalization = self._normalization
         if normalization is None:
             normalization = _normalization(tensors[0], options)
-        return self._run(*tensors, normalization)  # type: ignore[return-value]
+        return self._run(*tensors, normalization)
 
 
 def _lasting(values: ChannelValues, options: Options, names: Sequence[str]) -> ChannelValues | None:
@@ -120,8 +120,12 @@ def _prepare_ascent(call: InnerAscentCall, asked_for: str | None) -> Ascent:
         return chosen.prepare_inner_ascent(call)
     shared, rest = _without_tensors(call.layer), call[5:]
 
-    def ascend(x, eta, p, weight, bias, normalization, budget) -> Tensor:
-        alike = InnerAscentCall(x, eta, p, Layer(weight, bias, *shared, normalization), budget, *rest)
+    def ascend(
+        x: Tensor, eta: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues,
+        budget: ChannelValues,
+    ) -> Tensor:  # fmt: skip
+        layer = Layer(weight, bias, *shared, normalization)  # type: ignore[call-arg]
+        alike = InnerAscentCall(x, eta, p, layer, budget, *rest)
         return operators.inner_ascent_by(chosen or backends.select(alike, asked_for), alike)
 
     return ascend
@@ -133,8 +137,10 @@ def _prepare_gradients(call: HamiltonianCall, asked_for: str | None, wanted: Wan
         return chosen.prepare_hamiltonian_gradients(call, wanted)
     shared, precision = _without_tensors(call.layer), call.precision
 
-    def gradients(u, p, weight, bias, normalization) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        alike = HamiltonianCall(u, p, Layer(weight, bias, *shared, normalization), precision)
+    def gradients(
+        u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        alike = HamiltonianCall(u, p, Layer(weight, bias, *shared, normalization), precision)  # type: ignore[call-arg]
         return operators.hamiltonian_gradients_by(chosen or backends.select(alike, asked_for), alike, wanted)
 
     return gradients

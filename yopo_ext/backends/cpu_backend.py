@@ -56,7 +56,10 @@ def prepare_inner_ascent(call: InnerAscentCall) -> Ascent:
     options = call.steps, packed.NORMS[call.norm], packed.DIRECTIONS[call.direction]
     small = _is_small(call, 1 if call.layer.activation.kind == "identity" else 2 * call.steps)
 
-    def ascend(x, eta, p, weight, bias, normalization, budget) -> Tensor:
+    def ascend(
+        x: Tensor, eta: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues,
+        budget: ChannelValues,
+    ) -> Tensor:  # fmt: skip
         weight, bias, out = weight.contiguous(), packed.contiguous(bias), torch.empty_like(eta)
         run(
             (x.data_ptr(), x_strides), (eta.data_ptr(), eta_strides), packed.located(out), (p.data_ptr(), *p_lies),
@@ -89,7 +92,9 @@ def prepare_hamiltonian_gradients(call: HamiltonianCall, wanted: tuple[bool, boo
     need_weight, need_bias, need_input = wanted
     small = _is_small(call, 2 + 2 * need_input)
 
-    def gradients(u, p, weight, bias, normalization) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def gradients(
+        u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         weight, bias = weight.contiguous(), packed.contiguous(bias)
         grad_weight = torch.empty_like(weight) if need_weight else None
         grad_bias = weight.new_empty(out_channels) if need_bias else None

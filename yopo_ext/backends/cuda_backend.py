@@ -91,7 +91,10 @@ class CudaKernels:
         options = _is_boxed(call), call.steps, packed.NORMS[call.norm], packed.DIRECTIONS[call.direction]
         plan = self._planned(call)
 
-        def ascend(x, eta, p, weight, bias, normalization, budget) -> Tensor:
+        def ascend(
+            x: Tensor, eta: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues,
+            budget: ChannelValues,
+        ) -> Tensor:  # fmt: skip
             weight, bias, out = weight.contiguous(), packed.contiguous(bias), torch.empty_like(eta)
             on, p_address = self._device(device, setting), p.data_ptr()
             workspace = _workspace(plan(on[2], p_address % _ALIGNMENT)[0], x)
@@ -125,7 +128,9 @@ class CudaKernels:
         workspace_bytes = self._workspaces(shape, (device.index or 0, 0, 0))[1]
         need_weight, need_bias, need_input = wanted
 
-        def gradients(u, p, weight, bias, normalization) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        def gradients(
+            u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues
+        ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
             weight, bias = weight.contiguous(), packed.contiguous(bias)
             grad_weight = torch.empty_like(weight) if need_weight else None
             grad_bias = weight.new_empty(out_channels) if need_bias else None

@@ -125,14 +125,12 @@ def run(options: argparse.Namespace) -> int:
 
     Returns 0; 1 where one of several networks could not be measured; 128 + SIGINT where it was interrupted.
     """
-    from ..training import chosen_device_text, started_processes
+    from ..training import started_processes
 
     if options.batch_size < 1:
         raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
     try:
         with started_processes(options.device, patience=_PATIENCE) as (processes, device), _warnings_in_one_line():
-            if options.device not in (device, "cuda"):
-                say(chosen_device_text(options.device, device))
             if _is_many(options):
                 return _run_many(options, processes, device)
             found = _evaluate(options, processes, device)
@@ -155,6 +153,7 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
         if options.transfer:
             networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
         plan = _plan(options, subject)
+    _say_device(options, device)
     return run_evaluation(
         subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes
     )
@@ -182,6 +181,7 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
             raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
     if not options.checkpoints:
         raise ValueError("expected a checkpoint or the folder of a run")
+    _say_device(options, device)
     found = evaluate_many(
         options.checkpoints, lambda path: _open_subject(options, path, device),
         lambda subject: _plan(options, subject), batch_size=options.batch_size, show=True, processes=processes,
@@ -193,6 +193,13 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
     if "interrupted" in found.failures.values():
         return 128 + signal.SIGINT
     return 1 if found.failures else 0
+
+
+def _say_device(options: argparse.Namespace, device: str) -> None:
+    from ..training import chosen_device_text
+
+    if options.device not in (device, "cuda"):  # of several processes "cuda" is each one's own
+        say(chosen_device_text(options.device, device))
 
 
 def _open_subject(options: argparse.Namespace, checkpoint: Path | None, device: str) -> Subject:
