@@ -124,8 +124,9 @@ def test_every_setting_is_crossed_or_named_here():
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
+    networks = {"first_layer", "init_weights", "num_classes"}
     crossed = set(VALUES) - {"set"}
-    assert crossed | sizes | measuring | images | elsewhere == {*KINDS, *homes()}
+    assert crossed | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
