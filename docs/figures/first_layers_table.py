@@ -30,8 +30,7 @@ FAMILIES = {
     "ConvNeXt": ("torchvision:convnext_tiny", "timm:convnext_tiny"),
     "EfficientNet": ("torchvision:efficientnet_b0", "timm:efficientnet_b0", "timm:tf_efficientnet_b0"),
     "ViT": ("torchvision:vit_b_16", "timm:vit_base_patch16_224", "timm:vit_small_patch16_224"),
-    "DenseNet": ("torchvision:densenet121", "timm:densenet121"),
-    "VGG": ("torchvision:vgg16", "torchvision:vgg16_bn", "timm:vgg16", "timm:vgg16_bn"),
+    "DenseNet": ("torchvision:densenet121",),
 }
 NAMES = tuple(name for names in FAMILIES.values() for name in names)
 
