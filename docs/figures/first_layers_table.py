@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""`python docs/figures/first_layers_table.py`: docs/_first-layers.md, what `find_first_layer` finds in common networks.
+
+Needs timm and torchvision. Nothing is downloaded: weights are random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+from catalogue_tables import table
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from yopo_ext import FoundFirstLayer, find_first_layer
+from yopo_ext.models import build_model
+
+PAGE = Path(__file__).resolve().parent.parent / "_first-layers.md"
+CLASSES, IMAGES = 1000, 2
+#: Pixels a side of the images that a first layer is looked for on, and of those that multiply-adds are counted for.
+SIDE, COUNTED_SIDE = 64, 224
+#: family -> its networks
+FAMILIES = {
+    "ResNet": ("torchvision:resnet18", "torchvision:resnet50", "timm:resnet18", "timm:resnet50", "timm:resnet50d"),
+    "WideResNet": ("torchvision:wide_resnet50_2", "timm:wide_resnet50_2"),
+    "ConvNeXt": ("torchvision:convnext_tiny", "timm:convnext_tiny"),
+    "EfficientNet": ("torchvision:efficientnet_b0", "timm:efficientnet_b0", "timm:tf_efficientnet_b0"),
+    "ViT": ("torchvision:vit_b_16", "timm:vit_base_patch16_224", "timm:vit_small_patch16_224"),
+    "DenseNet": ("torchvision:densenet121",),
+}
+NAMES = tuple(name for names in FAMILIES.values() for name in names)
+
+
+def row(name: str) -> tuple[str, ...]:
+    """A network in training mode, its first layer, what it is, on which path, its share, and what n buys there."""
+    torch.manual_seed(0)
+    model = build_model(name, in_channels=3, num_classes=CLASSES, image_size=SIDE)
+    found = find_first_layer(model, torch.rand(IMAGES, 3, SIDE, SIDE))
+    names = ", ".join(f"`{one}`" for one in found.names)
+    kinds = ", ".join(type(module).__name__ for module in found.modules)
+    return (
+        f"`{name}`", f"{names} ({kinds})", "linear" if found.linear else "nonlinear",
+        "kernels" if found.kernel else f"autograd: {found.reason}", f"{share(name, found.names):.2%}",
+        what_n_buys(found),
+    )  # fmt: skip
+
+
+def what_n_buys(found: FoundFirstLayer) -> str:
+    """In a few words."""
+    return "a larger step, no more" if found.linear else "a new slope each step"
+
+
+@torch.no_grad()
+def share(name: str, first_layer: Sequence[str]) -> float:
+    """The first layer's part of the network's multiply-adds, forward; nothing is computed."""
+    with torch.device("meta"):
+        model = build_model(name, in_channels=3, num_classes=CLASSES, image_size=COUNTED_SIDE).eval()
+        image = torch.rand(1, 3, COUNTED_SIDE, COUNTED_SIDE)
+        modules = nn.Sequential(*(model.get_submodule(one) for one in first_layer))
+        return multiply_adds(modules, image) / multiply_adds(model, image)
+
+
+def multiply_adds(module: nn.Module, image: Tensor) -> int:
+    """Those of convolutions, matrix products and attention, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        module(image)
+    return counter.get_total_flops() // 2
+
+
+def page(names: Sequence[str] = NAMES) -> str:
+    """The table, with the versions that it is of."""
+    header = ("network", "first layer", "", "runs through", "of the multiply-adds", "what n buys")
+    versions = f"torch {torch.__version__.partition('+')[0]}, torchvision {torchvision.__version__.partition('+')[0]}, "
+    text = f"{versions}timm {timm.__version__}; training mode; counted for {COUNTED_SIDE}×{COUNTED_SIDE} images."
+    return "\n".join([*table(header, map(row, names)), "", text, ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
