@@ -147,7 +147,7 @@ def test_lists_may_change_unseen():
 
 def test_training_mode_and_requires_grad_count():
     modules = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval())
-    layer, x = FirstLayer(modules), torch.rand(2, 3, 5, 5)
+    layer, x = FirstLayer(modules, "batch"), torch.rand(2, 3, 5, 5)
     p = torch.randn(2, 4, 3, 3)
     layer.modules[0].eval()
     layer.accumulate_hamiltonian(x, p)
