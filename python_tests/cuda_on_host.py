@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 import yopo_ext.backends
+from yopo_ext import prepared_call
 from yopo_ext.backends import cuda_backend
 from yopo_ext.backends.cuda_backend import CudaKernels
 
@@ -125,6 +126,12 @@ def _moved(item: Any, device: str) -> Any:
     if isinstance(item, tuple) and hasattr(item, "_fields"):
         return type(item)(*(_moved(part, device) for part in item))
     return item
+
+
+def forget_plans() -> None:
+    """After the host has begun to stand in for another device: a GPU stays what it was when kernels were chosen."""
+    prepared_call._ascents.clear()
+    prepared_call._gradients.clear()
 
 
 @cache

@@ -104,6 +104,11 @@ def something_in_between() -> None:
     yopo(model, (model[0], model[2]))
 
 
+def shifted_images() -> None:
+    model = Called(lambda first, x: first(x - 1))
+    yopo(model, model.first, generator=torch.Generator().manual_seed(0))
+
+
 def resized() -> None:
     model = Called(lambda first, x: first(nn.functional.interpolate(x, scale_factor=2))[..., :6, :6])
     yopo(model, model.first)
@@ -364,6 +369,7 @@ RAISED = {
     "images out of bounds": (ValueError, out_of_bounds),
     "past the first layer": (RuntimeError, past_the_first_layer),
     "something in between": (RuntimeError, something_in_between),
+    "shifted images": (RuntimeError, shifted_images),
     "resized": (RuntimeError, resized),
     "part of the batch": (RuntimeError, part_of_the_batch),
     "grey levels": (ValueError, grey_levels),

@@ -53,15 +53,15 @@ def input_gradient_error(
     gradient = torch.zeros_like(u) if gradient is None else gradient.detach()
     as_read = _adjoint(first_layer.hamiltonian, u, p, statistics=statistics)
     if half is None and not statistics:
-        return _relative_error(gradient, as_read)
+        return relative_error(gradient, as_read)
     by_modules = first_layer.hamiltonian_of_modules
     with _pass_precision(u, half):
-        errors = [_relative_error(gradient, _adjoint(by_modules, u, p))]
+        errors = [relative_error(gradient, _adjoint(by_modules, u, p))]
     with torch.autocast(u.device.type, enabled=False):
-        errors.append(_relative_error(_adjoint(by_modules, u, p, statistics=statistics), as_read))
+        errors.append(relative_error(_adjoint(by_modules, u, p, statistics=statistics), as_read))
         if statistics:
             with torch.no_grad():
-                errors.append(_relative_error(first_layer.evaluate(u), first_layer.evaluate(u, statistics)))
+                errors.append(relative_error(first_layer.evaluate(u), first_layer.evaluate(u, statistics)))
     return max((error for error in errors if error is not None), default=None)
 
 
@@ -79,7 +79,8 @@ def _adjoint(hamiltonian: Callable[..., Tensor], u: Tensor, p: Tensor, **statist
             return torch.autograd.grad(value, leaf)[0]
 
 
-def _relative_error(one: Tensor, other: Tensor) -> float | None:
+def relative_error(one: Tensor, other: Tensor) -> float | None:
+    """The norm of the difference over the larger of the two norms; None where both are 0, or not finite."""
     one, other = one.double(), other.double()
     # One copy for all three: each of them would wait.
     difference, *sizes = torch.stack([(one - other).norm(), one.norm(), other.norm()]).tolist()

@@ -108,6 +108,13 @@ class Outside(Net):
         return super().forward((x - 0.5) / 0.25)
 
 
+class Shifts(Net):
+    """Subtracts a mean before the first layer, which no gradient with respect to the images shows."""
+
+    def forward(self, x):
+        return super().forward(x - 0.5)
+
+
 class Detaches(Net):
     def forward(self, x):
         return super().forward(x.detach() * 1.0)
@@ -149,6 +156,18 @@ def test_a_network_that_the_first_layer_does_not_speak_for_is_refused(fault, amp
     require_untouched(model, before)
     assert adversary.first_layer.input_gradient_error > 0.3
     assert "the network's input gradient: relative error" in str(adversary.first_layer.explain())
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("amp", [False, True])
+def test_a_shift_before_a_linear_first_layer_is_refused(amp, method):
+    model = Shifts(nn.Conv2d(2, 4, 3, padding=1))
+    before = untouched(model)
+    adversary = METHODS[method](model, model.first_layer)
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp), pytest.raises(RuntimeError) as raised:
+        adversary.accumulate(X, Y)
+    assert "first_layer (Conv2d) receives other values than the images: relative error 0." in str(raised.value)
+    require_untouched(model, before)
 
 
 @pytest.mark.parametrize("amp", [False, True])

@@ -3,8 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cuda_on_host
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_plans() -> Iterator[None]:
+    cuda_on_host.forget_plans()
+    yield
+    cuda_on_host.forget_plans()
 
 
 @pytest.fixture(params=["cuda_on_host", "cuda_on_gpu"])

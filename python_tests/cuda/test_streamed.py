@@ -38,6 +38,7 @@ def squeeze(monkeypatch: pytest.MonkeyPatch, problem, spare: float) -> None:
     slot = workspace // min(len(problem.x), 2)
     monkeypatch.setenv("SIMT_SHARED_BYTES", str(size + int(spare * slot)))
     assert path_of(problem) == "streamed"
+    cuda_on_host.forget_plans()
 
 
 def assert_nothing_changes(monkeypatch: pytest.MonkeyPatch, problem, **options) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..costate import Costate, capture_costate, cut_at_first_layer
 from ..first_layer import FirstLayer
-from ..input_gradient import require_input_gradient
+from ..input_gradient import TOLERANCE, relative_error, require_input_gradient
 
 
 class InputProbe:
@@ -30,6 +30,7 @@ class InputProbe:
         with torch.enable_grad():
             self._leaf = adversarial.detach().requires_grad_()
             self.images = self._leaf.clone()
+        self._shift: float | None = None
 
     @contextmanager
     def catch(self, *, cuts: bool) -> Iterator[Costate]:
@@ -39,7 +40,7 @@ class InputProbe:
             RuntimeError: as `capture_costate` or `cut_at_first_layer`; or the first layer sees other images.
         """
         caught = cut_at_first_layer(self._first_layer, past=self._leaf) if cuts else capture_costate(self._first_layer)
-        handle = self._first_layer.modules[0].register_forward_pre_hook(self._require_all_images)
+        handle = self._first_layer.modules[0].register_forward_pre_hook(self._require_images)
         try:
             with caught as costate:
                 yield costate
@@ -47,17 +48,30 @@ class InputProbe:
             handle.remove()
 
     def compare(self, costate: Costate) -> bool:
-        """Whether there was a gradient to compare. Raises as `require_input_gradient`."""
-        return require_input_gradient(
+        """Whether there was a gradient to compare.
+
+        Raises:
+            RuntimeError: as `require_input_gradient`; or the first layer was given other values than the images. A
+                shift before a linear layer leaves the input gradient as it is, but not ∂H/∂W.
+        """
+        found = require_input_gradient(
             self._first_layer, self._leaf.detach(), costate.value, self._leaf.grad, costate.statistics
         )
+        if self._shift is not None and self._shift > TOLERANCE:
+            raise RuntimeError(
+                f"first_layer {self._first_layer.names} receives other values than the images: relative error "
+                f"{self._shift:.2f}, expected at most {TOLERANCE:g}. What the model does before belongs into it "
+                "(normalisation?), as in first_layer=(model.normalize, model.conv1)"
+            )
+        return found
 
-    def _require_all_images(self, module: nn.Module, args: tuple[object, ...]) -> None:
-        given = tuple(args[0].shape) if args and isinstance(args[0], Tensor) else None
-        expected = tuple(self._leaf.shape)
-        if given is None or given == expected:
+    def _require_images(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        if not args or not isinstance(args[0], Tensor):
             return
-        name = type(module).__name__
+        given, expected, name = tuple(args[0].shape), tuple(self._leaf.shape), type(module).__name__
+        if given == expected:
+            self._shift = relative_error(args[0].detach(), self._leaf.detach())
+            return
         if given[1:] == expected[1:] and given[0] < expected[0]:
             raise RuntimeError(
                 f"the first layer ({name}) sees {given[0]} of {expected[0]} images: p has to be of the whole batch. "
