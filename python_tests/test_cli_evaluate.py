@@ -30,11 +30,11 @@ def weights(folder, tmp_path):
 
 @pytest.fixture
 def evaluate(command):
-    return partial(command, "evaluate")
+    return partial(command, "evaluate", "--device", "cpu")  # which is not said then
 
 
 def report(evaluate, *arguments):
-    status, out, err = evaluate(*arguments, "--json", "--device", "cpu")
+    status, out, err = evaluate(*arguments, "--json")
     assert (status, err) == (0, "")
     return json.loads(out)
 
