@@ -33,7 +33,7 @@ from yopo_ext.data import Batch, Dataset, ImageSet, to_float
 from yopo_ext.models import build_model
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training import Config, Run, make_config
-from yopo_ext.training.host import keep_freed_memory
+from yopo_ext.training.host import choose_device, keep_freed_memory, open_device
 
 SETTINGS = {
     "smallcnn": {"m": 5, "n": 10, "eps": 0.3, "alpha": 0.01, "batch_size": 256, "lr": 0.01 / 5},
@@ -44,7 +44,11 @@ IMAGES = {"smallcnn": (1, 28), "preactresnet18": (3, 32)}
 
 def published(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]:
     """The authors' algorithm: autograd through clamp and first layer in each inner step, NCHW, all in eager mode."""
-    model = build_model(config["model"], in_channels=data.train.channels, num_classes=10).train().to(config["device"])
+    model = (
+        build_model(config["model"], in_channels=data.train.channels, num_classes=10)
+        .train()
+        .to(choose_device(config["device"]))
+    )
     head, (eps, alpha, m, n) = model.first_layer, (config[name] for name in ("eps", "alpha", "m", "n"))
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9, weight_decay=5e-4)
 
@@ -101,7 +105,7 @@ def run(config: Config, who: str, repetitions: int) -> dict:
     """Seconds of each step of one contender, in this process."""
     if who != "published":
         keep_freed_memory()  # as `yopo train` does
-    device, data = torch.device(config["device"]), random_images(config)
+    device, data = open_device(config["device"]), random_images(config)
     x, y = to_float(data.train.images).to(device), data.train.labels.to(device)
     step = CONTENDERS[who](config, data)
     for _ in range(WARM_UP[device.type]):
@@ -133,7 +137,7 @@ def measure(config: Config, arguments: list[str], rounds: int) -> dict:
     return {
         "case": f"{config['model']} {config.label}, batch {config['batch_size']}",
         "options": [name for name in ("compile", "cuda_graph") if config[name]],
-        "machine": describe_machine(config["device"]),
+        "machine": describe_machine(choose_device(config["device"])),
         "seconds": seconds,
         "median": medians,
         "ratio": {who: median / medians["ours"] for who, median in medians.items()},

@@ -171,7 +171,7 @@ def test_one_file_each(package, tmp_path):
     )
     methods, objectives, datasets, events, _, _, report = carried_out(
         package, tmp_path, "list methods", "list objectives", "list datasets", "list events", train,
-        "train --resume run --epochs 4", "evaluate run --steps 2 --losses ce --json",
+        "train --resume run --epochs 4", "evaluate run --device cpu --steps 2 --losses ce --json",
     )  # fmt: skip
     for name, listed in {"noise": methods, "brier": objectives, "stripes": datasets, "lines": events}.items():
         assert any(line.split()[0] == name for line in listed.splitlines())

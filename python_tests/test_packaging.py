@@ -54,7 +54,7 @@ def test_one_pool_of_threads_serves_torch_and_us(needs_native):
 import os, re, torch, yopo_ext
 count = lambda: len(os.listdir("/proc/self/task"))
 torch.set_num_threads(3)
-x, p, weight = torch.rand(3, 1, 8, 8), torch.randn(3, 4, 6, 6), torch.randn(4, 1, 3, 3)
+x, p, weight = torch.rand(3, 1, 64, 64), torch.randn(3, 32, 62, 62), torch.randn(32, 1, 3, 3)
 start = count()
 yopo_ext.inner_ascent(x, 0 * x, p, weight, eps=0.1, alpha=0.1, steps=1, activation="relu", backend="cpu")
 ours = count()
@@ -70,7 +70,7 @@ import os, torch, yopo_ext
 from yopo_ext import openmp
 openmp._PLACES = (("torch", "libnowhere.so", 0),)
 torch.set_num_threads(3)
-x, p, weight = torch.rand(3, 1, 8, 8), torch.randn(3, 4, 6, 6), torch.randn(4, 1, 3, 3)
+x, p, weight = torch.rand(3, 1, 64, 64), torch.randn(3, 32, 62, 62), torch.randn(32, 1, 3, 3)
 run = lambda backend: yopo_ext.inner_ascent(x, 0 * x, p, weight, eps=0.1, alpha=0.1, steps=1, backend=backend)
 before = len(os.listdir("/proc/self/task"))
 eta = run("cpu")

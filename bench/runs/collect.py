@@ -17,6 +17,7 @@ from typing import Any
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import Config, make_config, read_run
 from yopo_ext.training.files import write_text_atomically
+from yopo_ext.training.host import choose_device
 
 ROOT = Path(__file__).resolve().parents[2]
 POINT = ("epoch", "seconds", "clean", "fgsm", "curve_robust")
@@ -44,7 +45,7 @@ def collect(folder: Path) -> dict[str, Any]:
             if method["settings"] != settings(config):
                 raise ValueError(f"{path}: other settings than those of the seeds before")
             method["seeds"][str(config["seed"])] = finals[name] | curve_and_attacks(path.parent)
-    return {"machine": describe_machine(config["device"]), "methods": methods}
+    return {"machine": describe_machine(choose_device(config["device"])), "methods": methods}
 
 
 def settings(config: Config) -> dict[str, Any]:
