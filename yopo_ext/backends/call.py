@@ -73,10 +73,10 @@ class HamiltonianCall(NamedTuple):
 Call = InnerAscentCall | HamiltonianCall
 
 
-#: x, eta, p, weight, bias, normalisation, budget -> the new eta: a backend's `inner_ascent` of calls that are alike in
-#: all else (shapes, strides, dtypes, device, options).
+# x, eta, p, weight, bias, normalisation, budget -> the new eta: a backend's `inner_ascent` of calls that are alike in
+# all else (shapes, strides, dtypes, device, options).
 Ascent = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, ChannelValues, ChannelValues], Tensor]
-#: u, p, weight, bias, normalisation -> ∂H/∂(weight, bias, u): `hamiltonian_gradients` likewise.
+# u, p, weight, bias, normalisation -> ∂H/∂(weight, bias, u): `hamiltonian_gradients` likewise.
 Gradients = Callable[
     [Tensor, Tensor, Tensor, Tensor | None, ChannelValues], tuple[Tensor | None, Tensor | None, Tensor | None]
 ]
