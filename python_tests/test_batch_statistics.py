@@ -6,6 +6,7 @@ import copy
 import pytest
 import torch
 from differential import SHAPES, Problem, Shape, gradient_error_bound, make_problem, needs_tiles
+from joint_moments import joint_moments
 from torch import nn
 from torch.nn import functional as F
 
@@ -338,23 +339,6 @@ def test_compiled_modules():
     with pytest.raises(RuntimeError, match="compiled region"):
         costate.statistics  # noqa: B018
     torch.compiler.reset()
-
-
-class Synchronised(nn.SyncBatchNorm):
-    """torch's has no CPU path; nothing but the moments is asked of it here."""
-
-
-def joint_moments(rank, rendezvous, parts):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    try:
-        found = batch_moments(Synchronised(3), parts[rank])
-        whole = batch_moments(nn.BatchNorm2d(3), torch.cat(parts))
-        torch.testing.assert_close(tuple(found), tuple(whole), rtol=1e-12, atol=1e-12)
-        own = batch_moments(Synchronised(3).eval(), parts[rank])
-        torch.testing.assert_close(tuple(own), tuple(batch_moments(nn.BatchNorm2d(3), parts[rank])))
-        assert not torch.allclose(own.mean, found.mean)
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 def test_synchronised_batch_norm_has_the_moments_of_all_processes(tmp_path):
