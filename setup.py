@@ -85,7 +85,7 @@ class CMakeBuild(build_ext):
             configure.append(f"-DYOPO_EXT_CUDA_ARCHS={archs}")
         begin = time.monotonic()
         subprocess.run(configure, check=True)
-        say("compiling the native module: about half a minute, with CUDA kernels two to four minutes on two cores")
+        say("compiling the native module: about half a minute, with CUDA kernels three to four minutes on two cores")
         subprocess.run(
             [executable("cmake"), "--build", str(build), "--target", "_native"],
             check=True, env={"NINJA_STATUS": "[%f/%t files, %e s] ", **os.environ},
