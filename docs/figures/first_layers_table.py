@@ -30,7 +30,8 @@ FAMILIES = {
     "ConvNeXt": ("torchvision:convnext_tiny", "timm:convnext_tiny"),
     "EfficientNet": ("torchvision:efficientnet_b0", "timm:efficientnet_b0", "timm:tf_efficientnet_b0"),
     "ViT": ("torchvision:vit_b_16", "timm:vit_base_patch16_224", "timm:vit_small_patch16_224"),
-    "DenseNet": ("torchvision:densenet121",),
+    "DenseNet": ("torchvision:densenet121", "timm:densenet121"),
+    "VGG": ("torchvision:vgg11", "torchvision:vgg11_bn", "timm:vgg11", "timm:vgg11_bn"),
 }
 NAMES = tuple(name for names in FAMILIES.values() for name in names)
 
