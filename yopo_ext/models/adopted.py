@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .network import Network
 from .normalize import optional_normalize
 
 _SHOWN = 5
@@ -40,10 +42,34 @@ def unknown_name(package: ModuleType, name: str, known: Iterable[str]) -> ValueE
     )
 
 
-def require_own_activation(name: str, activation: str) -> None:
-    """Raises ``ValueError`` where another activation is asked for than the default of all networks."""
+#: From a network's name, channels, classes and the images' size, where that is known, to the library's own.
+Create = Callable[[str, int, int, "tuple[int, int] | None"], nn.Module]
+
+
+def adopted_network(library: str, name: str, create: Create) -> Network:
+    """The declaration of `library:name`."""
+    return Network(f"{library}:{name}", partial(_build, library, name, create), f"{library}'s {name}", takes_size=True)
+
+
+def _build(
+    library: str,
+    name: str,
+    create: Create,
+    in_channels: int,
+    num_classes: int,
+    *,
+    image_size: tuple[int, int] | None = None,
+    activation: str = "relu",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> nn.Module:
+    full = f"{library}:{name}"
     if activation != "relu":
-        raise ValueError(f"activation: got {activation!r}, and {name} has its own; expected none with this network")
+        raise ValueError(f"activation: got {activation!r}, and {full} has its own; expected none with this network")
+    network = create(name, in_channels, num_classes, image_size)
+    return adopt(
+        network, full, in_channels=in_channels, num_classes=num_classes, image_size=image_size, mean=mean, std=std
+    )
 
 
 def adopt(

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-
 from torch import nn
 
-from .adopted import adopt, import_library, require_own_activation, unknown_name
+from .adopted import adopted_network, import_library, unknown_name
 from .network import Library, Network
 
 
@@ -16,29 +13,12 @@ def _network(name: str) -> Network:
     timm = import_library("timm")
     if not timm.is_model(name):
         raise unknown_name(timm, name, timm.list_models())
-    return Network(f"timm:{name}", partial(_build, name), f"timm's {name}", takes_size=True)
+    return adopted_network("timm", name, _create)
 
 
-def _build(
-    name: str,
-    in_channels: int,
-    num_classes: int,
-    *,
-    image_size: tuple[int, int] | None = None,
-    activation: str = "relu",
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> nn.Module:
-    require_own_activation(f"timm:{name}", activation)
-    network = _create(name, image_size, in_chans=in_channels, num_classes=num_classes)
-    return adopt(
-        network, f"timm:{name}", in_channels=in_channels, num_classes=num_classes, image_size=image_size, mean=mean,
-        std=std,
-    )  # fmt: skip
-
-
-def _create(name: str, image_size: tuple[int, int] | None, **options: int) -> nn.Module:
+def _create(name: str, in_channels: int, num_classes: int, image_size: tuple[int, int] | None) -> nn.Module:
     timm = import_library("timm")
+    options = {"in_chans": in_channels, "num_classes": num_classes}
     config = timm.get_pretrained_cfg(name)
     if image_size is not None and config is not None and config.fixed_input_size:
         try:

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from torch import nn
 
-from .adopted import adopt, import_library, require_own_activation, unknown_name
+from .adopted import adopted_network, import_library, unknown_name
 from .network import Library, Network
 
 #: Heads that are there for training alone and change what the network returns.
@@ -22,31 +20,17 @@ def _network(name: str) -> Network:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise unknown_name(torchvision, name, known)
-    return Network(f"torchvision:{name}", partial(_build, name), f"torchvision's {name}", takes_size=True)
+    return adopted_network("torchvision", name, _create)
 
 
-def _build(
-    name: str,
-    in_channels: int,
-    num_classes: int,
-    *,
-    image_size: tuple[int, int] | None = None,
-    activation: str = "relu",
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> nn.Module:
-    require_own_activation(f"torchvision:{name}", activation)
+def _create(name: str, in_channels: int, num_classes: int, image_size: tuple[int, int] | None) -> nn.Module:
     if in_channels != 3:
         raise ValueError(
             f"model: torchvision:{name} takes 3 channels, these images have {in_channels}; networks of timm "
             "(timm:NAME) take any number"
         )
     options = {**_OPTIONS.get(name, {}), **_size_option(name, image_size)}
-    network = import_library("torchvision").models.get_model(name, weights=None, num_classes=num_classes, **options)
-    return adopt(
-        network, f"torchvision:{name}", in_channels=in_channels, num_classes=num_classes, image_size=image_size,
-        mean=mean, std=std,
-    )  # fmt: skip
+    return import_library("torchvision").models.get_model(name, weights=None, num_classes=num_classes, **options)
 
 
 def _size_option(name: str, image_size: tuple[int, int] | None) -> dict[str, Any]:
