@@ -191,5 +191,5 @@ def test_a_run_is_measured_from_its_folder(tmp_path, monkeypatch):
     library("timm")
     config = make_config(model="timm:test_resnet", method="yopo-1-1", **{**TINY, "epochs": 1})
     Run(config, tmp_path, DATA, show=False).fit()
-    monkeypatch.setattr("yopo_ext.training.runs.prepare_data.load_dataset", lambda *_: DATA)
+    monkeypatch.setattr("yopo_ext.training.runs.prepare_data.load_test_images", lambda *_: DATA.test)
     assert evaluate_run(tmp_path).to_dict()["images"] == 8
