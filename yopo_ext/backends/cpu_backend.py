@@ -88,17 +88,13 @@ def hamiltonian(call: HamiltonianCall) -> Tensor:
 def prepare_hamiltonian_gradients(call: HamiltonianCall, wanted: tuple[bool, bool, bool]) -> Gradients:
     run, shape = native().hamiltonian_gradients_cpu, packed.shape(call.u, call.layer)
     activation, u_strides, (_, *p_lies) = packed.activation(call.layer), call.u.stride(), packed.costate(call.p)
-    out_channels = call.layer.weight.shape[0]
-    need_weight, need_bias, need_input = wanted
-    small = _is_small(call, 2 + 2 * need_input)
+    small = _is_small(call, 2 + 2 * wanted[2])
 
     def gradients(
         u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         weight, bias = weight.contiguous(), packed.contiguous(bias)
-        grad_weight = torch.empty_like(weight) if need_weight else None
-        grad_bias = weight.new_empty(out_channels) if need_bias else None
-        grad_input = torch.empty_like(u) if need_input else None
+        grad_weight, grad_bias, grad_input = packed.gradient_memory(weight, u, wanted)
         run(
             (u.data_ptr(), u_strides), (p.data_ptr(), *p_lies), shape, weight.data_ptr(), packed.address(bias),
             activation, _values(normalization), packed.address(grad_weight), packed.address(grad_bias),

@@ -123,18 +123,15 @@ class CudaKernels:
 
     def prepare_hamiltonian_gradients(self, call: HamiltonianCall, wanted: tuple[bool, bool, bool]) -> Gradients:
         run, device, setting = self._module.hamiltonian_gradients_cuda, call.u.device, call.precision
-        shape, out_channels = packed.shape(call.u, call.layer), call.layer.weight.shape[0]
+        shape = packed.shape(call.u, call.layer)
         activation, u_strides, (_, *p_lies) = packed.activation(call.layer), call.u.stride(), packed.costate(call.p)
         workspace_bytes = self._workspaces(shape, (device.index or 0, 0, 0))[1]
-        need_weight, need_bias, need_input = wanted
 
         def gradients(
             u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None, normalization: ChannelValues
         ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
             weight, bias = weight.contiguous(), packed.contiguous(bias)
-            grad_weight = torch.empty_like(weight) if need_weight else None
-            grad_bias = weight.new_empty(out_channels) if need_bias else None
-            grad_input = torch.empty_like(u) if need_input else None
+            grad_weight, grad_bias, grad_input = packed.gradient_memory(weight, u, wanted)
             workspace = _workspace(workspace_bytes, u)
             run(
                 (u.data_ptr(), u_strides), (p.data_ptr(), *p_lies), shape, weight.data_ptr(), packed.address(bias),

@@ -47,6 +47,17 @@ def activation(layer: Layer) -> tuple[int, tuple[float, ...]]:
     return _KINDS[layer.activation.kind], layer.activation.parameters
 
 
+def gradient_memory(
+    weight: Tensor, u: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Where the kernels write ∂H/∂(weight, bias, u); None for what is not wanted."""
+    return (
+        torch.empty_like(weight) if wanted[0] else None,
+        weight.new_empty(weight.shape[0]) if wanted[1] else None,
+        torch.empty_like(u) if wanted[2] else None,
+    )
+
+
 def contiguous(t: Tensor | None) -> Tensor | None:
     """As the kernels read weight and bias; the caller holds it while a kernel runs.
 
