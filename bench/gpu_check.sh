@@ -8,9 +8,9 @@
 #     STEPS="build tests" bench/gpu_check.sh   # these steps only, again if need be
 #     DRY_RUN=1 bench/gpu_check.sh             # on a machine without a GPU: all but the GPU's part
 #
-# TARGET: where results go (out/gpu). OUT: a folder that gets a copy of them after each step. PYTHON: python3.
+# TARGET: where results go (out/gpu). OUT: a folder that gets them as gpu.tgz after each step. PYTHON: python3.
 # LEAST_S: no step begins with less time left than this (15 s). Steps: build, smoke (every kernel on small problems),
-# correctness (against float64), benchmark, counters (ncu beside the counted machine code), four training steps, tests,
+# correctness (against float64), benchmark, four training steps, counters (ncu beside the counted machine code), tests,
 # triton-tests, and compute-sanitizer's memcheck, racecheck, initcheck and synccheck.
 # Needs python3 with torch, numpy, pytest and pybind11; cmake, ninja, g++ and nvcc. What else is there is used: hypothesis,
 # triton, matplotlib, pytest-xdist, ncu, compute-sanitizer. Nothing is installed.
@@ -111,7 +111,8 @@ outcome_of() { sed -n "s/^{\"step\": \"$1\", \"outcome\": \"\(passed\|failed\)\"
 note() { # note STEP OUTCOME SECONDS
     printf '{"step": "%s", "outcome": "%s", "seconds": %d}\n' "$1" "$2" "$3" >>"$record"
     if [ -n "${OUT:-}" ]; then
-        find "$target" -maxdepth 1 -type f -exec cp {} "$OUT/" \;
+        (cd "$target" && find . -maxdepth 1 -type f | tar --create --gzip --files-from - --file "$OUT/gpu.tgz.part") &&
+            mv "$OUT/gpu.tgz.part" "$OUT/gpu.tgz"
     fi
 }
 
@@ -148,8 +149,8 @@ step() { # step NAME: runs it, keeps its output, remembers how it ended
 }
 
 steps=(build smoke correctness benchmark)
-if [ -n "$dry_run" ] || command -v ncu >/dev/null; then steps+=(counters); else echo "== no ncu here"; fi
 steps+=(smallcnn smallcnn-graphed preactresnet18 preactresnet18-graphed)
+if [ -n "$dry_run" ] || command -v ncu >/dev/null; then steps+=(counters); else echo "== no ncu here"; fi
 if [ -z "$dry_run" ]; then
     steps+=(tests)
     if has triton; then steps+=(triton-tests); else echo "== no triton here"; fi
