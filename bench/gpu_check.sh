@@ -88,12 +88,12 @@ run_triton-tests() {
         python_tests/triton_kernels/test_on_a_gpu.py
 }
 
-sanitize() { # sanitize TOOL: on the small set
-    local options=()
+sanitize() { # sanitize TOOL: on the small set, and on few of it with the slow tools
+    local options=() few=(--few)
     # Errors of the driver that torch and the runtime live with, as a function that an older driver lacks.
-    [ "$1" = memcheck ] && options=(--report-api-errors no)
+    [ "$1" = memcheck ] && options=(--report-api-errors no) few=()
     compute-sanitizer --tool "$1" "${options[@]}" --error-exitcode 9 --target-processes all \
-        "$python" bench/gpu_small_set.py
+        "$python" bench/gpu_small_set.py "${few[@]}"
 }
 run_memcheck() { sanitize memcheck; }
 run_racecheck() { sanitize racecheck; }

@@ -101,7 +101,7 @@ class OnTheGpu:
     """A GPU's backend for calls whose tensors are on the CPU: moves them there and the results back."""
 
     def __init__(self, backend: Any) -> None:
-        self.backend = backend
+        self.backend, self.fuses_gradient = backend, backend.fuses_gradient
 
     def can_run(self, call: Any) -> str | None:
         return self.backend.can_run(_moved(call, "cuda"))

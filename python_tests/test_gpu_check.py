@@ -7,18 +7,25 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
+import cuda_on_host
 import pytest
+import torch
 from cases import CASES
 from cubins import base_name
+from differential import Shape, make_problem
 from gpu_counters import METRICS, compare, parse
+
+import yopo_ext
+from yopo_ext.backends import torch_backend
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "bench/gpu_check.sh"
-DRY_STEPS = ["build", "smoke", "correctness", "benchmark", "counters", "smallcnn", "smallcnn-graphed",
-             "preactresnet18", "preactresnet18-graphed"]  # fmt: skip
+DRY_STEPS = ["build", "smoke", "correctness", "benchmark", "smallcnn", "smallcnn-graphed", "preactresnet18",
+             "preactresnet18-graphed", "counters"]  # fmt: skip
 #: Writes down what it is asked to do; a word in SLOW or BROKEN makes it slow or fail.
 STAND_IN = """#!/usr/bin/env bash
 [ "$1" = -c ] && exit 0
@@ -69,7 +76,9 @@ def test_everything_runs_once_in_order_of_worth(machine):
     done = machine.check()
     assert done.returncode == 0, done.stdout + done.stderr
     assert machine.outcomes() == [(step, "passed") for step in DRY_STEPS]
-    assert {path.name for path in machine.out.iterdir()} >= {"steps.jsonl", "build.log", "benchmark.log"}
+    assert [path.name for path in machine.out.iterdir()] == ["gpu.tgz"]
+    with tarfile.open(machine.out / "gpu.tgz") as archive:
+        assert {Path(name).name for name in archive.getnames()} >= {"steps.jsonl", "build.log", "counters.log"}
     again = machine.check()
     assert again.returncode == 0
     assert machine.calls.read_text() == ""
@@ -110,20 +119,38 @@ def test_a_failure_is_remembered_and_does_not_stop_the_rest(machine):
 
 SAID = """==PROF== Connected to process 7
 "ID","Kernel Name","Metric Name","Metric Unit","Metric Value"
-"0","void at::fill","smsp__inst_executed.sum","inst","99"
-"1","void yopo::cuda::resident_kernel<X>","smsp__inst_executed.sum","inst","94,640"
-"1","void yopo::cuda::resident_kernel<X>","gpu__time_duration.sum","ns","30,000"
-"1","void yopo::cuda::resident_kernel<X>","sm__inst_executed_pipe_tensor.sum","inst","n/a"
-"2","void yopo::cuda::resident_kernel<X>","smsp__inst_executed.sum","inst","1"
+"0","void yopo::cuda::resident_kernel<X>","smsp__inst_executed.sum","inst","94,640"
+"0","void yopo::cuda::resident_kernel<X>","gpu__time_duration.sum","ns","30,000"
+"0","void yopo::cuda::resident_kernel<X>","sm__inst_executed_pipe_tensor.sum","inst","n/a"
+"1","void yopo::cuda::fixed_kernel<X>","smsp__inst_executed.sum","inst","1"
 """
 
 
-def test_counters_are_read_and_put_beside_the_counted_ones():
-    assert parse(SAID, "resident_kernel") == {"instructions": 94640.0, "nanoseconds": 30000.0}
-    with pytest.raises(ValueError, match=r"no kernel of ours: .*Connected"):
-        parse("==PROF== Connected", "resident_kernel")
+def test_counters_are_read_launch_by_launch():
+    found = parse(SAID, ["resident_kernel", "fixed_kernel"])
+    assert found == [{"instructions": 94640.0, "nanoseconds": 30000.0}, {"instructions": 1.0}]
+    for others in (["fixed_kernel", "resident_kernel"], ["resident_kernel"]):
+        with pytest.raises(ValueError, match=r"ncu profiled \['void yopo.*, expected \['"):
+            parse(SAID, others)
+    with pytest.raises(ValueError, match=r"ncu profiled \[\], .*Connected"):
+        parse("==PROF== Connected", ["resident_kernel"])
+
+
+def test_counters_are_put_beside_the_counted_ones():
     assert base_name("_ZN4yopo4cuda15resident_kernelINS0_9ReluSlopeEEEvNS0_1AE") == "resident_kernel"
     counted = {"step": {"instructions": 33750.0}, "rest": {"instructions": 60890.0}}
     both = compare(CASES["cifar-relu"], counted, [{"instructions": 94640.0}, {"instructions": 128390.0}])
     assert both["measured"] == both["counted"] == counted
     assert len(set(METRICS.values())) == len(METRICS)
+
+
+def test_what_the_tests_put_on_a_gpu_is_a_backend(monkeypatch):
+    monkeypatch.setattr(yopo_ext.backends, "_loaded", {})
+    monkeypatch.setattr(cuda_on_host, "_moved", lambda item, device: item)  # no GPU here
+    yopo_ext.backends.register("moved", cuda_on_host.OnTheGpu(torch_backend))
+    problem = make_problem(Shape(2, 3, 6, 6, 8), activation="relu")
+    found, expected = (
+        yopo_ext.inner_ascent(*problem.tensors, **problem.adversary, **problem.layer, steps=2, backend=backend)
+        for backend in ("moved", "torch")
+    )
+    assert torch.equal(found, expected)

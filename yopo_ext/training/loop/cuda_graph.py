@@ -87,7 +87,8 @@ def capture_on_device(
     """Records the kernels that ``function`` launches on the current device; each replay draws anew."""
     gc.collect()  # a graph of autograd that is still alive would tie the recorded pass to the warm-up's stream
     graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
+    # One of exactly this type is asked for, and ours derives from it: its state, shared, under another name.
+    graph.register_generator_state(generator.graphsafe_get_state())
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # a loader's thread may allocate meanwhile
         metrics = function()
     return graph.replay, metrics
