@@ -2,6 +2,7 @@
 """The benchmark cases on a GPU: our kernels and the competitors on the same tensors, cold L2, device events.
 
     python bench/gpu_bench.py TARGET      # writes TARGET/gpu_bench.json and TARGET/gpu_bench.png
+    python bench/gpu_bench.py TARGET --cases cifar-relu,mnist-head
     python bench/gpu_bench.py --dry-run   # small cases on the CPU, one round: does the script itself work?
 
 "ours" is the cuda backend, "triton" the triton one; a backend that declines a case has its reason as the error.
@@ -30,6 +31,9 @@ from yopo_ext.benchmark.contenders import authors_loop, compiled_loop, lean_loop
 from yopo_ext.benchmark.timing import in_a_graph, quantile, seconds_on_cpu, seconds_on_gpu
 
 Run = Callable[[], object]
+MNIST = next(case for case in CASES if case.name == "mnist-head")
+#: And what a trainer's autocast makes of MNIST's.
+ON_A_GPU = [*CASES, replace(MNIST, name="mnist-head-bf16-nhwc", p_dtype=torch.bfloat16, channels_last=True)]
 
 
 def ours(case: Case, t: dict[str, Tensor], precision: str, backend: str) -> Run:
@@ -137,12 +141,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", nargs="?", default="out", type=Path)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--cases", help="some of them, comma-separated")
     parser.add_argument("--dry-run", action="store_true", help="one round of small cases on the CPU")
     arguments = parser.parse_args()
-    device, cases, rounds = "cuda", CASES, arguments.rounds
+    device, rounds = "cuda", arguments.rounds
+    names = arguments.cases.split(",") if arguments.cases else [case.name for case in ON_A_GPU]
+    cases = [{case.name: case for case in ON_A_GPU}[name] for name in names]
     if arguments.dry_run:
         device, rounds = "cpu", 1
-        cases = [replace(case, batch=1, size=min(case.size, 32)) for case in CASES]
+        cases = [replace(case, batch=1, size=min(case.size, 32)) for case in cases]
     document = {"machine": machine(device), "cases": {}}
     arguments.target.mkdir(parents=True, exist_ok=True)
     for case in cases:
