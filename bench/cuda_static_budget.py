@@ -149,7 +149,7 @@ out of a capture's sight, so a process's first call may lie inside a CUDA graph.
 
 {counts}## Registers
 
-None of these kernels has been timed on a GPU yet; `bench/gpu_check.sh` does that.
+What they take on a GPU: [](results.md).
 
 """
 

@@ -157,6 +157,8 @@ def made_by(script: str, call: str) -> str:
     ("name", "script", "call"),
     [
         ("_roofline.md", "roofline_table", "table()"),
+        ("_gpu-speed.md", "gpu_table", "speed_table()"),
+        ("_gpu-counters.md", "gpu_table", "counters_table()"),
         ("_mnist-methods.md", "methods_table", "tables()"),
         ("_catalogue.md", "catalogue_tables", "catalogue_page()"),
         ("_settings.md", "catalogue_tables", "settings_page()"),
@@ -166,8 +168,9 @@ def test_a_table_is_its_script_s(name, script, call):
     assert made_by(script, call) == (DOCS / name).read_text(encoding="utf-8").strip()
 
 
-def test_the_readme_s_table_of_trainings_is_the_script_s():
-    table = made_by("methods_table", "final_text()")
+@pytest.mark.parametrize(("script", "call"), [("methods_table", "final_text()"), ("gpu_table", "readme_table()")])
+def test_the_readme_s_tables_are_the_scripts(script, call):
+    table = made_by(script, call)
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

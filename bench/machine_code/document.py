@@ -15,10 +15,9 @@ TEXT = """{heading}
 
 Written by `python bench/machine_code/count.py --all --write`: the sm_90 machine code of nvcc {nvcc}, executed on the
 CPU for one image (`patch`: for one block of many), and every warp instruction counted. One costs a scheduler a slot;
-there are four. Counts are exact. Cycles are those of a coarse in-order model that no GPU has confirmed: they rank
-variants, and leave out HBM, L2 and the instruction cache. A step is what one step more costs; head and tail are all the
-rest. A call counts waves of blocks on 132 multiprocessors at 1.75 GHz. `count.py --case` names the source lines that it
-goes to.
+there are four. Counts are exact. Cycles are those of a coarse in-order model: they rank variants, and leave out HBM, L2
+and the instruction cache. A step is what one step more costs; head and tail are all the rest. A call counts waves of
+blocks on 132 multiprocessors at 1.75 GHz. `count.py --case` names the source lines that it goes to.
 
 {table}
 

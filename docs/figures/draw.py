@@ -2,8 +2,9 @@
 """`python docs/figures/draw.py`: the pictures of the documentation, as SVG beside this file.
 
 method and kernel are drawings; speed and throughput plot bench/results/cpu-2-cores-avx512.json, which
-`pytest bench --benchmark-only` and bench/condense.py measure; trainings plots bench/results/mnist-methods.json, which
-bench/runs/mnist_methods.sh measures.
+`pytest bench --benchmark-only` and bench/condense.py measure; gpu plots bench/results/gpu-h100.json, which
+bench/gpu_check.sh measures; trainings plots bench/results/mnist-methods.json, which bench/runs/mnist_methods.sh
+measures.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from yopo_ext.training import make_config
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent.parent / "bench"
 MEASURED = BENCH / "results" / "cpu-2-cores-avx512.json"
+MEASURED_ON_GPU = BENCH / "results" / "gpu-h100.json"
 TRAININGS = BENCH / "results" / "mnist-methods.json"
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
 STYLE = {
@@ -105,6 +107,10 @@ def measured() -> dict:
     return json.loads(MEASURED.read_text())
 
 
+def measured_on_gpu() -> dict:
+    return json.loads(MEASURED_ON_GPU.read_text())
+
+
 def trainings() -> dict:
     return json.loads(TRAININGS.read_text())
 
@@ -125,6 +131,11 @@ def provenance(result: dict) -> str:
     return (
         f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}, torch {machine['torch']}, {result['date']}"
     )
+
+
+def gpu_provenance(result: dict) -> str:
+    machine = result["machine"]
+    return f"{machine['gpu']}, driver {machine['driver']}, torch {machine['torch']}, {result['date']}"
 
 
 def draw_speed() -> None:
@@ -148,6 +159,32 @@ def draw_speed() -> None:
     axes.set_xlabel("milliseconds a call, median, logarithmic")
     axes.legend(ncol=4, loc="upper center", bbox_to_anchor=(0.4, 1.13), frameon=False)
     axes.text(0, -0.19, provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
+
+
+def draw_gpu() -> None:
+    """Microseconds of the inner loop on a GPU: ours, the competitors and a copy of as many bytes."""
+    result = measured_on_gpu()
+    names = list(result["cases"])
+    _, axes = pyplot.subplots(figsize=(9, 4.9))
+    series = {
+        "copy": ("copy of as many bytes", "|", GREY),
+        "ours-high": ("yopo_ext", "o", BLUE),
+        "triton-high": ("its Triton kernels", "D", "#7fb0df"),
+        "compiled-graph": ("torch.compile, graphed", "s", ORANGE),
+        "lean": ("lean loop", "^", GREY),
+        "authors": ("authors' loop", "x", "black"),
+    }
+    for key, (label, marker, colour) in series.items():
+        found = [(result["cases"][name]["contenders"].get(key, {}).get("median"), at) for at, name in enumerate(names)]
+        points = [point for point in found if point[0] is not None]
+        axes.scatter(*zip(*points, strict=True), label=label, marker=marker, color=colour, zorder=3)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_xlabel("microseconds a call, median, cold L2, logarithmic")
+    axes.legend(ncol=3, loc="upper center", bbox_to_anchor=(0.4, 1.2), frameon=False)
+    axes.text(0, -0.18, gpu_provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
 
 
 def draw_throughput() -> None:
@@ -197,7 +234,7 @@ def draw_trainings() -> None:
 
 DRAWINGS = {
     "method": draw_method, "kernel": draw_kernel, "speed": draw_speed, "throughput": draw_throughput,
-    "trainings": draw_trainings,
+    "gpu": draw_gpu, "trainings": draw_trainings,
 }  # fmt: skip
 
 
