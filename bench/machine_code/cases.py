@@ -73,7 +73,9 @@ BF16_NHWC = {"p_dtype": torch.bfloat16, "channels_last": True}
 COUNTED = (
     Case("cifar-relu", 3, 32, 64, call=(128, 5)),
     Case("cifar-silu", 3, 32, 64, activation="silu", call=(128, 5)),
+    Case("cifar-relu-bf16-nhwc", 3, 32, 64, **BF16_NHWC, call=(128, 5)),
     Case("mnist", 1, 28, 32, padding=0, call=(256, 10)),
+    Case("mnist-bf16-nhwc", 1, 28, 32, padding=0, **BF16_NHWC, call=(256, 10)),
     Case("cifar-linear", 3, 32, 64, **LINEAR, call=(128, 3)),
     Case("cifar-linear-bf16-nhwc", 3, 32, 64, **LINEAR, **BF16_NHWC, call=(128, 3)),
     Case("wrn-linear", 3, 32, 16, **LINEAR, call=(128, 3)),
@@ -81,7 +83,11 @@ COUNTED = (
 )
 CHECKED = (
     Case("relu-k128", 3, 32, 128),
-    Case("relu-bf16-nhwc", 3, 32, 64, **BF16_NHWC),
+    Case("relu-bf16-nhwc", 3, 28, 64, **BF16_NHWC),
+    Case("fixed-fp32-nhwc", 3, 32, 64, channels_last=True),
+    Case("fixed-fp16-nhwc", 3, 32, 16, p_dtype=torch.float16, channels_last=True, normalized=True),
+    Case("fixed-silu-bf16-nhwc", 3, 32, 64, activation="silu", **BF16_NHWC),
+    Case("fixed-mnist-fp32-nhwc", 1, 28, 32, padding=0, channels_last=True),
     Case("relu-5x5", 3, 20, 40, kernel=5, padding=2),
     Case("relu-4-channels-fp16", 4, 16, 24, p_dtype=torch.float16),
     Case("relu-13x13-bf16", 3, 13, 40, p_dtype=torch.bfloat16),

@@ -12,15 +12,6 @@
 namespace yopo::cuda {
 namespace {
 
-// p as FixedCostateRow reads it: planes without gaps.
-template <class Shape>
-bool takes_costate(const Costate& p) {
-    constexpr int together = FixedCostateRow<Shape>::together, size = Shape::out_size;
-    const Strides& t = p.strides;
-    return p.dtype == DType::float32 && t.w == 1 && t.h == size && t.c == size * size &&
-           t.n % together == 0 && reinterpret_cast<std::uintptr_t>(p.data) % (4 * together) == 0;
-}
-
 template <class... Shapes>
 std::vector<std::string> names_of(FixedShapes<Shapes...>) {
     const auto name = [](auto shape) {
@@ -45,10 +36,11 @@ FixedPlan plan_fixed(const InnerAscent& problem, const Device& device) {
         using Shape = decltype(shape);
         const std::size_t bytes = fixed_shared_bytes<Shape>();
         if (device.architecture < Shape::least_architecture || bytes > device.shared_bytes) return;
-        if (!takes_costate<Shape>(problem.p)) return;
-        plan.shared_bytes = bytes;
-        const int blocks = relu ? MaskedProducts<Shape>::blocks : SmoothProducts<Shape>::blocks;
-        plan.blocks = std::min(s.batch, device.multiprocessors * blocks);
+        with_fixed_row<Shape>(problem.p, [&](auto) {
+            plan.shared_bytes = bytes;
+            const int blocks = relu ? MaskedProducts<Shape>::blocks : SmoothProducts<Shape>::blocks;
+            plan.blocks = std::min(s.batch, device.multiprocessors * blocks);
+        });
     };
     with_fixed_shape(s, try_shape, FixedTable{});
     return plan;
@@ -60,9 +52,12 @@ Status launch_fixed(const AscentArguments& a, const FixedPlan& plan, void* strea
     const auto launch_shape = [&](auto shape) {
         using Shape = decltype(shape);
         const Launch l{static_cast<unsigned>(plan.blocks), 1, Shape::threads, plan.shared_bytes};
-        status = a.layer.activation == Activation::relu
-                     ? launch(l, stream, fixed_kernel<MaskedProducts<Shape>>, arguments)
-                     : launch(l, stream, fixed_kernel<SmoothProducts<Shape>>, arguments);
+        with_fixed_row<Shape>(a.p, [&](auto row) {
+            using Row = typename decltype(row)::type;
+            status = a.layer.activation == Activation::relu
+                         ? launch(l, stream, fixed_kernel<MaskedProducts<Shape>, Row>, arguments)
+                         : launch(l, stream, fixed_kernel<SmoothProducts<Shape>, Row>, arguments);
+        });
     };
     with_fixed_shape(a.layer.shape, launch_shape, FixedTable{});
     return status;

@@ -3,8 +3,8 @@
 // on its way while one is packed, and a lane reads back only what it wrote itself.
 #pragma once
 
-#include "cuda/costate_chunk.cuh"
 #include "cuda/fixed_memory.cuh"
+#include "cuda/fixed_rows.cuh"
 #include "cuda/power_of_two.cuh"
 
 namespace yopo::cuda {
@@ -14,84 +14,50 @@ namespace yopo::cuda {
 // can be in its own scale.
 inline constexpr float most_ratio = 0x1p93f;
 
-// A lane's part of one row: channels 4 e + t at positions 4 g .. 4 g + 3.
-template <class Shape>
-struct FixedCostateRow {
-    static constexpr int elements = 4 * Shape::sixteens;
-    // Positions of one load. A row begins at a multiple of them, and so does its end.
-    static constexpr int together = Shape::out_size % 4 == 0 ? 4 : Shape::out_size % 2 == 0 ? 2 : 1;
-    float v[elements][4];
-
-    // from: the lane's first element of the row.
-    __device__ __forceinline__ void load(const float* from, bool exists) {
-        constexpr int plane = Shape::out_size * Shape::out_size;
-        const int position = (lane_index() >> 2) * 4;
-        const auto is_there = [&](int i) {
-            constexpr bool all = Shape::out_size == Shape::size && Shape::out_size == Shape::row_positions;
-            return all || (exists && position + i < Shape::out_size);
-        };
+// Writes a lane's part of a row in the second product's order; returns the row's scale, which its largest
+// magnitude decides.
+template <int elements>
+__device__ __forceinline__ float pack_costate(const float (&v)[elements][4], uint4* to, float most_scale) {
+    float most[4] = {};  // a chain of comparisons for each: one alone would be waited for
 #pragma unroll
-        for (int e = 0; e < elements; ++e) {
-            const float* const channel = from + 4 * e * plane;
+    for (int e = 0; e < elements; ++e) {
 #pragma unroll
-            for (int i = 0; i < 4; i += together) {
-                if constexpr (together == 4) {
-                    const uint4 bits = is_there(0) ? stream_16_bytes(channel) : uint4{0, 0, 0, 0};
-                    v[e][0] = float_from_bits(bits.x), v[e][1] = float_from_bits(bits.y);
-                    v[e][2] = float_from_bits(bits.z), v[e][3] = float_from_bits(bits.w);
-                } else if constexpr (together == 2) {
-                    const uint2 bits = is_there(i) ? stream_8_bytes(channel + i) : uint2{0, 0};
-                    v[e][i] = float_from_bits(bits.x), v[e][i + 1] = float_from_bits(bits.y);
-                } else {
-                    v[e][i] = is_there(i) ? channel[i] : 0.0f;
-                }
-            }
-        }
+        for (int i = 0; i < 4; ++i) most[i] = larger_magnitude(most[i], v[e][i]);
     }
-
-    // Writes the row in the second product's order; returns its scale, which its largest magnitude decides.
-    __device__ __forceinline__ float pack(uint4* to, float most_scale) const {
-        float most[4] = {};  // a chain of comparisons for each: one alone would be waited for
+    const float largest = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+    const float scale = fminf(scale_for(warp_largest(largest)), most_scale);
 #pragma unroll
-        for (int e = 0; e < elements; ++e) {
+    for (int block = 0; block < elements / 4; ++block) {
+        std::uint32_t words[4][2];
 #pragma unroll
-            for (int i = 0; i < 4; ++i) most[i] = larger_magnitude(most[i], v[e][i]);
+        for (int n = 0; n < 2; ++n) {
+            const int e = 4 * block + 2 * n;
+#pragma unroll
+            for (int i = 0; i < 4; ++i) words[i][n] = pack_halves(v[e][i] * scale, v[e + 1][i] * scale);
         }
-        const float largest = fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
-        const float scale = fminf(scale_for(warp_largest(largest)), most_scale);
-#pragma unroll
-        for (int block = 0; block < Shape::sixteens; ++block) {
-            std::uint32_t words[4][2];
-#pragma unroll
-            for (int n = 0; n < 2; ++n) {
-                const int e = 4 * block + 2 * n;
-#pragma unroll
-                for (int i = 0; i < 4; ++i) words[i][n] = pack_halves(v[e][i] * scale, v[e + 1][i] * scale);
-            }
-            to[block * 64] = uint4{words[0][0], words[0][1], words[1][0], words[1][1]};
-            to[block * 64 + 32] = uint4{words[2][0], words[2][1], words[3][0], words[3][1]};
-        }
-        return scale;
+        to[block * 64] = uint4{words[0][0], words[0][1], words[1][0], words[1][1]};
+        to[block * 64 + 32] = uint4{words[2][0], words[2][1], words[3][0], words[3][1]};
     }
-};
+    return scale;
+}
 
 // The warp's four rows, and how their products are to be scaled.
-template <class Shape>
+template <class Row>
 class FixedCostate {
   public:
+    using Shape = typename Row::Shape;
+
     // Asks for the first row.
     __device__ __forceinline__ void ask(const FlatCostate& p, std::int64_t image) {
-        constexpr int plane = Shape::out_size * Shape::out_size;
-        from_ = static_cast<const float*>(p.data) + image * p.image +
-                ((lane_index() & 3) * plane + first_row() * Shape::out_size + (lane_index() >> 2) * 4);
+        from_ = Row::place(p, image, first_row());
         row_.load(from_, first_row() < Shape::out_size);
     }
 
     // Asks for the next row and packs this one: 0, 1, 2 and 3 in turn.
-    __device__ __forceinline__ void pack(int row, const FixedMemory<Shape>& m) {
-        FixedCostateRow<Shape> next;
+    __device__ __forceinline__ void pack(int row, DType dtype, const FixedMemory<Shape>& m) {
+        Row next;
         if (row + 1 < Shape::rows) {
-            next.load(from_ + (row + 1) * Shape::out_size, first_row() + row + 1 < Shape::out_size);
+            next.load(from_ + (row + 1) * Row::pitch, first_row() + row + 1 < Shape::out_size);
         }
         float most_scale = INFINITY;
 #pragma unroll
@@ -99,7 +65,9 @@ class FixedCostate {
             if (before >= 0) most_scale = fminf(most_scale, scales_[before < 0 ? 0 : before] * most_ratio);
         }
         uint4* const to = m.p + (first_row() + row) * FixedMemory<Shape>::row_vectors + lane_index();
-        scales_[row] = row_.pack(to, most_scale);
+        float v[Row::elements][4];
+        row_.spread(dtype, v);
+        scales_[row] = pack_costate(v, to, most_scale);
         if (row + 1 < Shape::rows) row_ = next;
     }
 
@@ -115,8 +83,8 @@ class FixedCostate {
   private:
     __device__ __forceinline__ static int first_row() { return warp_index() * Shape::rows; }
 
-    const float* from_;
-    FixedCostateRow<Shape> row_;
+    const char* from_;
+    Row row_;
     float scales_[Shape::rows];
 };
 

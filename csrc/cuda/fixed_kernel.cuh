@@ -67,13 +67,13 @@ __device__ __forceinline__ void ascend(const AscentArguments& a, const FixedMemo
 }
 
 // The images of one block, one after another.
-template <class Products, class Shape>
+template <class Products, class Row, class Shape>
 __device__ __forceinline__ void ascend_images(const FixedArguments& a, const FixedMemory<Shape>& m) {
     const int lane = lane_index(), warp = warp_index(), batch = a.ascent.layer.shape.batch;
     int image = blockIdx.x;
     // All that comes from global memory is on its way before the first of it is used.
     prefetch_costate(a.p, image);
-    FixedCostate<Shape> costate;
+    FixedCostate<Row> costate;
     FixedPixels<Shape> pixels;
     costate.ask(a.p, image);
     pixels.load(a.ascent, image);
@@ -85,27 +85,27 @@ __device__ __forceinline__ void ascend_images(const FixedArguments& a, const Fix
     for (bool first = true;; first = false) {
         const float own_input = warp_largest(pixels.enter(a.ascent));
         if (lane == 0) m.largest[8 + warp] = own_input;
-        costate.pack(0, m);
+        costate.pack(0, a.p.dtype, m);
         __syncthreads();
         // A row of p arrives while something else is prepared.
         const float weight_scale = scale_for(largest_of_eight(m.largest));
         const float input_scale = scale_for(largest_of_eight(m.largest + 8));
-        if (first) pack_forward<Products>(m, weight_scale);
-        costate.pack(1, m);
-        if (first) pack_adjoint<Products>(m, weight_scale);
-        costate.pack(2, m);
+        if (first) pack_forward<Products, Row>(m, weight_scale);
+        costate.pack(1, a.p.dtype, m);
+        if (first) pack_adjoint<Row>(m, weight_scale);
+        costate.pack(2, a.p.dtype, m);
         pixels.scale_input(input_scale);
         pixels.write_input(m.u);
         if constexpr (Products::bias_in_slot) {
-            pack_bias_slot(m, weight_scale, input_scale);
+            pack_bias_slot<Row>(m, weight_scale, input_scale);
         } else {
-            pack_bias_accumulators(m, weight_scale, input_scale);
+            pack_bias_accumulators<Row>(m, weight_scale, input_scale);
         }
         if (threadIdx.x < Shape::channels) {
             m.gradient_unscale[threadIdx.x] =
                 inverse_of(weight_scale) * inverse_std(a.ascent.layer, threadIdx.x);
         }
-        costate.pack(3, m);
+        costate.pack(3, a.p.dtype, m);
         costate.write_scales(m);
         __syncthreads();
         if (image < batch - static_cast<int>(gridDim.x)) prefetch_costate(a.p, image + gridDim.x);
@@ -118,14 +118,14 @@ __device__ __forceinline__ void ascend_images(const FixedArguments& a, const Fix
     }
 }
 
-template <class Products>
+template <class Products, class Row>
 __global__ void __launch_bounds__(Products::Shape::threads, Products::blocks)
     fixed_kernel(const FixedArguments a) {
     using Shape = typename Products::Shape;
     if constexpr (compiled_architecture >= Shape::least_architecture) {
         YOPO_SHARED_MEMORY(shared);
         Arena arena(shared);
-        ascend_images<Products>(a, FixedMemory<Shape>(arena));
+        ascend_images<Products, Row>(a, FixedMemory<Shape>(arena));
     } else {
         stop();  // never launched there
     }

@@ -13,7 +13,7 @@ template <class Shape_>
 class MaskedProducts {
   public:
     using Shape = Shape_;
-    static constexpr bool bias_in_slot = true, thread_anew = false;
+    static constexpr bool bias_in_slot = true;
     static constexpr int blocks = Shape::blocks;
 
     __device__ __forceinline__ MaskedProducts(const LayerArguments& layer, const FixedMemory<Shape>& m,

@@ -14,8 +14,7 @@ class SmoothProducts {
   public:
     using Shape = Shape_;
     static constexpr bool bias_in_slot = false;
-    static constexpr bool thread_anew = true;  // sm_100 would spill
-    static constexpr int blocks = 1;           // on one multiprocessor: two would have too few registers
+    static constexpr int blocks = 1;  // on one multiprocessor: two would have too few registers
 
     __device__ __forceinline__ SmoothProducts(const LayerArguments& layer, const FixedMemory<Shape>& m,
                                               float unscale)

@@ -7,9 +7,11 @@
 
 namespace yopo::cuda {
 
-// Column g of eight channels: element e of lane t is channel 4 e + t, as p's reader has it.
+// Of eight channels the one in a column, as p's rows have them: column 2 t + b is element 2 eight + b of lane
+// t.
+template <class Row>
 YOPO_FUNCTION constexpr int channel_of_column(int eight, int column) {
-    return eight * 8 + (column & 1) * 4 + (column >> 1);
+    return Row::channel(column >> 1, 2 * eight + (column & 1));
 }
 
 // Weights and bias on their way to shared memory, where every lane finds those of its fragments.
@@ -48,11 +50,11 @@ class StagedWeights {
 };
 
 // Where the bias has a slot, pack_bias_slot() writes what is missing, for each image.
-template <class Products, class Shape>
+template <class Products, class Row, class Shape>
 __device__ __forceinline__ void pack_forward(const FixedMemory<Shape>& m, float scale) {
     using Slots = FixedSlots<Shape>;
     constexpr int count = 2 * Shape::sixteens * 32 * Slots::words;
-    const int thread = thread_index<Products::thread_anew>();
+    const int thread = thread_index_anew();
 #pragma unroll
     for (int first = 0; first < count; first += Shape::threads) {
         const int i = first + thread;
@@ -60,26 +62,27 @@ __device__ __forceinline__ void pack_forward(const FixedMemory<Shape>& m, float 
         const int word = i % Slots::words, lane = i / Slots::words & 31, eight = i / Slots::words / 32;
         if (Products::bias_in_slot && 4 * word + (lane & 3) == Slots::bias) continue;
         const FixedSlot slot = Slots::slot(4 * word + (lane & 3));
-        const float* const weights = m.weights + channel_of_column(eight, lane >> 2) * Shape::taps;
+        const float* const weights = m.weights + channel_of_column<Row>(eight, lane >> 2) * Shape::taps;
         m.forward[i] = pack_halves(slot.low < 0 ? 0.0f : weights[slot.low] * scale,
                                    slot.high < 0 ? 0.0f : weights[slot.high] * scale);
     }
 }
 
-template <class Products, class Shape>
+template <class Row, class Shape>
 __device__ __forceinline__ void pack_adjoint(const FixedMemory<Shape>& m, float scale) {
     constexpr int count = FixedTaps<Shape>::tiles * Shape::sixteens * 128;
     std::uint32_t* const adjoint = reinterpret_cast<std::uint32_t*>(m.adjoint);
-    const int thread = thread_index<Products::thread_anew>();
+    const int thread = thread_index_anew();
 #pragma unroll
     for (int first = 0; first < count; first += Shape::threads) {
         const int i = first + thread;
         if (i >= count) break;
         const int j = i & 3, lane = i >> 2 & 31, block = i >> 7;
         const int tap = FixedTaps<Shape>::tap(block / Shape::sixteens, j & 1, lane >> 2);
-        const int channel = block % Shape::sixteens * 16 + (j >> 1) * 8 + (lane & 3);
+        const int channel = Row::channel(lane & 3, block % Shape::sixteens * 4 + (j >> 1) * 2);
         const float* const weights = m.weights + channel * Shape::taps + tap;
-        adjoint[i] = tap < 0 ? 0u : pack_halves(weights[0] * scale, weights[4 * Shape::taps] * scale);
+        constexpr int next = Row::channel(0, 1) * Shape::taps;  // of an odd element from that of the even one
+        adjoint[i] = tap < 0 ? 0u : pack_halves(weights[0] * scale, weights[next] * scale);
     }
 }
 
@@ -93,13 +96,13 @@ __device__ __forceinline__ std::uint32_t bias_word(float scaled) {
     return pack_halves(high, (scaled - high) * 0x1p10f);
 }
 
-template <class Shape>
+template <class Row, class Shape>
 __device__ __forceinline__ void pack_bias_slot(const FixedMemory<Shape>& m, float weight_scale,
                                                float input_scale) {
     using Slots = FixedSlots<Shape>;
     for (int i = threadIdx.x; i < Shape::out_channels; i += Shape::threads) {
         const int eight = i >> 3, column = i & 7;
-        const float bias = m.bias[channel_of_column(eight, column)];
+        const float bias = m.bias[channel_of_column<Row>(eight, column)];
         const int lane = 4 * column + Slots::bias % 4;
         m.forward[(eight * 32 + lane) * Slots::words + Slots::bias / 4] =
             bias_word(bias * weight_scale * (input_scale * 0x1p-15f));
@@ -107,13 +110,13 @@ __device__ __forceinline__ void pack_bias_slot(const FixedMemory<Shape>& m, floa
 }
 
 // The bias as accumulators begin, where more than z's sign matters.
-template <class Shape>
+template <class Row, class Shape>
 __device__ __forceinline__ void pack_bias_accumulators(const FixedMemory<Shape>& m, float weight_scale,
                                                        float input_scale) {
     for (int i = threadIdx.x; i < 2 * Shape::sixteens * 4; i += Shape::threads) {
         const int eight = i >> 2, column = 2 * (i & 3);
-        const float even = m.bias[channel_of_column(eight, column)] * weight_scale * input_scale;
-        const float odd = m.bias[channel_of_column(eight, column + 1)] * weight_scale * input_scale;
+        const float even = m.bias[channel_of_column<Row>(eight, column)] * weight_scale * input_scale;
+        const float odd = m.bias[channel_of_column<Row>(eight, column + 1)] * weight_scale * input_scale;
         m.accumulators[i] = float4{even, odd, even, odd};
     }
 }

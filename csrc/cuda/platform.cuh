@@ -41,18 +41,16 @@ __device__ __forceinline__ int warp_count() {
     return blockDim.x >> 5;
 }
 
-// threadIdx.x. Anew: by an instruction of its own, so that what a rare branch of a loop derives from it is
-// not computed before the loop and kept in registers all along.
-template <bool anew>
-__device__ __forceinline__ int thread_index() {
+// threadIdx.x by an instruction of its own, so that what a rare branch of a loop derives from it is not
+// computed before the loop and kept in registers all along.
+__device__ __forceinline__ int thread_index_anew() {
 #if defined(__CUDACC__)
-    if constexpr (anew) {
-        int thread;
-        asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
-        return thread;
-    }
-#endif
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+#else
     return threadIdx.x;
+#endif
 }
 
 // Ends a kernel that must not have been launched.
