@@ -102,11 +102,11 @@ not fit takes the FMA kernels.
 
 ## Nonlinear layers with a geometry of their own
 
-`fixed_kernel` takes what `fixed_shape.h` lists, with p in 32 bits and NCHW without gaps, `norm="linf"`, any
-activation, either direction, x and eta at any strides; everything else of the same geometry takes `resident_kernel`,
-whose sums over a sample and whose orders of channels it does not repeat. `explain` says which one serves a call,
-`yopo info` lists the geometries. Counts, divisions and addresses are the compiler's, a warp owns four rows of outputs
-and of pixels, and eight threads share a row of pixels out, four to a thread:
+`fixed_kernel` takes what `fixed_shape.h` lists, with p in 32 bits and NCHW, or channels-last in 32 or 16 bits, without
+gaps within an image, `norm="linf"`, any activation, either direction, x and eta at any strides; everything else of the
+same geometry takes `resident_kernel`, whose sums over a sample it does not repeat. `explain` says which one serves a
+call, `yopo info` lists the geometries. Counts, divisions and addresses are the compiler's, a warp owns four rows of
+outputs and of pixels, and eight threads share a row of pixels out, four to a thread:
 
 * x, eta and its interval stay in registers; whoever gathers g of a pixel moves it and writes its word of u.
 * With three channels the second product sums over dy: when a row of outputs is done, its accumulators move up by one
@@ -120,6 +120,9 @@ and of pixels, and eight threads share a row of pixels out, four to a thread:
   whose sixteen slopes are computed together behind one choice of the activation (`half_slopes.cuh`,
   `approximate.cuh`), which the general kernel shares. The special-function unit's powers of two and reciprocals are
   within 1e-6; gelu is a power of two times a polynomial, within 5e-6.
+* p is read a row of outputs ahead of its use, sixteen bytes at a time (eight where a lane has no more): neighbouring
+  positions of NCHW, neighbouring channels of channels-last. Which channels a lane holds follows from that, and the
+  weights of both products are packed in the same order (`fixed_rows.cuh`); the products do not know of it.
 * A block takes several images one after another and asks for the next one's p while it steps.
 
 3 → 64 needs 226 KB and has code from sm_90 on; 3 → 16 and 1 → 32 (two blocks on a multiprocessor with ReLU) also on
@@ -177,7 +180,14 @@ def readable(mangled: str) -> str:
             costate = rf"(Patch)?Costate(Chunk|Row)?<\(DType\){value}, \(Layout\){layout_value}>"
             name = re.sub(costate, f"{dtype}, {layout}", name)
             name = name.replace(f"EitherHalfChunk<(Layout){layout_value}>", f"16 bits, {layout}")
-    return name.replace(" >", ">")
+    name = name.replace(" >", ">")
+    for row, costate in (
+        ("PlaneRow<{}>", "float32, planes"),
+        ("PixelRow<{}, 4>", "float32, pixels"),
+        ("PixelRow<{}, 2>", "16 bits, pixels"),
+    ):
+        name = re.sub(row.format("FixedShape<[^<>]*>"), costate, name)
+    return name
 
 
 def parse(report: str, architecture: int) -> list[Usage]:

@@ -21,6 +21,13 @@ from yopo_ext.activation import NAMES
 CIFAR, WIDE, MNIST = Shape(1, 3, 32, 32, 64), Shape(1, 3, 32, 32, 16), Shape(1, 1, 28, 28, 32, padding=(0, 0))
 TABLE = [CIFAR, WIDE, MNIST]
 CHEAP = [WIDE, MNIST]
+#: How p may lie, as make_problem() takes it; the first is what the others are compared with.
+LAYOUTS = {
+    "planes": {},
+    "pixels": {"channels_last": True},
+    "bfloat16 pixels": {"channels_last": True, "p_dtype": torch.bfloat16},
+    "float16 pixels": {"channels_last": True, "p_dtype": torch.float16},
+}
 SMOOTH = [name for name in NAMES if name not in ("identity", "relu", "leaky_relu", "selu")]
 WHY_NOT = cuda_on_host.why_not("cuda_on_host")
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -33,9 +40,10 @@ def backend() -> str:
 
 
 @pytest.mark.parametrize("shape", TABLE, ids=str)
-def test_the_table_is_taken(shape):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_table_is_taken(shape, layout):
     for options in ({}, {"bias": False}, {"normalize": True}):
-        assert path_of(make_problem(shape, **options)) == "fixed"
+        assert path_of(make_problem(shape, **LAYOUTS[layout], **options)) == "fixed"
 
 
 def test_explain_names_the_kernel(backend):
@@ -85,16 +93,50 @@ def test_p_with_gaps_or_shifted_is_not():
         torch.randn(1, 32, 32, 32)[:, ::2],
         torch.randn(1, 16, 32, 32).transpose(2, 3),
         torch.randn(16 * 32 * 32 + 1)[1:].view(1, 16, 32, 32),
+        torch.randn(1, 16, 32, 32).bfloat16(),
     ):
         problem.p = p
         assert path_of(problem) != "fixed"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_pixels_with_gaps_or_shifted_are_not(dtype):
+    problem = make_problem(WIDE)
+    for pixels in (
+        torch.zeros(1, 32, 32, 32, dtype=dtype)[..., :16],
+        torch.zeros(1, 32, 33, 16, dtype=dtype)[:, :, :32],
+        torch.zeros(1, 32, 32, 16, dtype=dtype).transpose(1, 2),
+        torch.zeros(32 * 32 * 16 + 1, dtype=dtype)[1:].view(1, 32, 32, 16),
+    ):
+        problem.p = pixels.permute(0, 3, 1, 2)
+        assert path_of(problem) != "fixed"
+
+
 @pytest.mark.parametrize("shape", TABLE, ids=str)
 @pytest.mark.parametrize("normalize", [False, True])
-def test_gradient_within_its_bound(backend, shape, normalize):
-    problem = make_problem(replace(shape, batch=2), normalize=normalize, bias=normalize)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradient_within_its_bound(backend, shape, normalize, layout):
+    problem = make_problem(replace(shape, batch=2), normalize=normalize, bias=normalize, **LAYOUTS[layout])
     assert_gradient_agrees(problem, backend, "fixed", smooth=False)
+
+
+@pytest.mark.parametrize("shape", TABLE, ids=str)
+@pytest.mark.parametrize(("layout", "unit"), [
+    ("pixels", 2.0**100), ("bfloat16 pixels", 2.0**-130), ("float16 pixels", 1.0), ("float16 pixels", 2.0**-24),
+])  # fmt: skip
+def test_every_layout_gives_the_same_bits(backend, shape, layout, unit):
+    """Where sums are exact in any order: p and the weights are small integers, in units down to the subnormal ones.
+    The images of p lie apart."""
+    problem = make_problem(replace(shape, batch=6), normalize=True, **LAYOUTS[layout])
+    draw = torch.Generator().manual_seed(1)
+    integers = torch.randint(-8, 9, (3, *problem.p.shape[1:]), generator=draw).float()
+    problem.weight = torch.randint(-4, 5, problem.weight.shape, generator=draw).float()
+    problem.x, problem.eta = problem.x[:3], problem.eta[:3]
+    problem.p = problem.p[::2].copy_(integers * unit)
+    assert path_of(problem) == "fixed"
+    eta = ascend(problem, backend, steps=2)
+    problem.p = integers
+    assert torch.equal(eta, ascend(problem, backend, steps=2))
 
 
 @pytest.mark.parametrize("shape", CHEAP, ids=str)
@@ -128,6 +170,13 @@ def test_saturated_units_keep_their_slopes(backend, activation):
     assert error < 1.5e-2 * exact.square().mean().sqrt()
 
 
+@pytest.mark.parametrize("shape", TABLE, ids=str)
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "planes"])
+def test_gradient_of_a_smooth_layer_with_every_layout(backend, shape, layout):
+    problem = make_problem(replace(shape, batch=2), activation="silu", normalize=True, **LAYOUTS[layout])
+    assert_gradient_agrees(problem, backend, "fixed")
+
+
 @pytest.mark.parametrize("shape", CHEAP, ids=str)
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), None])
 def test_a_step_along_the_sign(backend, shape, bounds):
@@ -147,10 +196,12 @@ def assert_step(problem, eta: torch.Tensor, bounds=(0.0, 1.0)) -> None:
     assert_certain_pixels_agree(problem, eta, expected, 0.3)
 
 
-@pytest.mark.parametrize("shape", TABLE, ids=str)
-def test_steps_and_images_are_independent(backend, shape):
+@pytest.mark.parametrize(
+    ("shape", "layout"), [(CIFAR, "planes"), *((shape, name) for shape in CHEAP for name in LAYOUTS)], ids=str
+)
+def test_steps_and_images_are_independent(backend, shape, layout):
     """n steps are n times one, and an image's result does not depend on which one of a block's images it is."""
-    problem = make_problem(replace(shape, batch=5), normalize=True)
+    problem = make_problem(replace(shape, batch=5), normalize=True, **LAYOUTS[layout])
     at_once = ascend(problem, backend, steps=2)
     whole = problem.tensors
     problem.eta = ascend(problem, backend, steps=1)
@@ -161,9 +212,10 @@ def test_steps_and_images_are_independent(backend, shape):
 
 @pytest.mark.parametrize("shape", CHEAP, ids=str)
 @pytest.mark.parametrize("order", ["reverse", "random"])
-def test_the_order_of_threads_does_not_matter(backend, shape, order):
+@pytest.mark.parametrize("layout", ["planes", "bfloat16 pixels"])
+def test_the_order_of_threads_does_not_matter(backend, shape, order, layout):
     module = cuda_on_host.host_module()
-    problem = make_problem(replace(shape, batch=5))
+    problem = make_problem(replace(shape, batch=5), **LAYOUTS[layout])
     forward = ascend(problem, backend, steps=2)
     module.set_schedule(order, 3)
     try:
@@ -243,9 +295,10 @@ HARD = [
 
 @pytest.mark.parametrize("shape", CHEAP, ids=str)
 @pytest.mark.parametrize("name", HARD)
-def test_hard_inputs(backend, shape, name):
+@pytest.mark.parametrize("layout", ["planes", "bfloat16 pixels"])
+def test_hard_inputs(backend, shape, name, layout):
     """A step moves as the reference's does wherever the halves of a row can tell; what has no gradient stays."""
-    problem = make_problem(shape)
+    problem = make_problem(shape, **LAYOUTS[layout])
     harden(problem, name)
     eta = ascend(problem, backend, steps=1)
     options = {**problem.adversary, **problem.layer}
@@ -286,10 +339,11 @@ def lost_in_halves(problem) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", CHEAP, ids=str)
 @pytest.mark.parametrize("boxed", [True, False])
-def test_numbers_that_are_none(backend, shape, boxed):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_numbers_that_are_none(backend, shape, boxed, layout):
     """eta is NaN where it was, or where x was and there are bounds; all else is feasible and, out of the reach of such
     numbers, as the reference has it."""
-    problem = make_problem(replace(shape, batch=2))
+    problem = make_problem(replace(shape, batch=2), **LAYOUTS[layout])
     last = shape.channels - 1
     problem.x[0, 0, 5, 7] = problem.x[0, last, -1, -1] = torch.nan
     problem.eta[0, 0, 0, 0] = problem.eta[0, last, 16, 3] = torch.nan

@@ -72,7 +72,7 @@ def test_kernels_of_one_geometry_waste_nothing(measured):
     _, cubins = measured
     code = {name: sass for name, sass in instructions(cubins, "fixed").items() if "MaskedProducts" in name[1]}
     large = [sass for name, sass in code.items() if "Li3ELi4E" in name[1] and "sm_80" not in name[0]]
-    assert len(large) == 2
+    assert len(large) == 2 * 3  # layouts of p
     for sass in large:
         assert len(re.findall(r"\bHMMA", sass)) == 256
         assert re.search(r"LDG\.E\S*\.128", sass)
