@@ -4,7 +4,7 @@
     python bench/gpu_collect.py NAME FOLDER [FOLDER ...]
 
 FOLDER holds what there is of gpu_bench.json, counters.json, training-step-*.json and nvidia-smi.txt (what that command
-prints). Later folders come first: a case measured again has its last figures. Microseconds, medians and deciles.
+prints). A later folder replaces what an earlier one has of the same case. Microseconds, medians and deciles.
 """
 
 from __future__ import annotations
@@ -50,16 +50,18 @@ def training_steps(folder: Path) -> dict:
     }
 
 
-def driver(folder: Path) -> dict:
+def machine(folder: Path) -> dict:
+    described = read(folder, "gpu_bench.json").get("machine", {})
+    described.pop("platform", None)  # a kernel's name says nothing of a GPU
     path = folder / "nvidia-smi.txt"
     found = re.search(r"Driver Version: (\S+)", path.read_text()) if path.exists() else None
-    return {"driver": found[1]} if found else {}
+    return described | ({"driver": found[1]} if found else {})
 
 
 def collect(folders: list[Path]) -> dict:
     document: dict = {"date": str(date.today()), "machine": {}, "cases": {}, "counters": {}, "training_steps": {}}
     for folder in folders:
-        document["machine"] |= read(folder, "gpu_bench.json").get("machine", {}) | driver(folder)
+        document["machine"] |= machine(folder)
         document["cases"] |= cases(folder)
         document["counters"] |= read(folder, "counters.json")
         document["training_steps"] |= training_steps(folder)
