@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from .autocast_cache import autocast_cache
 from .batch_statistics import Moments, StatisticsCatcher
 from .compiled_regions import refuse_compilation
-from .first_layer import FirstLayer, Modules
+from .first_layer import FirstLayer
 from .inference_mode import out_of_inference_mode
+from .module_sequence import Modules
 
 
 class Costate:

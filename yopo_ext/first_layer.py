@@ -3,32 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from . import arguments, layer_modules, ops
+from . import arguments, layer_by_autograd, layer_gradients, ops
 from .arguments import Bounds, PerChannel
 from .ball import Ball
-from .batch_statistics import (
-    BN_STATISTICS,
-    BatchStatistics,
-    held_at,
-    norms_on_the_batch,
-    require_statistics,
-    unit_statistics,
-)
-from .compiled_regions import unwrap_compiled
+from .batch_statistics import BN_STATISTICS, BatchStatistics, norms_on_the_batch, require_statistics
 from .inference_mode import outside_inference_mode
 from .kept_reading import KeptReading
-from .layer_explanation import LayerExplanation
+from .layer_explanation import LayerExplanation, explain_layer
 from .layer_modules import ConvolutionLayer, NotAConvolutionLayer
-from .leaf_gradients import add_to_leaves
-from .projection import FeasibleSet, feasible_set, per_channel
-
-Modules = nn.Module | Sequence[nn.Module]
+from .module_sequence import Modules, module_sequence
+from .projection import FeasibleSet
 
 
 class FirstLayer:
@@ -63,7 +53,8 @@ class FirstLayer:
     """
 
     def __init__(self, module: Modules | FirstLayer, bn_statistics: str | None = None) -> None:
-        self.modules: tuple[nn.Module, ...] = first_layer_modules(module)
+        given = module.modules if isinstance(module, FirstLayer) else module_sequence(module)
+        self.modules: tuple[nn.Module, ...] = given
         if bn_statistics is None:
             bn_statistics = module.bn_statistics if isinstance(module, FirstLayer) else "frozen"
         self.bn_statistics: str = arguments.one_of("bn_statistics", bn_statistics, BN_STATISTICS)
@@ -126,7 +117,7 @@ class FirstLayer:
         }  # fmt: skip
         layer, held = self._read_detached(backend, statistics)
         if layer is None:
-            return self._inner_ascent_by_autograd(x, eta, p, held, **options)
+            return layer_by_autograd.inner_ascent(self.modules, x, eta, p, held, **options)
         options |= {**layer.options, "precision": precision, "backend": backend}
         return ops.packed_inner_ascent((x, eta, p, layer.weight, layer.bias), options)
 
@@ -146,7 +137,9 @@ class FirstLayer:
         """`inner_ascent` in a ball that has been checked before; `feasible` is its set around the images."""
         (layer, held), x = self._read_detached(backend, statistics), feasible.x
         if layer is None:
-            return self._climb_by_autograd(feasible, ball.step_size(x), eta, p, held, steps=steps, direction=direction)
+            return layer_by_autograd.climb(
+                self.modules, feasible, ball.step_size(x), eta, p, held, steps=steps, direction=direction
+            )
         options = {
             **layer.options, "eps": ball.eps, "alpha": ball.alpha, "steps": steps, "bounds": ball.bounds,
             "norm": ball.norm, "direction": direction, "precision": precision, "backend": backend,
@@ -175,14 +168,11 @@ class FirstLayer:
                 u, p.detach(), layer.weight, layer.bias, **layer.options, precision=precision, backend=backend
             )
         with torch.autocast(u.device.type, enabled=False):
-            return self.hamiltonian_of_modules(u, p, held)
+            return layer_by_autograd.hamiltonian(self.modules, u, p, held)
 
     def hamiltonian_of_modules(self, u: Tensor, p: Tensor, statistics: BatchStatistics | None = None) -> Tensor:
         """H(u, p) by the modules themselves, under autocast where it is on. Arguments and errors as `hamiltonian`."""
-        output = self.evaluate(u, statistics)
-        _require_shape("p", p, tuple(output.shape), "the first layer's output")
-        kind = torch.promote_types(output.dtype, torch.float32)
-        return (output.to(kind) * p.detach().to(kind)).sum()
+        return layer_by_autograd.hamiltonian(self.modules, u, p, statistics or {})
 
     @outside_inference_mode
     def accumulate_hamiltonian(
@@ -201,7 +191,7 @@ class FirstLayer:
         any backend.
         """
         if (plain := self._reading.plain(self.modules)) is not None:
-            self._accumulate_plainly(plain, u, p, scale, precision=precision, backend=backend)
+            layer_gradients.accumulate_plainly(plain, u, p, scale, precision=precision, backend=backend)
             return
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
@@ -209,19 +199,10 @@ class FirstLayer:
         u = u.detach()
         with torch.enable_grad():
             layer = self._read(None if self.bn_statistics == "frozen" and self.uses_batch_statistics else backend, {})
-            outputs: Iterable[tuple[Tensor | None, Any]]
-            if isinstance(layer, ConvolutionLayer):
-                outputs = zip((layer.weight, layer.bias), _gradients(layer, u, p, precision, backend), strict=True)
-            else:
-                with torch.autocast(u.device.type, enabled=False):
-                    h = self.hamiltonian_of_modules(u, p)
-                outputs = [(h, torch.ones_like(h))]
-        wanted = [(out, grad) for out, grad in outputs if out is not None and out.requires_grad]
-        torch.autograd.backward(
-            [out for out, _ in wanted],
-            [grad if scale == 1.0 else grad * scale for _, grad in wanted],
-            inputs=trained,
-        )
+        if layer is None:
+            layer_by_autograd.accumulate(self.modules, trained, u, p, scale)
+        else:
+            layer_gradients.accumulate(layer, trained, u, p, scale, precision=precision, backend=backend)
 
     def explain(
         self,
@@ -244,29 +225,14 @@ class FirstLayer:
 
         η and p default to tensors like those of a float32 network. Errors as `inner_ascent`.
         """
-        bn = self.bn_statistics if self.uses_batch_statistics else None
-        try:
-            layer = layer_modules.read_layer(self.modules, unit_statistics(self.modules) if bn == "frozen" else {})
-        except NotAConvolutionLayer as reason:
-            if backend is not None:
-                raise _no_backend(backend, reason) from None
-            return LayerExplanation("autograd", str(reason), None, self.input_gradient_error, bn)
-        if x is None:
-            return LayerExplanation("operator", "", None, self.input_gradient_error, bn)
-        backends = ops.explain(
-            x, x if eta is None else eta, layer.output_like(x) if p is None else p, layer.weight, layer.bias,
-            **layer.options, eps=eps, alpha=alpha, steps=steps, bounds=bounds, norm=norm, direction=direction,
-            precision=precision, backend=backend,
+        return explain_layer(
+            self.modules, (x, eta, p), self.bn_statistics, self.input_gradient_error, eps=eps, alpha=alpha, steps=steps,
+            bounds=bounds, norm=norm, direction=direction, precision=precision, backend=backend,
         )  # fmt: skip
-        return LayerExplanation("operator", "", backends, self.input_gradient_error, bn)
 
     def evaluate(self, u: Tensor, statistics: BatchStatistics | None = None) -> Tensor:
         """f0(u) by the modules themselves, as `hamiltonian_of_modules`; what they write to their buffers is dropped."""
-        chain = nn.Sequential(*(unwrap_compiled(module) for module in self.modules))
-        with held_at(statistics or {}):
-            buffers = {name: buffer.clone() for name, buffer in chain.named_buffers()}
-            # A module that works in place changes a copy, and so may be given a leaf.
-            return torch.func.functional_call(chain, buffers, (u.clone(),))
+        return layer_by_autograd.evaluate(self.modules, u, statistics or {})
 
     def _held(self, statistics: BatchStatistics | None) -> BatchStatistics:
         """What the inner steps hold batch norms at."""
@@ -278,18 +244,6 @@ class FirstLayer:
             )
         return {}
 
-    def _accumulate_plainly(
-        self, layer: ConvolutionLayer, u: Tensor, p: Tensor, scale: float, *, precision: str | None, backend: str | None
-    ) -> None:
-        """`accumulate_hamiltonian` where weight and bias are the layer's own parameters, and all of them."""
-        leaves = layer.weight, layer.bias
-        if not any(leaf is not None and leaf.requires_grad for leaf in leaves):
-            return
-        grads = zip(leaves, _gradients(layer, u, p, precision, backend), strict=True)
-        wanted = [(leaf, grad) for leaf, grad in grads if leaf is not None and grad is not None and leaf.requires_grad]
-        outputs, values = zip(*wanted, strict=True)
-        add_to_leaves(outputs, values if scale == 1.0 else [grad * scale for grad in values])
-
     def _read(self, backend: str | None, held: BatchStatistics) -> ConvolutionLayer | None:
         """The layer as the operators take it; None for autograd."""
         try:
@@ -297,7 +251,7 @@ class FirstLayer:
         except NotAConvolutionLayer as reason:
             if backend is None:
                 return None
-            raise _no_backend(backend, reason) from None
+            raise reason.refuse(backend) from None
 
     def _read_detached(
         self, backend: str | None, statistics: BatchStatistics | None
@@ -308,65 +262,3 @@ class FirstLayer:
         held = self._held(statistics)
         with torch.no_grad():
             return self._read(backend, held), held
-
-    @torch.no_grad()
-    @outside_inference_mode
-    def _inner_ascent_by_autograd(
-        self, x: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics, *, eps: PerChannel, alpha: PerChannel,
-        steps: int, bounds: Bounds, norm: str, direction: str,
-    ) -> Tensor:  # fmt: skip
-        arguments.budget_rows(eps, alpha, bounds, norm, x.shape[1])
-        feasible = feasible_set(x.detach(), eps, bounds, norm)
-        return self._climb_by_autograd(feasible, per_channel(alpha, x), eta, p, held, steps=steps, direction=direction)
-
-    @torch.no_grad()
-    def _climb_by_autograd(
-        self, feasible: FeasibleSet, step_size: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics,
-        *, steps: int, direction: str,
-    ) -> Tensor:  # fmt: skip
-        arguments.one_of("direction", direction, arguments.DIRECTIONS)
-        arguments.count("steps", steps)
-        x = feasible.x
-        _require_shape("eta", eta, tuple(x.shape), "x")
-        eta = feasible.project(eta.detach())
-        for _ in range(steps):
-            with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-                leaf = eta.requires_grad_()
-                g = torch.autograd.grad(self.hamiltonian_of_modules(x + leaf, p, held), leaf)[0]
-            eta = feasible.step(eta.detach(), g, step_size, direction)
-        return eta
-
-
-def first_layer_modules(first_layer: Modules | FirstLayer) -> tuple[nn.Module, ...]:
-    """The modules of a first layer, in the order of their calls.
-
-    Raises:
-        TypeError, ValueError: as `FirstLayer`.
-    """
-    if isinstance(first_layer, FirstLayer):
-        return first_layer.modules
-    if isinstance(first_layer, nn.Module):
-        return (first_layer,)
-    if not isinstance(first_layer, Sequence) or not all(isinstance(item, nn.Module) for item in first_layer):
-        given = type(first_layer).__name__
-        raise TypeError(f"first_layer: got {given}, expected a torch.nn.Module or a sequence of them")
-    if not first_layer:
-        raise ValueError("first_layer: got an empty sequence, expected at least one module")
-    return tuple(first_layer)
-
-
-def _gradients(
-    layer: ConvolutionLayer, u: Tensor, p: Tensor, precision: str | None, backend: str | None
-) -> tuple[Tensor, Tensor | None]:
-    """∂H/∂(weight, bias), without a graph."""
-    options = {**layer.options, "precision": precision, "backend": backend}
-    return ops.packed_hamiltonian_gradients((u, p, layer.weight, layer.bias), options, False)[:2]
-
-
-def _no_backend(backend: str, reason: NotAConvolutionLayer) -> RuntimeError:
-    return RuntimeError(f"backend: got {backend!r}, expected None: the first layer runs through autograd: {reason}")
-
-
-def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...], whose: str) -> None:
-    if tuple(tensor.shape) != expected:
-        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, expected that of {whose}, {expected}")

@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from torch import Tensor, nn
+
+from . import ops
+from .batch_statistics import norms_on_the_batch, unit_statistics
+from .layer_modules import NotAConvolutionLayer, read_layer
 from .ops import Explanation
 
 
@@ -38,6 +45,28 @@ class LayerExplanation:
         if self.input_gradient_error is not None:
             lines.append(f"against the network's input gradient: relative error {self.input_gradient_error:.2g}")
         return "\n".join(lines)
+
+
+def explain_layer(
+    modules: Sequence[nn.Module], tensors: tuple[Tensor | None, ...], bn_statistics: str, error: float | None,
+    *, backend: str | None, **options: Any,
+) -> LayerExplanation:  # fmt: skip
+    """`FirstLayer.explain` with `tensors` (x, η, p): each may be None, and η and p are then like those of a network."""
+    bn = bn_statistics if norms_on_the_batch(modules) else None
+    try:
+        layer = read_layer(modules, unit_statistics(modules) if bn == "frozen" else {})
+    except NotAConvolutionLayer as reason:
+        if backend is not None:
+            raise reason.refuse(backend) from None
+        return LayerExplanation("autograd", str(reason), None, error, bn)
+    x, eta, p = tensors
+    if x is None:
+        return LayerExplanation("operator", "", None, error, bn)
+    backends = ops.explain(
+        x, x if eta is None else eta, layer.output_like(x) if p is None else p, layer.weight, layer.bias,
+        **layer.options, **options, backend=backend,
+    )  # fmt: skip
+    return LayerExplanation("operator", "", backends, error, bn)
 
 
 _HELD = {

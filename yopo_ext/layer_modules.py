@@ -26,6 +26,10 @@ FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm)
 class NotAConvolutionLayer(Exception):
     """The modules are none that the operators can stand for; the message says why."""
 
+    def refuse(self, backend: str) -> RuntimeError:
+        """For who asked for a backend all the same."""
+        return RuntimeError(f"backend: got {backend!r}, expected None: the first layer runs through autograd: {self}")
+
 
 @dataclass(frozen=True)
 class ConvolutionLayer:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,3 +23,15 @@ def add_to_leaves(leaves: Sequence[Tensor], gradients: Sequence[Tensor]) -> None
         _engine.run_backward(
             tuple(leaves), tuple(gradients), False, False, (), allow_unreachable=True, accumulate_grad=True
         )
+
+
+def add_through_graph(
+    outputs: Sequence[tuple[Tensor, Tensor | None]], leaves: Sequence[Tensor], scale: float = 1.0
+) -> None:
+    """What `scale` times the gradients of the outputs, each given with its own, gives the leaves."""
+    wanted: list[Any] = [(output, gradient) for output, gradient in outputs if output.requires_grad]
+    torch.autograd.backward(
+        [output for output, _ in wanted],
+        [gradient if scale == 1.0 else gradient * scale for _, gradient in wanted],
+        inputs=leaves,
+    )

@@ -13,10 +13,11 @@ from .. import arguments
 from ..ball import Ball
 from ..batch_statistics import BN_STATISTICS, BN_STATISTICS_HELP
 from ..costate import Costate, capture_costate
-from ..first_layer import FirstLayer, Modules
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import normal_like
 from ..loss_scale import losses_are_scaled, watched
+from ..module_sequence import Modules
 from ..objectives import Trades
 from ..objectives.kl_divergence import kl_divergence
 from ..objectives.objective import Loss, Objective, as_objective

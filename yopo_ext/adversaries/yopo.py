@@ -15,10 +15,11 @@ from ..arguments import Bounds, PerChannel
 from ..ball import Ball, times
 from ..batch_statistics import BN_STATISTICS, BN_STATISTICS_HELP
 from ..costate import Costate, capture_costate, cut_at_first_layer
-from ..first_layer import FirstLayer, Modules
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..layer_explanation import LayerExplanation
 from ..loss_scale import losses_are_scaled, watched
+from ..module_sequence import Modules
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option

@@ -16,8 +16,9 @@ from ..adversaries import Loss, random_start
 from ..adversaries.adversary import backward
 from ..batch_statistics import BatchStatistics
 from ..costate import capture_costate
-from ..first_layer import FirstLayer, Modules
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
+from ..module_sequence import Modules
 from ..projection import feasible_set, per_channel
 from .mode import frozen_eval
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ...data import Dataset, to_float
-from ...first_layer import first_layer_modules
+from ...first_layer import FirstLayer
 from ...first_layer_search import find_first_layer
 from ...found_first_layer import FoundFirstLayer
 from ..config import Config
@@ -35,7 +35,7 @@ def choose_first_layer(
     asked = config.model.first_layer
     own: Any = getattr(model, "first_layer", None)
     if asked is None and own is not None:
-        return first_layer_modules(own), None
+        return FirstLayer(own).modules, None
     if asked is not None and asked != AUTO:
         return _named(config.model.model, model, asked.split(",")), None
     try:
