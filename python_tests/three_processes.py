@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-import batch_norm_net  # noqa: F401  (its network is known by name)
+import batch_norm_net
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,6 +26,7 @@ from yopo_ext.data import ImageSet, load_dataset
 from yopo_ext.evaluation import FGSMAttack, PGDAttack, measure, sweep, transfer_matrix
 from yopo_ext.evaluation.attacks import Outcome
 from yopo_ext.joint_generator import JointGenerator
+from yopo_ext.processes import checksum
 from yopo_ext.training import Run, Trainer, read_run, started_processes
 
 ROWS = ((0, 3), (3, 4), (4, 8))  # of a mini-batch of eight
@@ -278,6 +279,8 @@ class Sized:
 
 #: images of each process in each mini-batch
 SIZES = ((4, 1), (3, 5), (2, 2))
+#: for batch norm, which wants two or more
+LARGER = ((4, 2), (3, 5), (2, 6))
 
 
 def joint_batches(epoch):
@@ -318,10 +321,34 @@ def natural_trainer(batches, folder=None, model=None, **options):
     return Trainer(model, Natural(model), batches, optimizer, epochs=2, folder=folder, **options)
 
 
+def batch_norm_trainer(batches, rank, folder=None, **options):
+    """YOPO on a first layer with batch norm; each process draws its own starts."""
+    torch.manual_seed(3)
+    model = batch_norm_net.BatchNormNet(1, 10)
+    generator = JointGenerator().manual_seed(rank)
+    yopo = yopo_ext.YOPO(model, model.first_layer, m=2, n=2, eps=0.1, alpha=0.03, generator=generator)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    return Trainer(model, yopo, batches, optimizer, epochs=2, folder=folder, **options)
+
+
+def own_batch_norm(processes, folder):
+    """All that the network ends with."""
+    loader = DataLoader(part_of(processes.rank), batch_sampler=Sized(LARGER[processes.rank]))
+    trainer = batch_norm_trainer(loader, processes.rank, folder / "own batch norm", processes=processes)
+    trainer.fit()
+    return {name: value.tolist() for name, value in trainer.model.state_dict().items()}
+
+
+def part_of(rank):
+    """The images that a process loads."""
+    x, y = parts_of_all()
+    return TensorDataset(x[24 * rank : 24 * (rank + 1)], y[24 * rank : 24 * (rank + 1)])
+
+
 def own_batches(processes, folder):
     x, y = parts_of_all()
     rank = processes.rank
-    own = TensorDataset(x[24 * rank : 24 * (rank + 1)], y[24 * rank : 24 * (rank + 1)])
+    own = part_of(rank)
     together = {"processes": processes}
     trainer = natural_trainer(DataLoader(own, batch_sampler=Sized(SIZES[rank])), folder / "own", **together)
     trainer.fit()
@@ -358,13 +385,14 @@ def seen_by(seen):
 
 
 def going_on(processes, folder):
-    found = {}
+    found, states = {}, {}
     for name in sorted(path.name for path in folder.glob("resumed by three *")):
         run = Run(read_run(folder / name / "config.json"), folder / name, processes=processes, show=False)
         run.resume()
         run.fit()
         found[name] = [line.get("resumed") for line in run.trainer.log]
-    return found
+        states[name] = checksum(torch.cat([one.flatten().float() for one in run.trainer.model.state_dict().values()]))
+    return {"going on": found, "states": states}
 
 
 def main(folder):
@@ -376,7 +404,8 @@ def main(folder):
             "ddp": under_ddp(processes),
             "measuring": measuring(processes, folder),
             "own batches": own_batches(processes, folder),
-            "going on": going_on(processes, folder),
+            "own batch norm": own_batch_norm(processes, folder),
+            **going_on(processes, folder),
         }
         (folder / f"found-{processes.rank}.json").write_text(json.dumps(found))
 

@@ -3,29 +3,12 @@
 import pytest
 import torch
 from passes import batch, relu_net, seeded
+from played_graph import Recorder
 
 from yopo_ext import Ball
 from yopo_ext.adversaries import PGD, YOPO, Free
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
-
-
-class Recorder:
-    """Stands in for a graph on machines without a GPU: runs the function again on the recorded tensors."""
-
-    def __init__(self):
-        self.recorded = self.replayed = 0
-
-    def __call__(self, function, generator):
-        self.recorded += 1
-        metrics = {name: torch.zeros(()) for name in ("loss", "correct", "count")}
-
-        def replay():
-            self.replayed += 1
-            for name, value in function().items():
-                metrics[name].copy_(value)
-
-        return replay, metrics
 
 
 def adversary_of(kind, model):
@@ -38,7 +21,7 @@ def adversary_of(kind, model):
 def test_replays_train_as_eager_steps_do(kind):
     eager = adversary_of(kind, relu_net())
     inner = adversary_of(kind, relu_net())
-    recorder = Recorder()
+    recorder = Recorder(inner.model)
     graphed = GraphedAdversary(inner, torch.Generator(), recorder)
     graphed.stopwatch = Stopwatch()
     assert graphed.replays == eager.replays

@@ -3,16 +3,19 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import batch_norm_net
 import pytest
 import three_processes as script
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import yopo_ext
 from yopo_ext.adversaries import Free
@@ -39,6 +42,11 @@ RESUMED = {
     # A process remembers η by its rows, which are others then: all mini-batches are of one size.
     "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
     "average": change_config(CONFIG, method="pgd-10", ewa_decay=0.5, drop_last=True),
+}
+# Each process normalises with its own images, so that it is another run from there on.
+BATCH_NORM = {
+    "batch norm": change_config(CONFIG, model=batch_norm_net.NAME),
+    "batch norm, evaluating": change_config(CONFIG, model=batch_norm_net.NAME, method="pgd-2", bn_mode="eval"),
 }
 
 
@@ -79,7 +87,7 @@ def free_port():
 def three(tmp_path_factory):
     """What three processes found, by rank, and their folder."""
     folder = tmp_path_factory.mktemp("three")
-    for name, config in RESUMED.items():
+    for name, config in {**RESUMED, **BATCH_NORM}.items():
         begun(config, folder / f"resumed by three {name}", StopAfter(5))
     write(CONFIG, folder / "one")
     Run(CONFIG, folder / "one", show=False).fit()
@@ -206,6 +214,59 @@ def test_batches_of_their_own_are_one_joint_mini_batch(three):
         assert found["log"] == pytest.approx([line["loss"] for line in trainer.log], rel=1e-5)
 
 
+def by_hand(ranks):
+    """What processes that load for themselves end with: one after another, averaged at each weight step."""
+    trainers = [script.batch_norm_trainer([()], rank) for rank in ranks]
+    models = [trainer.model.train() for trainer in trainers]
+    loaders = [DataLoader(script.part_of(rank), batch_sampler=script.Sized(script.LARGER[rank])) for rank in ranks]
+    for epoch in range(2):
+        for loader in loaders:
+            loader.batch_sampler.set_epoch(epoch)
+        for batches in zip(*loaders, strict=True):
+            for trainer, (x, y) in zip(trainers, batches, strict=True):
+                trainer.optimizer.zero_grad()
+                trainer.adversary.accumulate(x / 255.0, y)
+            shares = torch.tensor([float(len(y)) for _, y in batches])
+            average([[p.grad for p in model.parameters()] for model in models], shares / shares.sum())
+            averaged = [[b for b in model.buffers() if b.is_floating_point()] for model in models]
+            average(averaged, shares / shares.sum())
+            for trainer in trainers:
+                trainer.optimizer.step()
+    return models[0].state_dict()
+
+
+def average(parts, shares):
+    for tensors in zip(*parts, strict=True):
+        mean = sum(share * one for share, one in zip(shares, tensors, strict=True))
+        for one in tensors:
+            one.copy_(mean)
+
+
+def test_batch_norm_in_batches_of_their_own(three):
+    """Each normalises with its own images and starts from its own noise; statistics are averaged by images."""
+    first, *others = everywhere(three, "own batch norm")
+    expected = by_hand(range(3))
+    assert list(first) == list(expected)
+    for name, value in expected.items():
+        assert all(other[name] == first[name] for other in others), name
+        torch.testing.assert_close(torch.tensor(first[name]), value, rtol=1e-3, atol=1e-4, msg=name)
+    assert expected["bn1.num_batches_tracked"] == 2 * 2 * 2  # passes, epochs, steps
+
+
+def test_a_run_with_batches_of_their_own_goes_on_in_one_process(three, tmp_path):
+    """From an epoch's end, where the loaders hold no place; the network is the three's."""
+    shutil.copytree(three.folder / "own batch norm", tmp_path / "run")
+    loader = DataLoader(script.part_of(0), batch_sampler=script.Sized(script.LARGER[0]))
+    trainer = script.batch_norm_trainer(loader, 0, tmp_path / "run")
+    trainer.epochs = 3
+    trainer.resume()
+    for name, value in everywhere(three, "own batch norm")[0].items():
+        assert torch.equal(trainer.model.state_dict()[name], torch.tensor(value)), name
+    trainer.fit()
+    assert trainer.log[-1]["resumed"].startswith("resumed on 1 process after 3: each has its own batch-norm statistics")
+    assert trainer.model.bn1.num_batches_tracked == 2 * 3 * 2
+
+
 def test_a_distributed_sampler_hears_of_the_epoch(three):
     """Two epochs of four mini-batches of six: each epoch goes through all 72 images, in another order."""
     x, _ = script.parts_of_all()
@@ -248,6 +309,26 @@ def test_a_run_of_one_process_goes_on_in_three(three, tmp_path, name):
     for log in everywhere(three, "going on", f"resumed by three {name}"):
         assert log[0] is None
         assert log[1].startswith("resumed on 3 processes after 1: each has its own batch-norm statistics")
+
+
+@pytest.mark.parametrize("name", BATCH_NORM)
+def test_batch_norm_goes_on_in_three(three, tmp_path, name):
+    """One network on all of them, with running statistics of all images, near what one process comes to."""
+    alone = Run(BATCH_NORM[name], tmp_path, show=False)
+    alone.fit()
+    shared = load_checkpoint(three.folder / f"resumed by three {name}")
+    expected = alone.trainer.model.state_dict()
+    assert len(set(everywhere(three, "states", f"resumed by three {name}"))) == 1
+    for part in ("bn1", "bn2"):
+        assert shared["model"][f"{part}.num_batches_tracked"] == expected[f"{part}.num_batches_tracked"]
+        found, mean = shared["model"][f"{part}.running_mean"], expected[f"{part}.running_mean"]
+        assert float((found - mean).norm() / mean.norm()) < 0.3
+    log = shared["progress"]["log"]
+    assert [line["epoch"] for line in log] == [1, 2]
+    assert log[0]["loss"] == alone.trainer.log[0]["loss"]
+    assert log[1]["loss"] == pytest.approx(alone.trainer.log[1]["loss"], rel=0.2)
+    for found in everywhere(three, "going on", f"resumed by three {name}"):
+        assert found[1].startswith("resumed on 3 processes after 1: each has its own batch-norm statistics")
 
 
 def test_what_cannot_be_shared_anew_is_refused(tmp_path):
