@@ -42,6 +42,22 @@ def test_the_commands_say_what_they_took_and_the_run_keeps_both(tmp_path, monkey
     captured = capsys.readouterr()
     assert "clean" in json.loads(captured.out)
     assert captured.err == "device: cpu (--device auto: PyTorch finds no CUDA device)\n"
+    said = captured.err
+    assert main(["evaluate", "nowhere", "b", "--steps", "1", "--limit", "4"]) == 1  # of several networks
+    measured, failure = capsys.readouterr().err.splitlines(keepends=True)
+    assert measured == said
+    assert failure.startswith("yopo: nowhere: ")
+    wrong = (
+        ["nowhere"], ["nowhere", "neither"], ["a", "a"], ["a", "--weights", "w.pt"], ["a", "--model", "resnet18"],
+        ["a", "--limit", "0"], ["a", "--steps", "-1"], ["a", "b", "--steps", "-1"], ["a", "--transfer", "nowhere"],
+        ["a", "--attacks", "clean", "--plots", "p"], ["a", "--sweep-eps", "-1"], ["--weights", "w.pt"],
+        ["a", "b", "--sweep-steps", "1"],
+    )  # fmt: skip
+    for words in wrong:
+        assert main(["evaluate", *words]) != 0, words
+        captured = capsys.readouterr()
+        assert captured.err.startswith("yopo: "), words
+        assert said not in captured.err, words
 
 
 def as_if_on_a_gpu(path, *, position=0):

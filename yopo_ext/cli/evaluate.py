@@ -153,10 +153,10 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
         if options.transfer:
             networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
         plan = _plan(options, subject)
-    _say_device(options, device)
     return run_evaluation(
-        subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes
-    )
+        subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes,
+        begin=lambda: _say_device(options, device),
+    )  # fmt: skip
 
 
 def _is_many(options: argparse.Namespace) -> bool:
@@ -181,10 +181,10 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
             raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
     if not options.checkpoints:
         raise ValueError("expected a checkpoint or the folder of a run")
-    _say_device(options, device)
     found = evaluate_many(
         options.checkpoints, lambda path: _open_subject(options, path, device),
         lambda subject: _plan(options, subject), batch_size=options.batch_size, show=True, processes=processes,
+        begin=lambda: _say_device(options, device),
     )  # fmt: skip
     if processes.is_first:
         print(getattr(found, f"to_{options.format}")())

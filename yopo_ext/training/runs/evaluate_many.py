@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from ...evaluation import Report, ReportTable
@@ -21,6 +22,7 @@ def evaluate_many(
     batch_size: int = 512,
     show: bool = False,
     processes: Processes | None = None,
+    begin: Callable[[], object] | None = None,
 ) -> ReportTable:
     """The reports of checkpoints and run folders, by short names.
 
@@ -32,12 +34,14 @@ def evaluate_many(
         open_subject: as `open_run`; plan_of: what to measure of one, without sweeps, matrix and pictures.
         show: puts a bar on a terminal.
         processes: share each network's images. What one of them cannot open, none measures.
+        begin: called once, when the first network that can be measured is about to be.
 
     Raises:
         ValueError: a file given twice; or none could be measured, all for the same reason.
     """
     processes = processes or Processes()
     found: dict[str, Report | str] = {}
+    once = None if begin is None else cache(begin)  # without arguments: it runs the first time
     interrupted = False
     for name, file in _named(paths).items():
         if interrupted:
@@ -49,7 +53,7 @@ def evaluate_many(
                     raise file
                 subject = open_subject(file)
                 plan = plan_of(subject)
-            measured = run_evaluation(subject, plan, batch_size=batch_size, show=show, processes=processes)
+            measured = run_evaluation(subject, plan, batch_size=batch_size, show=show, processes=processes, begin=once)
             found[name] = measured.report or "nothing to measure"
         except KeyboardInterrupt:
             interrupted, found[name] = True, "interrupted"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,12 @@ def run_evaluation(
     batch_size: int = 512,
     show: bool = False,
     processes: Processes | None = None,
+    begin: Callable[[], object] | None = None,
 ) -> Evaluation:
     """Carries out the plan; ``networks`` are those of the transfer matrix, on the subject's device.
 
-    Everything wrong with the plan is raised before any work. ``show`` puts a bar on a terminal. Several ``processes``
-    share the batches; each gets all figures, the first one draws.
+    Everything wrong with the plan is raised before any work; then ``begin`` is called. ``show`` puts a bar on a
+    terminal. Several ``processes`` share the batches; each gets all figures, the first one draws.
 
     Raises:
         ValueError: also where nothing is to be drawn; ImportError: AutoAttack without its package.
@@ -106,17 +107,19 @@ def run_evaluation(
         _check(subject, plan, networks)
         if plan.plots is not None and processes.is_first:
             plan.plots.mkdir(parents=True, exist_ok=True)
-    rounds = _batches(subject, plan, batch_size * processes.count)
-    bar = Progress("measuring", rounds, 0, show=show and processes.is_first)
-    options: dict[str, Any] = {
-        "objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step, "processes": processes,
-    }  # fmt: skip
     model, images = subject.model, subject.images
     report = matrix = None
     examples = None
     with processes.together():
         if processes.is_first:
             examples = _examples(subject, plan)
+    if begin is not None:
+        begin()
+    rounds = _batches(subject, plan, batch_size * processes.count)
+    bar = Progress("measuring", rounds, 0, show=show and processes.is_first)
+    options: dict[str, Any] = {
+        "objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step, "processes": processes,
+    }  # fmt: skip
     try:
         if _wants_report(plan):
             report = measure(model, images, plan.attacks, check_normalisation=not subject.own, **options)
