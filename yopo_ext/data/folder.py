@@ -16,6 +16,7 @@ from .errors import DataFileError
 from .folder_listing import Listing, class_folders, class_name, list_images
 from .image_set import ImageSet
 from .notes import note, printable
+from .older_decodings import deal_with_older
 from .pixel_file import PixelFile, decoded
 from .resized_crop import LEAST_SHARE
 from .stored_images import StoredImageSet, StoredPixels
@@ -125,6 +126,8 @@ def _image_set(listing: Listing, data_dir: Path, options: FolderOptions) -> Stor
     folder = data_dir / ".decoded" if options.decoded_dir is None else Path(options.decoded_dir)
     workers = _cores() if options.decode_workers is None else options.decode_workers
     file = decoded(listing, options.side, folder, workers)
+    if len(file.pixels):  # mapped from here on, so that no other run takes it away
+        deal_with_older(file.path, remove=options.decoded_dir is None)
     _deal_with(listing, [(listing.files[row], reason) for row, reason in file.broken.items()], options)
     rows = _good_rows(file)
     if len(rows) == 0:

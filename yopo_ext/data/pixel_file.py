@@ -8,9 +8,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from .decoding import CHANNELS, UndecodableError, decode
 from .errors import DataFileError
 from .folder_listing import Listing
 from .notes import note
+from .older_decodings import map_for_reading, what_it_is_of
 
 _FORMAT = 1
 #: Seconds of work that a crash may cost.
@@ -48,7 +50,11 @@ class PixelFile:
     @cached_property
     def pixels(self) -> np.ndarray:
         """All of them, mapped into memory for reading."""
-        return np.memmap(self.path, np.uint8, "r", shape=_shape(self.count, self.side))
+        return map_for_reading(self.path, _shape(self.count, self.side))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the mapping, which another process makes anew."""
+        return {name: value for name, value in vars(self).items() if name != "pixels"}
 
 
 def decoded(listing: Listing, side: int, folder: Path, workers: int) -> PixelFile:
@@ -112,6 +118,7 @@ def _decode_rest(listing: Listing, side: int, path: Path, workers: int) -> None:
         f"ImageNet) to {side}x{side}: {size / _GB:.3g} GB in {path.parent}, kept for the next time"
     )
     pixels = np.memmap(path, np.uint8, "r+", shape=_shape(len(listing), side))
+    save = partial(_save, path, pixels, what_it_is_of(listing))
     started = saved = monotonic()
     try:
         with tqdm(total=left, desc="decoding", unit="image", disable=None, leave=False) as bar:
@@ -121,18 +128,18 @@ def _decode_rest(listing: Listing, side: int, path: Path, workers: int) -> None:
                 done += len(images)
                 bar.update(len(images))
                 if monotonic() - saved > _SAVE_EVERY:
-                    _save(path, pixels, done, broken)
+                    save(done, broken)
                     saved = monotonic()
     finally:
-        _save(path, pixels, done, broken)
+        save(done, broken)
     seconds = monotonic() - started
     note(f"decoded {left:,} images in {seconds:.1f} s, {left / max(seconds, 1e-9):,.0f} a second")
 
 
-def _save(path: Path, pixels: np.memmap, done: int, broken: dict[int, str]) -> None:
+def _save(path: Path, pixels: np.memmap, of: dict[str, Any], done: int, broken: dict[int, str]) -> None:
     """First the rows, then the word that they are there."""
     pixels.flush()
-    known = {"format": _FORMAT, "count": len(pixels), "done": done, "broken": list(broken.items())}
+    known = {"format": _FORMAT, "count": len(pixels), "done": done, "broken": list(broken.items()), "of": of}
     write_text_atomically(path.with_suffix(".json"), json.dumps(known) + "\n")
 
 
