@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 import yopo_ext.backends
 from yopo_ext import prepared_call
@@ -70,7 +71,14 @@ def compile_and_link(sources: list[Path], target: Path, flags: tuple[str, ...], 
     if built.exists():
         return built
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with FileLock(f"{built}.lock"):  # of several processes that test, one compiles and the others wait
+        if not built.exists():
+            _compile_and_link(sources, built, flags, link)
+    return built
+
+
+def _compile_and_link(sources: list[Path], built: Path, flags: tuple[str, ...], link: tuple[str, ...]) -> None:
+    with tempfile.TemporaryDirectory(dir=built.parent) as scratch:
         objects = [Path(scratch) / f"{i}.o" for i in range(len(sources))]
 
         def compile_one(source: Path, to: Path) -> None:
@@ -78,10 +86,9 @@ def compile_and_link(sources: list[Path], target: Path, flags: tuple[str, ...], 
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
-        partial = Path(scratch) / target.name
+        partial = Path(scratch) / built.name
         subprocess.run(["g++", *flags, *link, "-o", str(partial), *map(str, objects), "-lpthread", "-ldl"], check=True)
         partial.rename(built)
-    return built
 
 
 @cache
