@@ -24,6 +24,9 @@ LIMITS = {
     "FirstLayer.ascend": 6,
     "hamiltonian_gradients": 5,
     "FirstLayer.accumulate_hamiltonian": 12,
+    # Folded at every call: ten operations of torch more.
+    "FirstLayer.ascend, batch norm evaluating": 14,
+    "FirstLayer.ascend, batch norm training": 14,
 }
 CALLS, ROUNDS = 10, 400  # short rounds, which a busy machine leaves in peace now and then
 
@@ -33,6 +36,9 @@ def calls(device: str) -> dict[str, Callable[[], object]]:
     x, p = torch.rand(1, 1, 4, 4, device=device), torch.randn(1, 1, 4, 4, device=device)
     eta, ball, layer = torch.zeros_like(x), yopo_ext.Ball(0.1, 0.02), yopo_ext.FirstLayer((conv, relu))
     feasible, weight, bias = ball.feasible_set(x), conv.weight.detach(), conv.bias.detach()
+    norms = nn.BatchNorm2d(1).to(device).eval(), nn.BatchNorm2d(1).to(device)
+    evaluating, training = (yopo_ext.FirstLayer((conv, norm, relu)) for norm in norms)
+    statistics = {norms[1]: (x.new_zeros(1), x.new_ones(1))}
     options = {"padding": 1, "activation": "relu"}
     steps = {"eps": 0.1, "alpha": 0.02, "steps": 1}
     return {
@@ -42,6 +48,10 @@ def calls(device: str) -> dict[str, Callable[[], object]]:
         "FirstLayer.ascend": lambda: layer.ascend(ball, feasible, eta, p, steps=1),
         "hamiltonian_gradients": lambda: hamiltonian_gradients(x, p, weight, bias, **options),
         "FirstLayer.accumulate_hamiltonian": lambda: layer.accumulate_hamiltonian(x, p),
+        "FirstLayer.ascend, batch norm evaluating": lambda: evaluating.ascend(ball, feasible, eta, p, steps=1),
+        "FirstLayer.ascend, batch norm training": lambda: training.ascend(
+            ball, feasible, eta, p, steps=1, statistics=statistics
+        ),
     }
 
 

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations, prune
 
 from yopo_ext import FirstLayer, layer_modules
 from yopo_ext.ball import Ball
+from yopo_ext.batch_statistics import norms_on_the_batch
 
 
 class Normalize(nn.Module):
@@ -125,7 +126,7 @@ def test_the_layer_is_read_once(monkeypatch):
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval()),
+        nn.Sequential(nn.Conv2d(3, 4, 3), type("MyNorm", (nn.BatchNorm2d,), {})(4).eval()),
         parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)).eval(),
         type("MyConv", (nn.Conv2d,), {})(3, 4, 3),
         type("MySequential", (nn.Sequential,), {})(nn.Conv2d(3, 4, 3)),
@@ -135,6 +136,122 @@ def test_what_could_change_unseen_is_read_at_every_call(module):
     layer = FirstLayer(module)
     outcome(layer)
     assert layer._reading._kept is None
+
+
+def folded(training):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4)
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        nn.init.uniform_(tensor, 0.5, 2.0)
+    return Normalize(), nn.Sequential(nn.Conv2d(3, 4, 3), norm.train(training)), nn.ReLU()
+
+
+def norm_of(modules):
+    return modules[1][1]
+
+
+def optimizer_step(modules):
+    chain = nn.Sequential(*modules)
+    optimizer = torch.optim.SGD(chain.parameters(), lr=0.5)
+    chain(torch.rand(2, 3, 7, 6)).square().sum().backward()
+    optimizer.step()
+
+
+def load_state(modules):
+    other = folded(False)
+    state = {name: value * 1.5 if value.is_floating_point() else value
+             for name, value in nn.Sequential(*other).state_dict().items()}  # fmt: skip
+    nn.Sequential(*modules).load_state_dict(state)
+
+
+def unseen(name):
+    """A write that no version counts."""
+
+    def write(modules):
+        tensor = getattr(norm_of(modules), name)
+        before = tensor._version
+        tensor.data.mul_(1.5)
+        assert tensor._version == before
+
+    return write
+
+
+def a_pass_in_training_mode(modules):
+    norm = norm_of(modules)
+    was = norm.training
+    norm.train()(torch.rand(2, 4, 3, 3))
+    norm.train(was)
+
+
+FOLD_CHANGES = {
+    "an optimiser's step": optimizer_step,
+    "load_state_dict": load_state,
+    "weight.data": lambda m: conv(m).weight.data.mul_(2),
+    "weight's memory": lambda m: conv(m).weight.detach().numpy().__imul__(2),
+    "bias in place": lambda m: conv(m).bias.detach().add_(1),
+    "running statistics move": a_pass_in_training_mode,
+    **{f"{name}.data": unseen(name) for name in ("weight", "bias", "running_mean", "running_var")},
+    "eps": lambda m: setattr(norm_of(m), "eps", 0.5),
+    "another running mean": lambda m: setattr(norm_of(m), "running_mean", torch.ones(4)),
+    "no running statistics": lambda m: norm_of(m).__dict__["_buffers"].update(running_mean=None, running_var=None),
+    "without a scale": lambda m: setattr(norm_of(m), "weight", None),
+    "the norm": lambda m: m[1].__setitem__(1, nn.BatchNorm2d(4).eval()),
+    "the mode": lambda m: norm_of(m).train(not norm_of(m).training),
+    "a hook": lambda m: norm_of(m).register_forward_hook(lambda module, args, output: output.square()),
+    "another class": lambda m: setattr(norm_of(m), "__class__", nn.InstanceNorm2d),
+    "a parametrised scale": lambda m: parametrizations.weight_norm(conv(m)),
+}  # fmt: skip
+#: What the pass says of the batch plays the part of the running statistics then.
+ONLY_EVALUATING = {"running statistics move", "running_mean.data", "running_var.data", "another running mean",
+                   "no running statistics"}  # fmt: skip
+
+
+def outcome_of_fold(layer, statistics):
+    """Steps and gradients, in either mode."""
+    generator = torch.Generator().manual_seed(1)
+    x, p = torch.rand(2, 3, 7, 6, generator=generator), torch.randn(2, 4, 5, 4, generator=generator)
+    held = dict.fromkeys(norms_on_the_batch(layer.modules), statistics)
+    parameters = [*layer.parameters()]
+    for parameter in parameters:
+        parameter.grad = None
+    ball = Ball(0.1, 0.05)
+    eta = layer.inner_ascent(x, x * 0, p, statistics=held, eps=0.1, alpha=0.05, steps=2, direction="gradient")
+    ascended = layer.ascend(
+        ball, ball.feasible_set(x), x * 0, p, steps=2, statistics=held, direction="gradient"
+    )  # fmt: skip
+    h = layer.hamiltonian(x, p, statistics=held).detach()
+    layer.accumulate_hamiltonian(x, p)
+    return [eta, ascended, h, *(parameter.grad for parameter in parameters)]
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluating", "training"])
+@pytest.mark.parametrize("change", FOLD_CHANGES)
+def test_a_fold_is_never_stale(change, training):
+    modules = folded(training)
+    layer, statistics = FirstLayer(modules), (torch.full((4,), 0.3), torch.full((4,), 0.7))
+    before = outcome_of_fold(layer, statistics)
+    assert layer._reading._kept.norm is norm_of(modules)
+    assert equal(outcome_of_fold(layer, statistics), before)
+    FOLD_CHANGES[change](modules)
+    expected = outcome_of_fold(FirstLayer(modules), statistics)
+    after = outcome_of_fold(layer, statistics)
+    assert equal(after, expected)
+    assert equal(outcome_of_fold(layer, statistics), expected)
+    assert equal(after, before) == (training and change in ONLY_EVALUATING)
+
+
+def test_each_pass_has_its_own_statistics():
+    modules = folded(True)
+    layer = FirstLayer(modules)
+    outcomes = []
+    for value in (0.3, 0.9, 0.3):
+        statistics = (torch.full((4,), value), torch.full((4,), 0.7))
+        outcomes.append(outcome_of_fold(layer, statistics))
+    assert equal(outcomes[0], outcomes[2])
+    assert not equal(outcomes[0], outcomes[1])
+    x, p = torch.rand(2, 3, 7, 6), torch.randn(2, 4, 5, 4)
+    with pytest.raises(ValueError, match="statistics: got None for the first layer's BatchNorm2d"):
+        layer.inner_ascent(x, x * 0, p, eps=0.1, alpha=0.05, steps=1)
 
 
 def test_lists_may_change_unseen():

@@ -257,8 +257,8 @@ class FirstLayer:
         self, backend: str | None, statistics: BatchStatistics | None
     ) -> tuple[ConvolutionLayer | None, BatchStatistics]:
         """As `_read`, without a graph to the parameters, and what batch norms are held at."""
-        if not statistics and (plain := self._reading.plain(self.modules)) is not None:
-            return plain, {}
+        if not statistics and (layer := self._reading.detached(self.modules)) is not None:
+            return layer, {}
         held = self._held(statistics)
         with torch.no_grad():
             return self._read(backend, held), held

@@ -3,7 +3,9 @@
 
 Reading a layer (layer_modules.py) asks its modules dozens of questions. A `KeptReading` asks whether their attributes
 are still the same objects, which answers all of them, for the layers that this suffices for: [normalisation,] nn.Conv2d
-[, activation] of torch's own classes with plain parameters. Weight, bias, mean and std are taken anew at every call.
+[, batch norm] [, activation] of torch's own classes with plain parameters. Weight, bias, mean and std are taken anew at
+every call, and a batch norm is folded into them at every call: a fold that was kept might be stale, as no counter tells
+that a tensor's contents are the same (a write through `.data` or by a replayed CUDA graph leaves `_version` as it was).
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from . import layer_modules
-from .batch_statistics import BatchStatistics
+from .batch_statistics import BatchStatistics, uses_batch_statistics
 from .compiled_regions import unwrap_compiled
 from .layer_modules import ConvolutionLayer, NotAConvolutionLayer
 
@@ -37,32 +40,48 @@ class KeptReading:
         """As `layer_modules.read_layer`."""
         if torch.compiler.is_compiling():
             return layer_modules.read_layer(modules, statistics)
-        return self.plain(modules) or self._read(modules, statistics)
+        if self._kept is not None and self._kept.holds(modules):
+            return self._kept.layer(statistics)
+        return self._read(modules, statistics)
 
     def plain(self, modules: Sequence[nn.Module]) -> ConvolutionLayer | None:
-        """The layer where a reading was kept, whose only parameters are then `weight` and `bias` themselves."""
+        """The layer where a reading was kept and its only parameters are `weight` and `bias` themselves."""
         kept = None if torch.compiler.is_compiling() else self._kept
+        if kept is None or kept.norm is not None or not kept.holds(modules):
+            return None
         try:
-            return kept.layer() if kept is not None and kept.holds(modules) else None
+            return kept.layer({})
         except NotAConvolutionLayer:  # its normalisation has become one that learns; `read` says so
+            return None
+
+    def detached(self, modules: Sequence[nn.Module]) -> ConvolutionLayer | None:
+        """The layer where a reading was kept and it uses no statistics of the batch; nobody asks for a graph."""
+        kept = None if torch.compiler.is_compiling() else self._kept
+        if kept is None or kept.norm is None:
+            return self.plain(modules)
+        if uses_batch_statistics(kept.norm) or not kept.holds(modules):
+            return None
+        try:
+            with torch.no_grad():
+                return kept.layer({})
+        except NotAConvolutionLayer:
             return None
 
     def _read(self, modules: Sequence[nn.Module], statistics: BatchStatistics) -> ConvolutionLayer:
         self._kept = None
         layer = layer_modules.read_layer(modules, statistics)
-        if type(layer.weight) is nn.Parameter:  # else it is computed
-            self._kept = _keep(modules, layer)
+        self._kept = _keep(modules, layer)
         return layer
 
 
 class _Kept:
     def __init__(
         self, modules: Sequence[nn.Module], watched: list[nn.Module], normalize: nn.Module | None, conv: nn.Conv2d,
-        layer: ConvolutionLayer,
+        norm: _BatchNorm | None, layer: ConvolutionLayer,
     ) -> None:  # fmt: skip
         self._modules, self._watched = modules, [_Watched(module) for module in watched]
         self._parameters: dict[str, Any] = conv._parameters
-        self._normalize, self._dtype = normalize, layer.weight.dtype
+        self._normalize, self.norm, self._dtype = normalize, norm, conv.weight.dtype
         self._options = {name: value for name, value in layer.options.items() if name not in ("mean", "std")}
 
     def holds(self, modules: Sequence[nn.Module]) -> bool:
@@ -73,11 +92,13 @@ class _Kept:
                 return False
         return self._parameters["weight"].dtype == self._dtype
 
-    def layer(self) -> ConvolutionLayer:
-        options = self._options
+    def layer(self, statistics: BatchStatistics) -> ConvolutionLayer:
+        options, weight, bias = self._options, self._parameters["weight"], self._parameters["bias"]
         if self._normalize is not None:
             options = {**options, **layer_modules.normalization_of(self._normalize)}
-        return ConvolutionLayer(self._parameters["weight"], self._parameters["bias"], options)
+        if self.norm is not None:
+            weight, bias = layer_modules.fold(self.norm, weight, bias, statistics)
+        return ConvolutionLayer(weight, bias, options)
 
 
 class _Watched:
@@ -115,11 +136,11 @@ def _keep(modules: Sequence[nn.Module], layer: ConvolutionLayer) -> _Kept | None
     watched = [part for module in modules for part in _tree(module)]
     parts = [part for part in watched if part is unwrap_compiled(part) and not _does_nothing(part)]
     normalize = parts.pop(0) if "mean" in layer.options else None
-    if type(modules) is not tuple or type(parts[0]) is not nn.Conv2d or parts[0]._buffers:
+    conv = parts[0]
+    if type(modules) is not tuple or type(conv) is not nn.Conv2d or conv._buffers or not all(map(_is_plain, parts)):
         return None
-    if not all(map(_has_literals_alone, parts)):
-        return None
-    return _Kept(modules, watched, normalize, parts[0], layer)
+    norm = parts[1] if len(parts) > 1 and isinstance(parts[1], _BatchNorm) else None
+    return _Kept(modules, watched, normalize, conv, norm, layer)
 
 
 def _tree(module: nn.Module) -> Iterator[nn.Module]:
@@ -135,5 +156,10 @@ def _does_nothing(module: nn.Module) -> bool:
     return type(module) in (nn.Sequential, nn.Identity) or isinstance(module, _DropoutNd)
 
 
-def _has_literals_alone(module: nn.Module) -> bool:
-    return all(isinstance(value, _LITERALS) for name, value in vars(module).items() if not name.startswith("_"))
+def _is_plain(module: nn.Module) -> bool:
+    """Whether its parameters are plain ones and its attributes cannot change without being replaced."""
+    attributes = (value for name, value in vars(module).items() if not name.startswith("_"))
+    parameters = module._parameters.values()
+    return all(isinstance(value, _LITERALS) for value in attributes) and all(
+        one is None or type(one) is nn.Parameter for one in parameters
+    )

@@ -70,7 +70,7 @@ def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics | None 
     if weight.dtype not in (torch.float32, torch.float64):
         raise NotAConvolutionLayer(f"the weights are {weight.dtype}")
     if parts and isinstance(parts[0], nn.modules.batchnorm._BatchNorm):
-        weight, bias = _fold(parts.pop(0), weight, bias, statistics or {})
+        weight, bias = fold(parts.pop(0), weight, bias, statistics or {})
     activation = parse_activation("identity")
     if parts:
         try:
@@ -150,10 +150,10 @@ def _geometry(conv: nn.Conv2d) -> dict[str, Any]:
     return {"stride": conv.stride, "padding": padding, "dilation": conv.dilation}
 
 
-def _fold(
+def fold(
     norm: nn.modules.batchnorm._BatchNorm, weight: Tensor, bias: Tensor | None, statistics: BatchStatistics
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution with the batch norm that follows it."""
+    """Weight and bias of the convolution with the batch norm that follows it. Raises as `read_layer`."""
     if type(norm) not in FOLDED:
         raise NotAConvolutionLayer(f"{_name(norm)} is no batch norm that can be folded")
     mean: Any
