@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from stop_after import StopAfter
 
 from yopo_ext.data import Dataset, load_dataset
 from yopo_ext.training import Config, Interrupted, Run, StopRequest, change_config, make_config
@@ -14,20 +15,6 @@ TINY = make_config(
     device="cpu", method="yopo-2-2", eps=0.1, alpha=0.02, epochs=3, batch_size=16, limit_train=56, limit_eval=20,
     curve_steps=1, eval_steps=2, lr=0.05, milestones=(2,),
 )  # fmt: skip
-
-
-class StopAfter(StopRequest):
-    """Asks for a stop when the loop has looked ``checks`` times."""
-
-    def __init__(self, checks: int) -> None:
-        super().__init__()
-        self.left = checks
-
-    def check(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.signal_number = 15
-        super().check()
 
 
 class Runs:

@@ -2,17 +2,14 @@
 
 import copy
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import batch_norm_net
 import pytest
 import torch
 from image_files import write_image_folder
+from several_processes import CONFIG, run_together
 
 from yopo_ext.data import Batch
 from yopo_ext.joint_generator import JointGenerator
@@ -22,7 +19,6 @@ from yopo_ext.training import (
     StopRequest,
     change_config,
     load_checkpoint,
-    make_config,
     started_processes,
 )
 from yopo_ext.training.loop import with_joint_statistics
@@ -35,11 +31,6 @@ from yopo_ext.training.runs.trained import measured_weights
 SCRIPT = Path(__file__).parent / "two_processes.py"
 CPU = torch.device("cpu")
 
-# 57 images: the last mini-batch of an epoch has nine, so the two processes' shares differ.
-CONFIG = make_config(
-    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=2, batch_size=16, limit_train=57, limit_eval=21,
-    curve_steps=1, eval_steps=2, lr=0.05, milestones=(2,),
-)  # fmt: skip
 EQUAL = {
     "yopo": CONFIG,
     # A process remembers η by its own rows, so they must be the same ones.
@@ -91,12 +82,6 @@ def jobs(root):
     return [{**job, "folder": str(root / job["folder"]), "config": job["config"].to_dict()} for job in wanted]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Found:
     """What two processes left of their jobs."""
 
@@ -114,24 +99,7 @@ class Found:
 def two(tmp_path_factory):
     root = tmp_path_factory.mktemp("two")
     (root / "jobs.json").write_text(json.dumps(jobs(root)))
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    common |= {"PYTHONFAULTHANDLER": "1", "PYTHONPATH": os.pathsep.join(map(str, SCRIPT.parents[1:3]))}
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(root / "jobs.json")],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=SCRIPT.parents[2],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [one.communicate(timeout=240)[1] for one in running]
-    finally:
-        for one in running:
-            one.kill()
-    assert [one.returncode for one in running] == [0, 0], "".join(error[:2000] for error in errors)
+    run_together(SCRIPT, root / "jobs.json", 2)
     return Found(root)
 
 

@@ -2,11 +2,7 @@
 """Three processes on CPUs: gradients, shares of a measurement, batches of their own, runs of another number."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +10,8 @@ import batch_norm_net
 import pytest
 import three_processes as script
 import torch
+from several_processes import CONFIG, run_together
+from stop_after import StopAfter
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -25,18 +23,12 @@ from yopo_ext.training import (
     Interrupted,
     Processes,
     Run,
-    StopRequest,
     change_config,
     load_checkpoint,
-    make_config,
 )
 from yopo_ext.training.loop.other_count import require_shareable, same
 from yopo_ext.training.loop.own_batches import as_many_as_said
 
-CONFIG = make_config(
-    method="yopo-2-2", eps=0.1, alpha=0.02, epochs=2, batch_size=16, limit_train=57, limit_eval=21, curve_steps=1,
-    eval_steps=2, lr=0.05, milestones=(2,),
-)  # fmt: skip
 RESUMED = {
     "yopo": CONFIG,
     # A process remembers η by its rows, which are others then: all mini-batches are of one size.
@@ -48,20 +40,6 @@ BATCH_NORM = {
     "batch norm": change_config(CONFIG, model=batch_norm_net.NAME),
     "batch norm, evaluating": change_config(CONFIG, model=batch_norm_net.NAME, method="pgd-2", bn_mode="eval"),
 }
-
-
-class StopAfter(StopRequest):
-    """Asks for a stop when the loop has looked so often."""
-
-    def __init__(self, checks):
-        super().__init__()
-        self.left = checks
-
-    def check(self):
-        self.left -= 1
-        if self.left == 0:
-            self.signal_number = 15
-        super().check()
 
 
 def write(config, folder):
@@ -77,12 +55,6 @@ def begun(config, folder, stop_after):
         run.fit()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
     """What three processes found, by rank, and their folder."""
@@ -91,23 +63,7 @@ def three(tmp_path_factory):
         begun(config, folder / f"resumed by three {name}", StopAfter(5))
     write(CONFIG, folder / "one")
     Run(CONFIG, folder / "one", show=False).fit()
-    tests = Path(script.__file__).parent
-    common = {"WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    common |= {"PYTHONPATH": os.pathsep.join(map(str, (tests, tests.parent)))}
-    running = [
-        subprocess.Popen(
-            [sys.executable, script.__file__, str(folder)],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(3)
-    ]  # fmt: skip
-    try:
-        errors = [one.communicate(timeout=240)[1] for one in running]
-    finally:
-        for one in running:
-            one.kill()
-    assert [one.returncode for one in running] == [0, 0, 0], "".join(error[-2000:] for error in errors)
+    run_together(Path(script.__file__), folder, 3)
     found = [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(3)]
     return SimpleNamespace(folder=folder, found=found)
 

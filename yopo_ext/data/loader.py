@@ -12,11 +12,12 @@ from torch import Tensor
 from ..random_streams import derive_seed, set_stream
 from .augment import draw_placement, place
 from .batch import Batch, Placement
-from .batch_sizes import batch_count, require_a_batch, require_same_sizes
+from .batch_sizes import require_same_sizes
+from .epoch_loader import EpochLoader
 from .image_set import ImageSet, to_float
 
 
-class DeviceLoader:
+class DeviceLoader(EpochLoader[ImageSet]):
     """Shuffled mini-batches, cut, augmented and converted on the set's device; resumable at any batch.
 
     Each epoch draws a new order from a generator of the loader's own; ``augment`` applies random crop and flip, drawn
@@ -41,25 +42,13 @@ class DeviceLoader:
         drop_last: bool = False,
         rows: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
-        require_a_batch(len(images), batch_size, drop_last=drop_last)
-        self.images = images
-        self.batch_size = batch_size
-        self.augment = augment
-        self.drop_last = drop_last
-        self.rows = (0, 0, 0)
-        self._own_rows = rows or (lambda size: (0, size))
+        super().__init__(images, batch_size, seed, augment, drop_last, rows)
         self._orders, self._augmentation = (
             torch.Generator(images.images.device).manual_seed(derive_seed(seed, name))
             for name in ("order", "augmentation")
         )
-        self.epoch = 0
-        self.position = 0
         self._order: Tensor | None = None
         self._order_rng = self._orders.get_state()
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        return batch_count(len(self.images), self.batch_size, drop_last=self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         """Mini-batches of x, float32 (B, C, H, W) in [0, 1], and y, int64 (B,), until the epoch's end."""

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..random_streams import derive_seed
 from .batch import Batch
-from .batch_sizes import batch_count, require_a_batch, require_same_sizes
+from .batch_sizes import require_same_sizes
+from .epoch_loader import EpochLoader
 from .image_set import to_float
 from .resized_crop import draw_crops, resize_crops
 from .stored_images import StoredImageSet
@@ -25,7 +26,7 @@ AHEAD = 2
 READERS = 4
 
 
-class StoredLoader:
+class StoredLoader(EpochLoader[StoredImageSet]):
     """Shuffled mini-batches of a `StoredImageSet` on ``device``; resumable at any batch.
 
     A thread makes the next ones while the current one trains: it gathers the rows out of the file, into pinned memory
@@ -51,17 +52,9 @@ class StoredLoader:
         drop_last: bool = False,
         rows: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
-        require_a_batch(len(images), batch_size, drop_last=drop_last)
-        self.images, self.batch_size, self.device, self.seed = images, batch_size, torch.device(device), seed
-        self.augment, self.drop_last, self.rows = augment, drop_last, (0, 0, 0)
-        self._own_rows = rows or (lambda size: (0, size))
+        super().__init__(images, batch_size, seed, augment, drop_last, rows)
+        self.device = torch.device(device)
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        self.epoch = 0
-        self.position = 0
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        return batch_count(len(self.images), self.batch_size, drop_last=self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         """Mini-batches of x, float32 (B, 3, H, W) in [0, 1], and y, int64 (B,), until the epoch's end."""
