@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What `yopo train` (digits) takes alone and beside busy processes: with the threads that it chooses, and without.
 
-    python bench/beside_others.py [--busy 2] [--repeats 3] [--epochs 4] [--methods yopo-5-3,pgd-5]
+    python bench/beside_others.py [--busy 2] [--repeats 3] [--epochs 4] [--methods yopo-5-3,pgd-5] [--json FILE]
 
 Runs take turns, and the least of each counts. "as ever" is the same with torch's own threads, which spin. The seconds
 are those of the training, without imports; the machine should have nothing else to do. Exits with 1 where a method
@@ -86,10 +86,15 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4, help="of every run (default: 4)")
     parser.add_argument("--methods", default="yopo-5-3,pgd-5", help="default: yopo-5-3,pgd-5")
     parser.add_argument("--most", type=float, default=3.0, help="times the quiet time (default: 3)")
+    parser.add_argument("--json", type=Path, help="write the seconds, and the load before, to this file")
     options = parser.parse_args()
-    table, good = report(
-        measure(options.methods.split(","), options.busy, options.repeats, options.epochs), options.busy, options.most
-    )
+    load = os.getloadavg()[0]
+    found = measure(options.methods.split(","), options.busy, options.repeats, options.epochs)
+    if options.json is not None:
+        given = {name: vars(options)[name] for name in ("busy", "repeats", "epochs")}
+        result = {"cores": os.cpu_count(), "load before": round(load, 1), **given, "seconds": found}
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    table, good = report(found, options.busy, options.most)
     print(table)
     return 0 if good else 1
 

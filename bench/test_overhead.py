@@ -2,12 +2,19 @@
 """What a call costs before its kernel: on tensors so small that the kernel is nothing, beside a convolution of torch.
 
 Prints each as so many times a `F.conv2d` of the same tensors in the same run: rounds alternate, and the least counts.
+
+    pytest bench/test_overhead.py -s
+    python bench/test_overhead.py OUT.json
 """
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import yopo_ext
+from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.ops import hamiltonian_gradients
 
 #: What each may cost, in convolutions.
@@ -62,8 +70,7 @@ def seconds(call: Callable[[], object]) -> float:
     return (time.perf_counter() - start) / CALLS
 
 
-@pytest.fixture(scope="module")
-def least(device) -> dict[str, float]:
+def least_of(device: str) -> dict[str, float]:
     """Seconds of a call by name. On a GPU these are the host's: nothing waits for the device."""
     timed, found = calls(device), {}
     for name, call in timed.items():
@@ -76,6 +83,11 @@ def least(device) -> dict[str, float]:
     return found
 
 
+@pytest.fixture(scope="module")
+def least(device) -> dict[str, float]:
+    return least_of(device)
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_overhead(benchmark, least, device, name):
     benchmark.group = "before the kernel"
@@ -85,3 +97,23 @@ def test_overhead(benchmark, least, device, name):
     print(f"\n{name}: {least[name] * 1e6:.1f} µs, {ratio:.1f} x conv2d ({least['conv2d'] * 1e6:.1f} µs)")
     if not benchmark.disabled:
         assert ratio <= LIMITS[name]
+
+
+def main(target: str) -> None:
+    """Writes the ratios, with the machine and the load that it had."""
+    load = os.getloadavg()[0]
+    found = least_of("cpu")
+    conv2d = found.pop("conv2d")
+    result = {
+        "machine": {**describe_machine("cpu"), "load before": round(load, 1)},
+        "conv2d microseconds": round(conv2d * 1e6, 1),
+        "in convolutions": {name: round(value / conv2d, 1) for name, value in found.items()}, "limits": LIMITS,
+    }  # fmt: skip
+    Path(target).write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
