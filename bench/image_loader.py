@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--need", type=float, help="images a second of a step measured elsewhere; none is made here")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    load = round(os.getloadavg()[0], 1)
     with TemporaryDirectory() as work:
         folder = Path(work)
         data_dir = options.data_dir or folder / "pictures"
@@ -151,8 +153,8 @@ def main() -> None:
         rate, size = decoding_rate(config.source, data_dir, folder / "made")
         found = {
             "case": f"{options.model} {config.label}, {options.image_size} pixels a side, batch {options.batch_size}",
-            "machine": describe_machine(options.device), "pillow": PIL.__version__, "decoding": rate, "bytes": size,
-            **measure(config, options.steps, folder, options.need),
+            "machine": {**describe_machine(options.device), "load before": load}, "pillow": PIL.__version__,
+            "decoding": rate, "bytes": size, **measure(config, options.steps, folder, options.need),
         }  # fmt: skip
     print(to_text(found))
     if options.json:
