@@ -4,12 +4,14 @@
 import gc
 import os
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 from image_files import write_image, write_image_folder
 
-from yopo_ext.data import folder
+from yopo_ext.data import folder, pixel_file
+from yopo_ext.data.decoding import decode
 from yopo_ext.data.folder import FolderOptions
 from yopo_ext.data.folder_listing import list_images
 from yopo_ext.data.pixel_file import decoded
@@ -71,6 +73,41 @@ def test_what_a_run_reads_stays_until_it_has_ended(root, capsys):
     newer = read(root)
     assert len(newer) == 1
     assert older not in newer
+
+
+def test_what_is_being_decoded_stays(root, monkeypatch):
+    """Of a run that began before the images changed."""
+
+    def changed_meanwhile(path, side):
+        if path.name == "05.png" and not seen:
+            seen.append(path)
+            change(root)
+            with monkeypatch.context() as as_ever:
+                as_ever.setattr(pixel_file, "decode", decode)
+                folder.read(root, OPTIONS)
+        return decode(path, side)
+
+    seen = []
+    monkeypatch.setattr(pixel_file, "decode", changed_meanwhile)
+    monkeypatch.setattr(pixel_file, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(pixel_file, "_BATCH", 2)
+    made = decoded(list_images(root / "train"), OPTIONS.side, root / ".decoded", 0)
+    assert seen
+    assert made.pixels.shape == (12, 3, 12, 12)
+    assert len(kept(root / ".decoded")) == 2
+
+
+def test_several_processes_remove_it_together(root):
+    for _ in range(3):
+        read(root)
+        change(root)
+        with ProcessPoolExecutor(2) as pool:
+            assert list(pool.map(count, [root] * 2)) == [12, 12]
+        assert len(read(root)) == 1
+
+
+def count(root):
+    return len(folder.read(root, OPTIONS)[0])
 
 
 def test_what_was_chosen_otherwise_stays(root):

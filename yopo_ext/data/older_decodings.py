@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,15 +28,15 @@ def what_it_is_of(listing: Listing) -> dict[str, Any]:
     return {"folder": os.path.realpath(listing.folder), "classes": list(listing.classes)}
 
 
-def map_for_reading(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def mapped(path: Path, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> np.memmap:
     """The file's pixels, mapped into memory; as long as they are, `deal_with_older` lets the file be."""
-    with path.open("rb") as file:
+    with path.open(f"{mode}b") as file:
         if fcntl is not None:
             # The lock is the mapping's too, which has a duplicate of this descriptor. On a file system without locks
             # nothing can be removed either.
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return np.memmap(file, np.uint8, "r", shape=shape)
+        return np.memmap(file, np.uint8, mode, shape=shape)
 
 
 def deal_with_older(path: Path, *, remove: bool) -> None:
@@ -44,11 +44,12 @@ def deal_with_older(path: Path, *, remove: bool) -> None:
 
     Args:
         path: a complete one.
-        remove: whether they are removed, unless a run still reads them; else they are named.
+        remove: whether they are removed, unless a run still reads or makes them; else they are named.
     """
-    older = [(one, one.stat().st_size) for one in _older(path)]
+    older = [*_older(path)]
     gone = [(one, size) for one, size in older if remove and _is_removed(one)]
-    left = [pair for pair in older if pair not in gone]
+    # Processes of one run may all be here.
+    left = [pair for pair in older if pair not in gone and pair[0].exists()]
     if gone:
         note(f"removed {_named(gone)}, decoded before the images changed")
     if left:
@@ -56,8 +57,8 @@ def deal_with_older(path: Path, *, remove: bool) -> None:
         note(f"{path.parent} also holds {_named(left)}, decoded before the images changed; {why}")
 
 
-def _older(path: Path) -> Iterator[Path]:
-    """In the order of their names."""
+def _older(path: Path) -> Iterator[tuple[Path, int]]:
+    """In the order of their names, with their sizes."""
     own = _about(path)
     start = path.stem.rpartition("-")[0]
     for other in sorted(path.parent.glob("*.u8")):
@@ -65,7 +66,8 @@ def _older(path: Path) -> Iterator[Path]:
             continue
         about = _about(other)
         if None not in (own, about) and about[0] == own[0] and about[1] < own[1]:  # type: ignore[index]
-            yield other
+            with suppress(FileNotFoundError):
+                yield other, other.stat().st_size
 
 
 def _about(path: Path) -> tuple[dict[str, Any], int] | None:

@@ -22,7 +22,7 @@ from .decoding import CHANNELS, UndecodableError, decode
 from .errors import DataFileError
 from .folder_listing import Listing
 from .notes import note
-from .older_decodings import map_for_reading, what_it_is_of
+from .older_decodings import mapped, what_it_is_of
 
 _FORMAT = 1
 #: Seconds of work that a crash may cost.
@@ -50,7 +50,7 @@ class PixelFile:
     @cached_property
     def pixels(self) -> np.ndarray:
         """All of them, mapped into memory for reading."""
-        return map_for_reading(self.path, _shape(self.count, self.side))
+        return mapped(self.path, _shape(self.count, self.side), "r")
 
     def __getstate__(self) -> dict[str, object]:
         """Without the mapping, which another process makes anew."""
@@ -117,7 +117,7 @@ def _decode_rest(listing: Listing, side: int, path: Path, workers: int) -> None:
         f"decoding {left:,} of {len(listing):,} images of {listing.folder.name} ({len(listing) / _IMAGENET:.2g} of "
         f"ImageNet) to {side}x{side}: {size / _GB:.3g} GB in {path.parent}, kept for the next time"
     )
-    pixels = np.memmap(path, np.uint8, "r+", shape=_shape(len(listing), side))
+    pixels = mapped(path, _shape(len(listing), side), "r+")
     save = partial(_save, path, pixels, what_it_is_of(listing))
     started = saved = monotonic()
     try:
