@@ -179,6 +179,23 @@ def require_statistics(modules: Iterable[nn.Module], given: BatchStatistics | No
     return found
 
 
+def statistics_to_hold(
+    modules: Iterable[nn.Module], bn_statistics: str, given: BatchStatistics | None
+) -> BatchStatistics:
+    """What the inner steps hold the batch norms inside the modules at.
+
+    Raises:
+        ValueError: as `require_statistics`; with "batch" also for any that are given.
+    """
+    if bn_statistics == "frozen":
+        return require_statistics(modules, given)
+    if given:
+        raise ValueError(
+            'statistics: got some beside bn_statistics="batch", expected None: the steps take those of their images'
+        )
+    return {}
+
+
 def unit_statistics(modules: Iterable[nn.Module]) -> BatchStatistics:
     """Mean 0 and variance 1 wherever statistics are needed, for looking at a layer without a pass."""
     found: dict[nn.Module, tuple[Tensor, Tensor]] = {}

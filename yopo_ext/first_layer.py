@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from . import arguments, layer_by_autograd, layer_gradients, ops
 from .arguments import Bounds, PerChannel
 from .ball import Ball
-from .batch_statistics import BN_STATISTICS, BatchStatistics, norms_on_the_batch, require_statistics
+from .batch_statistics import BN_STATISTICS, BatchStatistics, norms_on_the_batch, statistics_to_hold
 from .inference_mode import outside_inference_mode
 from .kept_reading import KeptReading
 from .layer_explanation import LayerExplanation, explain_layer
@@ -161,7 +161,7 @@ class FirstLayer:
         where `statistics` are given (as for `inner_ascent`) it is held at these, as constants. Errors as
         `yopo_ext.hamiltonian`.
         """
-        held = self._held(statistics) if statistics else {}
+        held = statistics_to_hold(self.modules, self.bn_statistics, statistics) if statistics else {}
         layer = self._read(backend, held)
         if isinstance(layer, ConvolutionLayer):
             return ops.hamiltonian(
@@ -234,16 +234,6 @@ class FirstLayer:
         """f0(u) by the modules themselves, as `hamiltonian_of_modules`; what they write to their buffers is dropped."""
         return layer_by_autograd.evaluate(self.modules, u, statistics or {})
 
-    def _held(self, statistics: BatchStatistics | None) -> BatchStatistics:
-        """What the inner steps hold batch norms at."""
-        if self.bn_statistics == "frozen":
-            return require_statistics(self.modules, statistics)
-        if statistics:
-            raise ValueError(
-                'statistics: got some beside bn_statistics="batch", expected None: the steps take those of their images'
-            )
-        return {}
-
     def _read(self, backend: str | None, held: BatchStatistics) -> ConvolutionLayer | None:
         """The layer as the operators take it; None for autograd."""
         try:
@@ -259,6 +249,6 @@ class FirstLayer:
         """As `_read`, without a graph to the parameters, and what batch norms are held at."""
         if not statistics and (layer := self._reading.detached(self.modules)) is not None:
             return layer, {}
-        held = self._held(statistics)
+        held = statistics_to_hold(self.modules, self.bn_statistics, statistics)
         with torch.no_grad():
             return self._read(backend, held), held
