@@ -204,6 +204,26 @@ def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
     assert evaluate(folder) == (130, "", "yopo: interrupted\n")
 
 
+def test_detectors_beside_attacks_and_weights_of_others(evaluate, folder, weights, tmp_path):
+    asked = ["--detectors", "confidence", "k-density", "--fit-images", 80, "--kde-bandwidth", 2, "--adaptive-steps", 2]
+    words = ["--attacks", "bim", "ilcm", "--bim-steps", 2, "--limit", 30, *asked, "--false-alarms", 0.2]
+    status, out, _ = evaluate(folder, *words, "--json", "--plots", tmp_path / "plots")
+    assert status == 0
+    found = json.loads(out)
+    assert list(found["robust"]) == ["BIM-2, ce", "ILCM-2, ce"]
+    rows = [(row["attack"], row["detector"]) for row in found["detection"]["rows"]]
+    assert rows[:2] == [("BIM-2, ce", "confidence"), ("BIM-2, ce", "K-density")]
+    assert rows[-1] == ("adaptive PGD-2 on K-density", "K-density")
+    assert found["detection"]["false_alarms"] == 0.2
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"examples.png", "features.png"}
+    given = ["--weights", weights, "--model", "digits-cnn", "--dataset", "digits", "--eps", 0.15]
+    status, out, _ = evaluate(*given, *words, "--json")
+    assert status == 0
+    theirs = json.loads(out)["detection"]
+    assert theirs["clean"].keys() == found["detection"]["clean"].keys()
+    assert "AUROC %" in evaluate(folder, *words)[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -249,6 +269,16 @@ def test_ctrl_c_is_one_line(evaluate, folder, monkeypatch):
         (["--transfer", "RUN/epochs", "--attacks", "fgsm"], "--transfer alone makes the matrix only"),
         (["--transfer", "."], "holds neither last.pt nor an epoch's checkpoint"),
         (["RUN", "--autoattack"], "pip install 'yopo-ext[autoattack]'"),
+        (["RUN", "--detectors", "nose"], "argument --detectors: invalid choice: 'nose'"),
+        (["RUN", "--fit-images", "9"], "--fit-images: goes with --detectors, which are not asked for"),
+        (["RUN", "--kde-images", "9"], "--kde-images: goes with --detectors k-density, which is not asked for"),
+        (["RUN", "--detectors", "lid", "--fit-images", "90"], "images: got 90 to fit LID on, expected at least 102"),
+        (["RUN", "--detectors", "lid", "--lid-neighbours", "200"], "lid_neighbours: got 200, expected 2 to 100"),
+        (["RUN", "--detectors", "non-me", "--fit-images", "0"], "fit_images: got 0, expected at least 1"),
+        (["RUN", "--detectors", "non-me", "--false-alarms", "2"], "false_alarms: got 2.0, expected a share above 0"),
+        (["RUN", "--detectors", "non-me", "--adaptive-steps", "-1"], "steps: got -1, expected at least 1"),
+        (["--transfer", "RUN/epochs", "--detectors", "non-me"], "--transfer alone makes the matrix only"),
+        (["RUN", "RUN/epochs", "--detectors", "non-me"], "--detectors: goes with one checkpoint"),
     ],
     ids=" ".join,
 )

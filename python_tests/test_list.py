@@ -10,8 +10,9 @@ from yopo_ext.training.config.layout import homes
 #: Some that must be there, as they are written.
 KNOWN = {
     "methods": {"natural", "fast", "n-fgsm", "pgd-STEPS", "free-M", "yopo-M-N", "trades-STEPS", "trades-yopo-M-N"},
-    "objectives": {"cross-entropy", "trades"},
-    "attacks": {"fgsm", "pgd"},
+    "objectives": {"cross-entropy", "reverse-cross-entropy", "trades"},
+    "attacks": {"fgsm", "bim", "ilcm", "pgd", "cw", "jsma"},
+    "detectors": {"confidence", "k-density", "lid", "non-me"},
     "datasets": {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"},
     "models": {"digits-cnn", "smallcnn", "preactresnet18", "wrn-34-10"},
     "optimizers": {"sgd", "nesterov", "adam", "adamw"},

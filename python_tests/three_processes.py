@@ -22,8 +22,19 @@ from yopo_ext import gradient_exchange
 from yopo_ext.adversaries import PGD, TRADES, TRADESYOPO, Free, Natural
 from yopo_ext.ball import Ball
 from yopo_ext.cli import main as command
-from yopo_ext.data import ImageSet, load_dataset
-from yopo_ext.evaluation import FGSMAttack, PGDAttack, measure, sweep, transfer_matrix
+from yopo_ext.data import ImageSet, load_dataset, to_float
+from yopo_ext.detectors import Confidence, KernelDensity
+from yopo_ext.evaluation import (
+    AdaptiveAttack,
+    ClassLogits,
+    FGSMAttack,
+    PGDAttack,
+    fit_detectors,
+    measure,
+    measure_with_detectors,
+    sweep,
+    transfer_matrix,
+)
 from yopo_ext.evaluation.attacks import Outcome
 from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.processes import checksum
@@ -223,9 +234,19 @@ def figures(processes=None, count=50, batch_size=7):
                 "sweep": sweep(classifier(), images, ATTACKS[:2], "eps", [0.0, 0.2], **given).to_dict(),
                 "transfer": transfer_matrix(pair, images, ATTACKS[1], **given).to_dict(),
                 "loader": measure(classifier(), loader, ATTACKS, **given).to_dict(),
+                "detection": detection(images, **given),
             }
         )
     )
+
+
+def detection(images, **given):
+    model, objective = classifier(), ClassLogits()
+    detectors = [Confidence(objective), KernelDensity(objective, 10.0)]
+    fit_detectors(detectors, model, to_float(load_dataset("digits").train.take(200).images))
+    adaptive = [AdaptiveAttack(detectors[1], 0.1, steps=3)]
+    report, table = measure_with_detectors(model, images, ATTACKS[:3], detectors, adaptive=adaptive, **given)
+    return [report.to_dict(), table.to_dict()]
 
 
 def measuring(processes, folder):

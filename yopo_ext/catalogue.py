@@ -14,6 +14,7 @@ _REGISTRIES = {
     "methods": ("yopo_ext.adversaries.method", "METHODS"),
     "objectives": ("yopo_ext.objectives.objective", "OBJECTIVES"),
     "attacks": ("yopo_ext.evaluation.attacks", "ATTACKS"),
+    "detectors": ("yopo_ext.detectors", "DETECTORS"),
     "datasets": ("yopo_ext.data", "DATASETS"),
     "models": ("yopo_ext.models", "MODELS"),
     "optimizers": ("yopo_ext.training.optimizers", "OPTIMIZERS"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The options of attacks: read from what each kind declares, in whatever package."""
+"""The options of attacks and detectors: read from what each kind declares, in whatever package."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from .numbers import is_number
 from .settings import flag_of, parser_of
 
 if TYPE_CHECKING:
+    from ..detectors import NamedDetector
     from ..evaluation import NamedAttack
     from ..options import Option
 
+    Kind = NamedAttack | NamedDetector
+
 
 def declared_options() -> dict[str, Option]:
-    """The options of all kinds of attacks, by name; kinds may share one.
+    """The options of all kinds of attacks and detectors, by name; kinds may share one.
 
     Raises:
         ValueError: two kinds declare one of another type.
     """
-    from ..evaluation import ATTACKS
     from ..options import options_of
 
     found: dict[str, tuple[str, Option]] = {}
-    for kind in ATTACKS:
+    for kind in _all_kinds():
         for name, one in options_of(kind.options).items():
             owner, first = found.setdefault(name, (kind.name, one))
             if (first.kind, first.several) != (one.kind, one.several):
@@ -76,28 +78,37 @@ def asked_kinds(options: argparse.Namespace) -> list[str]:
     return [kind.name for kind in ATTACKS if kind.asked_by and getattr(options, kind.asked_by) is not None]
 
 
-def options_for(kind: NamedAttack, given: Mapping[str, Any]) -> Any:
+def options_for(kind: Kind, given: Mapping[str, Any]) -> Any:
     """The kind's options, of what was given on the command line. Raises as they do."""
     return kind.options(**{field.name: given[field.name] for field in fields(kind.options) if field.name in given})
 
 
 def given_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of attacks that were given, by name."""
+    """The options of attacks and detectors that were given, by name."""
     values = {name: getattr(options, name) for name in declared_options()}
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
     }
 
 
-def require_used(given: Mapping[str, Any], kinds: Sequence[NamedAttack]) -> None:
+def require_used(given: Mapping[str, Any], kinds: Sequence[Kind]) -> None:
     """Raises ``ValueError`` for an option that none of these kinds has."""
-    from ..evaluation import ATTACKS
+    from ..detectors import NamedDetector
 
     used = {field.name for kind in kinds for field in fields(kind.options)}
     for name in given:
         if name not in used:
-            owners = [kind.name for kind in ATTACKS if name in {field.name for field in fields(kind.options)}]
-            raise ValueError(f"{flag_of(name)}: goes with --attacks {' or '.join(owners)}, which is not asked for")
+            owners = [kind for kind in _all_kinds() if name in {field.name for field in fields(kind.options)}]
+            flag = "--detectors" if isinstance(owners[0], NamedDetector) else "--attacks"
+            names = " or ".join(kind.name for kind in owners)
+            raise ValueError(f"{flag_of(name)}: goes with {flag} {names}, which is not asked for")
+
+
+def _all_kinds() -> list[Kind]:
+    from ..detectors import DETECTORS
+    from ..evaluation import ATTACKS
+
+    return [*ATTACKS, *DETECTORS]
 
 
 def _help(one: Option) -> str:

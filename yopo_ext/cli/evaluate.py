@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -20,8 +20,8 @@ from .settings import add_source_settings, given_source_settings
 from .speaker import say
 
 if TYPE_CHECKING:
-    from ..evaluation import Attack
-    from ..training import Evaluation, EvaluationPlan, Processes, Subject
+    from ..evaluation import Attack, Budget
+    from ..training import DetectionPlan, Evaluation, EvaluationPlan, Processes, Subject
 
 _DEFAULT = "pgd"
 # A batch under AutoAttack may take hours, and a process without one waits for it.
@@ -83,9 +83,10 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
+    from ..detectors import DETECTORS
     from ..evaluation import ATTACKS
 
-    how = evaluate.add_argument_group("attacks")
+    how = evaluate.add_argument_group("attacks and detectors")
     kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in ATTACKS)
     how.add_argument(
         "--attacks", nargs="+", choices=(_CLEAN, *ATTACKS.names), metavar="NAME",
@@ -98,6 +99,15 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--sweep-steps", type=int, nargs="+", metavar="N", help="accuracy over these numbers of steps")
     how.add_argument("--transfer", type=Path, nargs="+", metavar="RUN", help="examples crafted on each of these "
                      "checkpoints, run folders or folders of epochs, measured on each other")  # fmt: skip
+    kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in DETECTORS)
+    how.add_argument(
+        "--detectors", nargs="+", choices=DETECTORS.names, metavar="NAME",
+        help=f"what is to find these attacks, fitted on training images. {kinds}".replace("%", "%%"),
+    )  # fmt: skip
+    how.add_argument("--fit-images", type=int, metavar="N", help="training images to fit on (default: 10000)")
+    how.add_argument("--false-alarms", type=number, help="share of clean images they may refuse (default: 0.05)")
+    text = "of the attack that knows the detector (default: 100; 0: without it)"
+    how.add_argument("--adaptive-steps", type=int, metavar="N", help=text)
     add_attack_options(evaluate, how)
 
 
@@ -109,13 +119,17 @@ def free_the_checkpoints(arguments: Sequence[str]) -> list[str]:
 
 
 def _lists() -> dict[str, Callable[[str], bool]]:
+    from ..detectors import DETECTORS
     from ..evaluation import ATTACKS
 
     numbers: dict[str, Callable[[str], bool]] = dict.fromkeys(
         ("--sweep-eps", "--sweep-steps", "--mean", "--std"), is_number
     )
     try:
-        return {"--attacks": (_CLEAN, *ATTACKS.names).__contains__, **list_words(), **numbers}
+        return {
+            "--attacks": (_CLEAN, *ATTACKS.names).__contains__, "--detectors": DETECTORS.names.__contains__,
+            **list_words(), **numbers,
+        }  # fmt: skip
     except (ImportError, ValueError):  # the parser meets it again, and can say so
         return numbers
 
@@ -175,7 +189,7 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
     from ..training import evaluate_many
 
     alone = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps, "--transfer": options.transfer,
-             "--plots": options.plots, "--weights": options.weights}  # fmt: skip
+             "--plots": options.plots, "--weights": options.weights, "--detectors": options.detectors}  # fmt: skip
     for flag, value in alone.items():
         if value is not None:
             raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
@@ -225,6 +239,7 @@ def _open_subject(options: argparse.Namespace, checkpoint: Path | None, device: 
 
 
 def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
+    from ..detectors import DETECTORS
     from ..evaluation import ATTACKS, Budget
     from ..training import EvaluationPlan
 
@@ -232,14 +247,16 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     sweeps = {"eps": options.sweep_eps, "steps": options.sweep_steps}
     sweeps = {over: values for over, values in sweeps.items() if values is not None}
     alone = not options.checkpoints and options.weights is None
-    if alone and (sweeps or options.attacks or asked):
+    _require_detectors(options)
+    if alone and (sweeps or options.attacks or asked or options.detectors):
         raise ValueError("--transfer alone makes the matrix only: name a checkpoint for the other measurements")
     wanted = [] if alone else [name for name in options.attacks or (_DEFAULT,) if name != _CLEAN]
     kinds = [ATTACKS[name] for name in dict.fromkeys((*wanted, *asked))]
-    require_used(given, [*kinds, *([ATTACKS[_DEFAULT]] if options.transfer else [])])
+    detectors = [DETECTORS[name] for name in dict.fromkeys(options.detectors or ())]
+    require_used(given, [*kinds, *detectors, *([ATTACKS[_DEFAULT]] if options.transfer else [])])
     eps, norm = subject.eps if options.eps is None else options.eps, options.norm or subject.norm
     if eps is None:
-        if kinds or sweeps or options.transfer:
+        if kinds or sweeps or options.transfer or detectors:
             raise ValueError("--weights needs --eps, the radius of the attacks")
         return EvaluationPlan(plots=options.plots)
     # The step size of the run's own measurement is for that radius.
@@ -255,7 +272,37 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
         # One start, so that an example does not depend on what it was tried on.
         transfer = ATTACKS[_DEFAULT].build(budget, replace(pgd, losses=pgd.losses[:1], restarts=1))[0]
     # What is swept has a step size that follows, unless it was given.
-    return EvaluationPlan(attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.plots)
+    return EvaluationPlan(
+        attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.plots,
+        _detection(options, subject, budget, given),
+    )  # fmt: skip
+
+
+def _detection(
+    options: argparse.Namespace, subject: Subject, budget: Budget, given: Mapping[str, Any]
+) -> DetectionPlan | None:
+    from ..detectors import DETECTORS, Fitting
+    from ..evaluation import AdaptiveAttack, ClassLogits
+    from ..training import DetectionPlan
+
+    if options.detectors is None:
+        return None
+    fitting = Fitting(subject.objective or ClassLogits(), budget.eps, budget.norm, budget.seed)
+    kinds = [DETECTORS[name] for name in dict.fromkeys(options.detectors)]
+    detectors = tuple(kind.build(fitting, options_for(kind, given)) for kind in kinds)
+    steps = AdaptiveAttack.steps if options.adaptive_steps is None else options.adaptive_steps
+    adaptive = (
+        AdaptiveAttack(one, budget.eps, steps, norm=budget.norm, seed=budget.seed) for one in detectors if steps
+    )
+    sizes = {"fit_images": options.fit_images, "false_alarms": options.false_alarms}
+    asked = {name: value for name, value in sizes.items() if value is not None}
+    return DetectionPlan(detectors, tuple(adaptive), **asked)
+
+
+def _require_detectors(options: argparse.Namespace) -> None:
+    for name in ("fit_images", "false_alarms", "adaptive_steps"):
+        if getattr(options, name) is not None and options.detectors is None:
+            raise ValueError(f"--{name.replace('_', '-')}: goes with --detectors, which are not asked for")
 
 
 @contextmanager

@@ -2,10 +2,16 @@
 """Attacks for measuring, reports and plots."""
 
 from .accuracy import accuracy
+from .adaptive_attack import AdaptiveAttack
 from .attacks import ATTACKS, Attack, Budget, NamedAttack, Outcome
 from .attacks.autoattack import AutoAttack
+from .attacks.bim import BIMAttack
+from .attacks.carlini_wagner import CarliniWagner
 from .attacks.fgsm import FGSMAttack
+from .attacks.jsma import JSMA
+from .detection import Detection, DetectionTable, fit_detectors, measure_with_detectors
 from .examples import Examples, adversarial_examples
+from .feature_map import FeatureMap, feature_map, plot_features
 from .frozen_costate import Staleness, plot_staleness, staleness
 from .gradient_attack import PGDAttack, default_alpha
 from .image_batch import ImageBatch
@@ -25,15 +31,22 @@ from .verdict import ClassLogits, verdict
 __all__ = [
     "ATTACKS",
     "ATTACK_LOSSES",
+    "JSMA",
     "SWEEPS",
     "TARGETS",
+    "AdaptiveAttack",
     "Attack",
     "AutoAttack",
+    "BIMAttack",
     "Budget",
+    "CarliniWagner",
     "ClassLogits",
     "CurvePoint",
+    "Detection",
+    "DetectionTable",
     "Examples",
     "FGSMAttack",
+    "FeatureMap",
     "ImageBatch",
     "Images",
     "NamedAttack",
@@ -54,13 +67,17 @@ __all__ = [
     "check_transfer",
     "default_alpha",
     "dlr_loss",
+    "feature_map",
+    "fit_detectors",
     "format_table",
     "margin_loss",
     "measure",
+    "measure_with_detectors",
     "normalisation_doubt",
     "outcomes",
     "plot_accuracy_time",
     "plot_examples",
+    "plot_features",
     "plot_staleness",
     "plot_sweep",
     "plot_transfer",

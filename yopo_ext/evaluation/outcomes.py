@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..detectors import Detector
 from ..inference_mode import outside_inference_mode
 from ..objectives.objective import Objective
 from ..processes import Processes
@@ -28,18 +29,18 @@ _SLACK = 1e-5
 class Outcomes:
     """What a network, and attacks on it, did to N images, in their order.
 
-    correct: (N,) bool, True where it is right without an attack; attacked: of each attack, without ``eta``.
+    correct: (N,) bool, True where it is right without an attack; attacked: of each attack, without ``eta``; scores:
+    (N, D), how suspicious each detector finds the images themselves, None without detectors.
     """
 
     correct: Tensor
     attacked: tuple[Outcome, ...]
+    scores: Tensor | None = None
 
     def cpu(self) -> Outcomes:
         """The same on the CPU."""
-        attacked = (
-            Outcome(one.survived.cpu(), None if one.reached is None else one.reached.cpu()) for one in self.attacked
-        )
-        return Outcomes(self.correct.cpu(), tuple(attacked))
+        attacked = (Outcome(one.survived.cpu(), _cpu(one.reached), scores=_cpu(one.scores)) for one in self.attacked)
+        return Outcomes(self.correct.cpu(), tuple(attacked), _cpu(self.scores))
 
 
 def outcomes(
@@ -48,6 +49,7 @@ def outcomes(
     attacks: Sequence[Attack] = (),
     *,
     objective: Objective | None = None,
+    detectors: Sequence[Detector] = (),
     batch_size: int = 512,
     on_batch: OnBatch | None = None,
     processes: Processes | None = None,
@@ -56,14 +58,15 @@ def outcomes(
 
     May be called on a shard of a set (`ImageSet.shard`), also an empty one: the counts of the shards add up to those of
     the whole for attacks that draw for the image alone. Several ``processes`` share the batches instead, and each has
-    all outcomes, on the CPU. Arguments and errors as `measure`.
+    all outcomes, on the CPU. ``detectors``, fitted, score the images and what the attacks make of them. Arguments and
+    errors as `measure`; ``ValueError`` also for detectors beside an attack whose outcomes hold no ``eta``.
     """
     source, objective = ImageSource(images), measured_objective(objective)
     require_attacks(attacks, source.classes)
     processes, device = processes or Processes(), device_of(model)
 
     def work(pair: Pair) -> Outcomes:
-        found = _batch_outcomes(model, source, source.batch(pair, objective, device), attacks, on_batch)
+        found = _batch_outcomes(model, source, source.batch(pair, objective, device), attacks, detectors, on_batch)
         return found if processes.count == 1 else found.cpu()
 
     with frozen_eval(model):
@@ -74,26 +77,46 @@ def outcomes(
     return Outcomes(
         torch.cat([one.correct for one in found]),
         tuple(_joined(list(of_one)) for of_one in zip(*(one.attacked for one in found), strict=True)),
+        _together([one.scores for one in found]),
     )
 
 
 def _batch_outcomes(
-    model: nn.Module, source: ImageSource, part: ImageBatch, attacks: Sequence[Attack], on_batch: OnBatch | None
-) -> Outcomes:
+    model: nn.Module, source: ImageSource, part: ImageBatch, attacks: Sequence[Attack], detectors: Sequence[Detector],
+    on_batch: OnBatch | None,
+) -> Outcomes:  # fmt: skip
     for attack in attacks:
         _require_in_bounds(part, attack)
     with torch.no_grad():
         outputs = model(part.x)
         correct = part.right(outputs)
+        scores = _scores(detectors, model, part.x)
     if source.classes is None:
         require_attacks(attacks, column_count(part.objective, outputs))
     call(on_batch)
     attacked = []
     for attack in attacks:
         outcome = attack_batch(attack, model, part, correct)
-        attacked.append(Outcome(outcome.survived, outcome.reached))
+        with torch.no_grad():
+            seen = _scores(detectors, model, _attacked_images(attack, outcome, part) if detectors else part.x)
+        attacked.append(Outcome(outcome.survived, outcome.reached, scores=seen))
         call(on_batch)
-    return Outcomes(correct, tuple(attacked))
+    return Outcomes(correct, tuple(attacked), scores)
+
+
+def _scores(detectors: Sequence[Detector], model: nn.Module, x: Tensor) -> Tensor | None:
+    """(B, D) in float32; what is no number is as suspicious as can be."""
+    if not detectors:
+        return None
+    most = torch.finfo(torch.float32).max
+    found = torch.stack([detector.score(model, x).detach().float() for detector in detectors], 1)
+    return found.nan_to_num(most, most, -most)
+
+
+def _attacked_images(attack: Attack, outcome: Outcome, part: ImageBatch) -> Tensor:
+    if outcome.eta is None:
+        raise ValueError(f"detectors look at what attacks find, got {attack.label}, which keeps no perturbations")
+    return part.x + outcome.eta.detach()
 
 
 @outside_inference_mode
@@ -131,8 +154,17 @@ def require_attacks(attacks: object, classes: int | None = None) -> None:
 
 
 def _joined(found: list[Outcome]) -> Outcome:
-    reached: list[Any] = [one.reached for one in found]  # of a targeted attack all are tensors
-    return Outcome(torch.cat([one.survived for one in found]), None if reached[0] is None else torch.cat(reached))
+    survived = torch.cat([one.survived for one in found])
+    return Outcome(survived, _together([one.reached for one in found]), scores=_together([one.scores for one in found]))
+
+
+def _together(parts: list[Any]) -> Tensor | None:
+    """All of them are tensors, or none is."""
+    return None if parts[0] is None else torch.cat(parts)
+
+
+def _cpu(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.cpu()
 
 
 def _require_in_bounds(images: ImageBatch, attack: Attack) -> None:

@@ -34,7 +34,7 @@ class CurvePoint:
 
 def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: one colour a method, robust accuracy solid and clean accuracy dashed over seconds of training."""
-    figure = _figure(8.4, 4.0)
+    figure = new_figure(8.4, 4.0)
     axes = figure.add_subplot()
     for index, (name, points) in enumerate(curves.items()):
         seconds = [point.seconds for point in points]
@@ -43,12 +43,12 @@ def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path 
         axes.plot(seconds, [point.clean for point in points], label=f"{name}, clean", linestyle="--", **style)
     _accuracy_axes(axes, "training time (s)", title)
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the curves, which may be anywhere
-    _save(figure, target)
+    save_figure(figure, target)
 
 
 def plot_sweep(sweep: Sweep, target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: accuracy over eps or steps, one curve an attack; clean accuracy as a dashed line."""
-    figure = _figure(6.4, 4.0)
+    figure = new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     label, values = ("PGD steps", sweep.values) if sweep.over == "steps" else _eps_units(sweep.values)
     for name, curve in sweep.curves.items():
@@ -60,14 +60,14 @@ def plot_sweep(sweep: Sweep, target: Path | BinaryIO, *, title: str) -> None:
             axes.set_xticks(values, [f"{value:g}" for value in values])
             axes.minorticks_off()
     _accuracy_axes(axes, label, title)
-    _save(figure, target)
+    save_figure(figure, target)
 
 
 def plot_transfer(matrix: TransferMatrix, target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: a heat map, a row for each network that examples were crafted on, a column for each measured."""
     count = len(matrix.names)
     side = min(1.5 + 0.6 * max(count, 4), 14.0)
-    figure = _figure(side + 1.2, side)
+    figure = new_figure(side + 1.2, side)
     axes = figure.add_subplot()
     image = axes.imshow(matrix.accuracy, vmin=0, vmax=100, cmap="viridis")
     axes.set_xticks(range(count), matrix.names, rotation=45, ha="right", rotation_mode="anchor")
@@ -79,13 +79,13 @@ def plot_transfer(matrix: TransferMatrix, target: Path | BinaryIO, *, title: str
                 colour = "black" if value > 60 else "white"
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="accuracy (%)", shrink=0.8)
-    _save(figure, target)
+    save_figure(figure, target)
 
 
 def plot_examples(examples: Examples, target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: a row each of clean images, perturbations (grey: none) and perturbed images, with classes."""
     count = len(examples.labels)
-    figure = _figure(max(1.1 * count, 4.0), 4.4)
+    figure = new_figure(max(1.1 * count, 4.0), 4.4)
     eps = max(examples.eps, 1e-12)
     # l2 perturbations concentrate: their scale is their own largest element.
     largest = min(eps, float(examples.eta.abs().max())) if count else eps
@@ -105,7 +105,7 @@ def plot_examples(examples: Examples, target: Path | BinaryIO, *, title: str) ->
                     wrong = bool(classes[column] != examples.labels[column])
                     axes.set_xlabel(examples.name(int(classes[column])), color="C3" if wrong else "black")
     figure.suptitle(title, fontsize=10)
-    _save(figure, target)
+    save_figure(figure, target)
 
 
 def _show(axes: Axes, pixels: Tensor) -> None:
@@ -114,7 +114,7 @@ def _show(axes: Axes, pixels: Tensor) -> None:
     axes.imshow(shown if colours else shown[..., 0], cmap=None if colours else "gray", vmin=0, vmax=1)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     # Not pyplot: it would pick a display and keep the figure alive.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -130,7 +130,7 @@ def _accuracy_axes(axes: Axes, xlabel: str, title: str) -> None:
     axes.legend()
 
 
-def _save(figure: Figure, target: Path | BinaryIO) -> None:
+def save_figure(figure: Figure, target: Path | BinaryIO) -> None:
     figure.savefig(target, dpi=150, format="png")
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -17,7 +18,7 @@ from .accuracy import percent
 from .attacks.attack import Attack
 from .image_source import Images, ImageSource, OnBatch
 from .input_checks import NormalisationWarning, normalisation_doubt
-from .outcomes import outcomes, require_attacks
+from .outcomes import Outcomes, outcomes, require_attacks
 from .tables import format_table
 
 
@@ -25,9 +26,9 @@ from .tables import format_table
 class Report:
     """Accuracies in percent over ``images`` images.
 
-    clean: without an attack; robust: under each attack, by its label; worst: under all of them together (clean if there
-    are none); targeted_success: share of the correctly classified images that a targeted attack led to a target class;
-    attacks: the settings of each; warnings: what makes the figures doubtful.
+    clean: without an attack; robust: under each attack, by its label; worst: under all of them together that have a
+    radius (clean if there are none); targeted_success: share of the correctly classified images that a targeted attack
+    led to a target class; attacks: the settings of each; warnings: what makes the figures doubtful.
     """
 
     images: int
@@ -41,11 +42,16 @@ class Report:
     @property
     def eps(self) -> float | None:
         """The attacks' radius, None without one; so for the others."""
-        return next((attack.eps for attack in self.attacks.values()), None)
+        return next((attack.eps for attack in self._within), None)
 
     @property
     def norm(self) -> str | None:
-        return next((attack.norm for attack in self.attacks.values()), None)
+        return next((attack.norm for attack in self._within), None)
+
+    @property
+    def _within(self) -> list[Attack]:
+        """The attacks that have a radius."""
+        return [attack for attack in self.attacks.values() if math.isfinite(attack.eps)]
 
     @property
     def alpha(self) -> float | None:
@@ -75,11 +81,13 @@ class Report:
         """A table for people: one row a measurement."""
         rows = [("clean", f"{self.clean:.2f}")]
         rows += [(label, f"{value:.2f}") for label, value in self.robust.items()]
-        if len(self.robust) > 1:
+        if len(self._within) > 1:
             rows.append(("worst case", f"{self.worst:.2f}"))
         lines = [format_table(("attack", "accuracy %"), rows)]
         for label, value in self.targeted_success.items():
             lines.append(f"{label}: {value:.2f} % of the correctly classified images led to a target class")
+        if free := [label for label, attack in self.attacks.items() if not math.isfinite(attack.eps)]:
+            lines.append(f"of any size, and not part of the worst case: {', '.join(free)}")
         caption = f"{self.images} images"
         if self.eps is not None:
             caption += f", {self.norm}, eps {self.eps:.4g}"
@@ -124,28 +132,47 @@ def measure(
     """
     processes = processes or Processes()
     require_attacks(attacks, ImageSource(images).classes)
-    labelled = {attack.label: attack for attack in attacks}
-    if len(labelled) < len(attacks):
-        raise ValueError(f"two attacks of one label: {', '.join(attack.label for attack in attacks)}")
+    require_labels(attacks)
     doubt = None
     if check_normalisation:
-        with processes.together():
-            if processes.is_first:
-                doubt = normalisation_doubt(model, images, objective=objective, batch_size=batch_size)
-        doubt = processes.from_first(doubt)
-    if doubt and processes.is_first:
-        warnings.warn(doubt, NormalisationWarning, stacklevel=2)
+        doubt = warn_of_normalisation(model, images, objective, batch_size, processes)
     found = outcomes(
         model, images, attacks, objective=objective, batch_size=batch_size, on_batch=on_batch, processes=processes
     )
+    return report_of(found, attacks, (doubt,) if doubt else ())
+
+
+def require_labels(attacks: Sequence[Attack]) -> None:
+    """Raises ``ValueError`` where two attacks have one label."""
+    if len({attack.label for attack in attacks}) < len(attacks):
+        raise ValueError(f"two attacks of one label: {', '.join(attack.label for attack in attacks)}")
+
+
+def warn_of_normalisation(
+    model: nn.Module, images: Images, objective: Objective | None, batch_size: int, processes: Processes
+) -> str | None:
+    """`normalisation_doubt` as the first process finds it, which warns of it."""
+    doubt = None
+    with processes.together():
+        if processes.is_first:
+            doubt = normalisation_doubt(model, images, objective=objective, batch_size=batch_size)
+    doubt = processes.from_first(doubt)
+    if doubt and processes.is_first:
+        warnings.warn(doubt, NormalisationWarning, stacklevel=3)
+    return doubt
+
+
+def report_of(found: Outcomes, attacks: Sequence[Attack], notes: tuple[str, ...] = ()) -> Report:
+    """The report of what these attacks did. Raises ``ValueError`` for no images."""
     worst = found.correct.clone()
     robust, success = {}, {}
-    for label, outcome in zip(labelled, found.attacked, strict=True):
-        robust[label] = percent(outcome.survived)
-        worst &= outcome.survived
+    for attack, outcome in zip(attacks, found.attacked, strict=True):
+        robust[attack.label] = percent(outcome.survived)
+        if math.isfinite(attack.eps):
+            worst &= outcome.survived
         if outcome.reached is not None:
-            success[label] = 100.0 * int(outcome.reached.sum()) / max(int(found.correct.sum()), 1)
-    notes = (doubt,) if doubt else ()
+            success[attack.label] = 100.0 * int(outcome.reached.sum()) / max(int(found.correct.sum()), 1)
+    labelled = {attack.label: attack for attack in attacks}
     return Report(len(worst), percent(found.correct), robust, percent(worst), labelled, success, notes)
 
 
@@ -154,4 +181,6 @@ def settings_of(attack: Attack) -> dict[str, Any]:
     settings = asdict(attack) if is_dataclass(attack) else {"eps": attack.eps, "norm": attack.norm}
     if hasattr(attack, "step_size"):
         settings["alpha"] = attack.step_size
+    if not math.isfinite(attack.eps):
+        settings["eps"] = None  # JSON knows no infinity
     return json.loads(json.dumps(settings, default=str))

@@ -12,5 +12,7 @@ from .cross_entropy import cross_entropy as cross_entropy
 from .objective import Objective as Objective
 from .objective import as_objective as as_objective
 from .objective import largest_logit as largest_logit
+from .reverse_cross_entropy import ReverseCrossEntropy as ReverseCrossEntropy
+from .reverse_cross_entropy import reverse_cross_entropy as reverse_cross_entropy
 from .trades import Trades as Trades
 from .trades import trades as trades

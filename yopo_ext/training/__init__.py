@@ -25,6 +25,7 @@ from .loop import Trainer
 from .optimizers import OPTIMIZERS
 from .presets import PRESETS, Preset
 from .runs import (
+    DetectionPlan,
     Evaluation,
     EvaluationPlan,
     Run,
@@ -48,6 +49,7 @@ __all__ = [
     "SCHEDULES",
     "CheckpointError",
     "Config",
+    "DetectionPlan",
     "Evaluation",
     "EvaluationPlan",
     "Event",

@@ -23,11 +23,24 @@ class Outcome:
         reached: (B,) bool, True where the network was led from the right class to a target; None if untargeted.
         eta: (B, C, H, W), the perturbation that was found, 0 where there is none; None where the attack keeps none,
             which then cannot be shown or transferred.
+        scores: (B, D), how suspicious each detector finds the attacked image; None without detectors. An attack leaves
+            it to whoever measures.
     """
 
     survived: Tensor
     reached: Tensor | None = None
     eta: Tensor | None = None
+    scores: Tensor | None = None
+
+    def rejected(self, thresholds: Tensor) -> Tensor:
+        """(B, D) bool, True where a detector refuses the attacked image: its score is above its threshold, (D,).
+
+        Raises:
+            ValueError: measured without detectors.
+        """
+        if self.scores is None:
+            raise ValueError("scores: got None, expected those of detectors: measure with some")
+        return self.scores > thresholds.to(self.scores)
 
 
 @runtime_checkable
@@ -45,7 +58,7 @@ class Attack(Protocol):
 
     @property
     def eps(self) -> float:
-        """Radius, in the units of images in [0, 1]."""
+        """Radius, in the units of images in [0, 1]; infinite: any, for attacks that look for the nearest."""
         ...
 
     @property

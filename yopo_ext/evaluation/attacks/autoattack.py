@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..image_batch import ImageBatch
+from ..logits_network import LogitsNetwork, generators_restored
 from .attack import NamedAttack, Outcome
 
 _NORMS = {"linf": "Linf", "l2": "L2"}
@@ -69,11 +67,11 @@ class AutoAttack:
         if len(index) == 0:
             return Outcome(survived, None, found)
         part = images.select(index)
-        with _generators_restored(part.x.device):
+        with generators_restored(part.x.device):
             with torch.no_grad():  # before the package looks at the outputs in its own ways
                 columns = part.logits(model(part.x)).shape[1]
             attacker = package.AutoAttack(
-                _Logits(model, part), norm=_NORMS[self.norm], eps=self.eps, seed=self.seed, version="standard",
+                LogitsNetwork(model, part), norm=_NORMS[self.norm], eps=self.eps, seed=self.seed, version="standard",
                 device=part.x.device,
             )  # fmt: skip
             targets = min(_TARGETS, (images.classes or columns) - 1)
@@ -85,18 +83,6 @@ class AutoAttack:
         return Outcome(survived, None, found)
 
 
-class _Logits(nn.Module):
-    """The network as the package wants it: returns the logits of whatever it returns."""
-
-    def __init__(self, model: nn.Module, images: ImageBatch) -> None:
-        super().__init__()
-        self.model, self.images = model, images
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.images.logits(self.model(x), len(x))
-
-
 def import_auto_attack() -> ModuleType:
     """The package. Raises ``ImportError`` that says how to install it."""
     try:
@@ -106,16 +92,6 @@ def import_auto_attack() -> ModuleType:
             f"AutoAttack needs the package pyautoattack ({error}): pip install 'yopo-ext[autoattack]'"
         ) from error
     return pyautoattack
-
-
-@contextlib.contextmanager
-def _generators_restored(device: torch.device) -> Iterator[None]:
-    numpy_state = np.random.get_state()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        np.random.set_state(numpy_state)
 
 
 ATTACK = NamedAttack(

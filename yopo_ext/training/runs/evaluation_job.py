@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The job of `yopo evaluate`: attacks, sweeps, a transfer matrix, and their pictures."""
+"""The job of `yopo evaluate`: attacks, detectors, sweeps, a transfer matrix, and their pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from torch import nn
 
 from ...evaluation import (
     Attack,
+    DetectionTable,
     Examples,
+    FeatureMap,
     Report,
     Sweep,
     TransferMatrix,
@@ -21,8 +23,10 @@ from ...evaluation import (
     can_be_swept,
     check_sweep,
     check_transfer,
+    feature_map,
     measure,
     plot_examples,
+    plot_features,
     plot_sweep,
     plot_transfer,
     sweep,
@@ -31,6 +35,7 @@ from ...evaluation import (
 from ..events.progress import Progress
 from ..files import write_atomically
 from ..host import Processes
+from .detection_job import DetectionPlan, detect
 from .subjects import Subject
 
 
@@ -40,7 +45,7 @@ class EvaluationPlan:
 
     attacks: on the subject; sweeps: values for "eps" and "steps"; sweep_attacks: what is swept over them, of these the
     untargeted ones that have that setting, None: of ``attacks``; transfer: the attack of the matrix; plots: folder of
-    the pictures, made if it is not there.
+    the pictures, made if it is not there; detection: detectors beside the attacks.
     """
 
     attacks: tuple[Attack, ...] = ()
@@ -48,6 +53,7 @@ class EvaluationPlan:
     sweep_attacks: tuple[Attack, ...] | None = None
     transfer: Attack | None = None
     plots: Path | None = None
+    detection: DetectionPlan | None = None
 
     def swept(self, over: str) -> list[Attack]:
         """The attacks of the sweep over that setting."""
@@ -59,26 +65,29 @@ class EvaluationPlan:
 class Evaluation:
     """What was found; report is None where only a transfer matrix was asked for.
 
-    classes: their names, where the images have some.
+    classes: their names, where the images have some; detection: None without detectors.
     """
 
     report: Report | None
     sweeps: tuple[Sweep, ...]
     transfer: TransferMatrix | None
     classes: tuple[str, ...] | None = None
+    detection: DetectionTable | None = None
 
     def to_json(self) -> str:
-        """One JSON object: the report's entries, "sweeps", "transfer", and "classes" where they have names."""
+        """One JSON object: the report's entries, "sweeps", "transfer", "classes" and "detection" where there are."""
         values = {} if self.report is None else self.report.to_dict()
         values["sweeps"] = [one.to_dict() for one in self.sweeps]
         values["transfer"] = None if self.transfer is None else self.transfer.to_dict()
         if self.classes is not None:
             values["classes"] = list(self.classes)
+        if self.detection is not None:
+            values["detection"] = self.detection.to_dict()
         return json.dumps(values, indent=2)
 
     def to_table(self) -> str:
         """Tables for people, one below the other."""
-        parts = [self.report, *self.sweeps, self.transfer]
+        parts = [self.report, self.detection, *self.sweeps, self.transfer]
         return "\n\n".join(part.to_table() for part in parts if part is not None)
 
 
@@ -108,11 +117,11 @@ def run_evaluation(
         if plan.plots is not None and processes.is_first:
             plan.plots.mkdir(parents=True, exist_ok=True)
     model, images = subject.model, subject.images
-    report = matrix = None
-    examples = None
+    report = matrix = detection = None
+    examples = mapped = None
     with processes.together():
         if processes.is_first:
-            examples = _examples(subject, plan)
+            examples, mapped = _examples(subject, plan), _feature_map(subject, plan)
     if begin is not None:
         begin()
     rounds = _batches(subject, plan, batch_size * processes.count)
@@ -121,7 +130,11 @@ def run_evaluation(
         "objective": subject.objective, "batch_size": batch_size, "on_batch": bar.step, "processes": processes,
     }  # fmt: skip
     try:
-        if _wants_report(plan):
+        if plan.detection is not None:
+            report, detection = detect(
+                subject, plan.detection, plan.attacks, check_normalisation=not subject.own, **options
+            )
+        elif _wants_report(plan):
             report = measure(model, images, plan.attacks, check_normalisation=not subject.own, **options)
         sweeps = tuple(
             sweep(model, images, plan.swept(over), over, values, **options)
@@ -131,20 +144,21 @@ def run_evaluation(
             matrix = transfer_matrix(networks, images, plan.transfer, **options)
     finally:
         bar.close()
-    found = Evaluation(report, sweeps, matrix, images.class_names)
+    found = Evaluation(report, sweeps, matrix, images.class_names, detection)
     with processes.together():
         if plan.plots is not None and processes.is_first:
-            _draw(subject, found, examples, plan.plots)
+            _draw(subject, found, examples, mapped, plan.plots)
     return found
 
 
 def _wants_report(plan: EvaluationPlan) -> bool:
-    return bool(plan.attacks or plan.sweeps) or plan.transfer is None
+    return bool(plan.attacks or plan.sweeps or plan.detection) or plan.transfer is None
 
 
 def _batches(subject: Subject, plan: EvaluationPlan, batch_size: int) -> int:
     """How often a batch of so many images will be dealt with."""
-    rounds = (1 + len(plan.attacks)) * _wants_report(plan) + (plan.transfer is not None)
+    adaptive = () if plan.detection is None else plan.detection.adaptive
+    rounds = (1 + len(plan.attacks) + len(adaptive)) * _wants_report(plan) + (plan.transfer is not None)
     rounds += sum(1 + len(plan.swept(over)) * len(set(values)) for over, values in (plan.sweeps or {}).items())
     return rounds * -(-len(subject.images) // batch_size)
 
@@ -183,10 +197,23 @@ def _examples(subject: Subject, plan: EvaluationPlan) -> tuple[str, Examples] | 
     return title, adversarial_examples(subject.model, subject.images, one_round, objective=subject.objective)
 
 
-def _draw(subject: Subject, found: Evaluation, shown: tuple[str, Examples] | None, folder: Path) -> None:
+def _feature_map(subject: Subject, plan: EvaluationPlan) -> FeatureMap | None:
+    """Beside detectors, which look at the same features."""
+    attack = _shown(plan)
+    if attack is None or plan.plots is None or plan.detection is None:
+        return None
+    return feature_map(subject.model, subject.images, attack, objective=subject.objective)
+
+
+def _draw(
+    subject: Subject, found: Evaluation, shown: tuple[str, Examples] | None, mapped: FeatureMap | None, folder: Path
+) -> None:
     if shown is not None:
         title, examples = shown
         write_atomically(folder / "examples.png", lambda file: plot_examples(examples, file, title=title))
+    if mapped is not None:
+        title = f"{subject.name}: features by t-SNE, {mapped.attack}"
+        write_atomically(folder / "features.png", lambda file: plot_features(mapped, file, title=title))
     for one in found.sweeps:
         title = f"{subject.name}, accuracy over {one.over}"
         write_atomically(folder / f"{one.over}.png", lambda file: plot_sweep(one, file, title=title))  # noqa: B023

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ...data import DATASETS, Dataset, ImageSet, draw_part, load_test_images
+from ...data import DATASETS, Dataset, ImageSet, draw_part, load_dataset, load_test_images
 from ...models import build_model, load_weights
 from ...objectives.objective import Objective
 from ...options import from_plain, options_of
@@ -18,7 +18,7 @@ from ..config import change_config
 from ..files import EPOCHS, LAST, CheckpointError
 from ..host import open_device
 from .objective import make_objective
-from .prepare_data import prepare_test_images
+from .prepare_data import prepare_data, prepare_test_images
 from .trained import open_checkpoint, trained_network
 
 
@@ -29,7 +29,8 @@ class Subject:
     name: for titles; dataset: of the images; eps, norm: the training's, eps None where it is not known; own: whether a
     run of ours trained it, so that its normalisation is known to be right; steps, alpha: of the PGD that the run
     measured itself with, None where it is not known, alpha also where it follows from eps and steps; objective: what
-    reads the network's outputs, None: logits.
+    reads the network's outputs, None: logits; training_images: reads those it was trained on, None where they are not
+    known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Subject:
     steps: int | None = None
     alpha: float | None = None
     objective: Objective | None = None
+    training_images: Callable[[], ImageSet] | None = None
 
 
 def open_run(
@@ -78,6 +80,7 @@ def open_run(
     return Subject(
         name, options.dataset, model.to(place), images.to(place), ball.eps, ball.norm, own=True,
         steps=final.eval_steps, alpha=final.eval_alpha, objective=make_objective(config),
+        training_images=lambda: prepare_data(config).train,
     )  # fmt: skip
 
 
@@ -94,7 +97,8 @@ def open_weights(
         ValueError: an unknown name, weights that do not fit, data files that are missing, arguments out of range.
     """
     place = open_device(device)
-    images = load_test_images(dataset, data_dir, from_plain(DATASETS[dataset].options, dict(source or {})))
+    settings = from_plain(DATASETS[dataset].options, dict(source or {}))
+    images = load_test_images(dataset, data_dir, settings)
     images = images if limit is None else draw_part(images, limit)
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and len(values) != images.channels:
@@ -104,7 +108,10 @@ def open_weights(
         activation=activation, mean=mean, std=std,
     )  # fmt: skip
     load_weights(network, path, prefix=prefix, ignore=ignore_keys)
-    return Subject(f"{model} on {dataset}", dataset, network.to(place), images.to(place), None, "linf", own=False)
+    return Subject(
+        f"{model} on {dataset}", dataset, network.to(place), images.to(place), None, "linf", own=False,
+        training_images=lambda: load_dataset(dataset, data_dir, settings).train,
+    )  # fmt: skip
 
 
 def open_networks(
