@@ -57,6 +57,9 @@ def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics | None 
     Raises:
         NotAConvolutionLayer: with the reason.
     """
+    if len(modules) == 1 and (read := getattr(modules[0], "read_as_convolution", None)) is not None:
+        _require_own_forward(modules[0])
+        return read(statistics or {})
     parts: list[Any] = [part for module in modules for part in _flatten(module) if not _is_identity(part)]
     mean_and_std = normalization_of(parts.pop(0)) if parts and is_normalization(parts[0]) else {}
     if not parts or not _is_plain_convolution(parts[0]):
@@ -88,17 +91,22 @@ def _name(module: nn.Module) -> str:
 
 def _flatten(module: nn.Module) -> Iterator[nn.Module]:
     module = unwrap_compiled(module)
+    _require_own_forward(module)
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        for child in module:
+            yield from _flatten(child)
+    else:
+        yield module
+
+
+def _require_own_forward(module: nn.Module) -> None:
+    """Raises where a module may compute something else than its class does."""
     if "forward" in vars(module):
         raise NotAConvolutionLayer(f"{_name(module)} has a forward of its own")
     for kind in HOOKS:
         # Such a hook may change what the module computes. Ours only looks on.
         if any(not getattr(hook, "only_observes", False) for hook in getattr(module, kind).values()):
             raise NotAConvolutionLayer(f"{_name(module)} has {kind.strip('_').replace('_', ' ')}")
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-        for child in module:
-            yield from _flatten(child)
-    else:
-        yield module
 
 
 def _is_identity(module: nn.Module) -> bool:

@@ -26,7 +26,7 @@ SETS = {"digits": (1, 8, 8, 10), "two classes": (2, 8, 8, 2), "four channels": (
 VALUES = {
     "set": list(SETS),
     "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo"],
-    "objective": [None, "cross-entropy", "trades"],
+    "objective": [None, "cross-entropy", "trades", "reverse-cross-entropy"],
     "norm": ["linf", "l2"],
     "bn_mode": [None, "train", "eval"],
     "reduction": ["mean", "sum"],
@@ -124,7 +124,7 @@ def test_every_setting_is_crossed_or_named_here():
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
-    networks = {"first_layer", "init_weights", "num_classes"}
+    networks = {"first_layer", "init_weights", "num_classes", "members", "entropy_weight", "diversity_weight"}
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
 

@@ -41,6 +41,7 @@ EQUAL = {
     "accumulated": change_config(CONFIG, accumulate=3, clip_grad_norm=0.5),
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
     "no rows": change_config(CONFIG, limit_train=33),
+    "ensemble": change_config(CONFIG, members=3, objective="adp", epochs=1, milestones=()),
     "image folder": change_config(CONFIG, dataset="folder", image_size=8, augment=True),
 }
 # TRADES crafts with the running statistics.

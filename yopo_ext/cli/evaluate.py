@@ -20,6 +20,8 @@ from .settings import add_source_settings, given_source_settings
 from .speaker import say
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..evaluation import Attack, Budget
     from ..training import DetectionPlan, Evaluation, EvaluationPlan, Processes, Subject
 
@@ -99,6 +101,8 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--sweep-steps", type=int, nargs="+", metavar="N", help="accuracy over these numbers of steps")
     how.add_argument("--transfer", type=Path, nargs="+", metavar="RUN", help="examples crafted on each of these "
                      "checkpoints, run folders or folders of epochs, measured on each other")  # fmt: skip
+    text = "the same of an ensemble's members, each and all together"
+    how.add_argument("--member-transfer", action="store_true", help=text)
     kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in DETECTORS)
     how.add_argument(
         "--detectors", nargs="+", choices=DETECTORS.names, metavar="NAME",
@@ -164,6 +168,10 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
     with processes.together():
         subject = _open_subject(options, next(iter(options.checkpoints), None), device)
         networks = {}
+        if options.member_transfer and options.transfer:
+            raise ValueError("--transfer and --member-transfer: expected one of them")
+        if options.member_transfer:
+            networks = _members(subject)
         if options.transfer:
             networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
         plan = _plan(options, subject)
@@ -171,6 +179,15 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
         subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes,
         begin=lambda: _say_device(options, device),
     )  # fmt: skip
+
+
+def _members(subject: Subject) -> dict[str, nn.Module]:
+    """An ensemble's members, and the ensemble, for a transfer matrix."""
+    from ..models import Ensemble
+
+    if not isinstance(subject.model, Ensemble):
+        raise ValueError(f"--member-transfer: {subject.name} is no ensemble, expected a run with --members")
+    return {**subject.model.alone(), "ensemble": subject.model}
 
 
 def _is_many(options: argparse.Namespace) -> bool:
@@ -189,7 +206,8 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
     from ..training import evaluate_many
 
     alone = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps, "--transfer": options.transfer,
-             "--plots": options.plots, "--weights": options.weights, "--detectors": options.detectors}  # fmt: skip
+             "--plots": options.plots, "--weights": options.weights, "--detectors": options.detectors,
+             "--member-transfer": options.member_transfer or None}  # fmt: skip
     for flag, value in alone.items():
         if value is not None:
             raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
@@ -253,10 +271,11 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     wanted = [] if alone else [name for name in options.attacks or (_DEFAULT,) if name != _CLEAN]
     kinds = [ATTACKS[name] for name in dict.fromkeys((*wanted, *asked))]
     detectors = [DETECTORS[name] for name in dict.fromkeys(options.detectors or ())]
-    require_used(given, [*kinds, *detectors, *([ATTACKS[_DEFAULT]] if options.transfer else [])])
+    crosses = bool(options.transfer) or options.member_transfer
+    require_used(given, [*kinds, *detectors, *([ATTACKS[_DEFAULT]] if crosses else [])])
     eps, norm = subject.eps if options.eps is None else options.eps, options.norm or subject.norm
     if eps is None:
-        if kinds or sweeps or options.transfer or detectors:
+        if kinds or sweeps or crosses or detectors:
             raise ValueError("--weights needs --eps, the radius of the attacks")
         return EvaluationPlan(plots=options.plots)
     # The step size of the run's own measurement is for that radius.
@@ -267,7 +286,7 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
         return tuple(attack for kind in kinds for attack in kind.build(within, options_for(kind, given)))
 
     transfer = None
-    if options.transfer:
+    if crosses:
         pgd = options_for(ATTACKS[_DEFAULT], given)
         # One start, so that an example does not depend on what it was tried on.
         transfer = ATTACKS[_DEFAULT].build(budget, replace(pgd, losses=pgd.losses[:1], restarts=1))[0]

@@ -3,6 +3,7 @@
 
 from .activations import ACTIVATIONS, make_activation
 from .digits_cnn import DigitsCNN
+from .ensemble import Ensemble
 from .mnist_cnn import MnistCNN
 from .network import MODELS, Library, Network, build_model
 from .normalize import Normalize
@@ -17,6 +18,7 @@ __all__ = [
     "ACTIVATIONS",
     "MODELS",
     "DigitsCNN",
+    "Ensemble",
     "Library",
     "MnistCNN",
     "Network",

@@ -6,6 +6,8 @@ climbs, what the weights descend, what the classes are. A plain function loss(lo
 one too (`as_objective`). Bind its options with `functools.partial`, which can be copied and pickled.
 """
 
+from .adaptive_diversity import AdaptiveDiversity as AdaptiveDiversity
+from .adaptive_diversity import ensemble_diversity as ensemble_diversity
 from .binary import BinaryCrossEntropy as BinaryCrossEntropy
 from .cross_entropy import CrossEntropy as CrossEntropy
 from .cross_entropy import cross_entropy as cross_entropy

@@ -112,6 +112,8 @@ class NamedObjective:
         build: called as build(options), makes the `Objective`.
         options: a frozen dataclass of options.
         soft_targets: whether targets may be rows of probabilities (B, K), as mixup makes them.
+        of_members: whether it reads the outputs (B, K, L) of an ensemble; such an objective may have a method
+            check_members(members, classes), which warns or raises before a training.
     """
 
     name: str
@@ -119,6 +121,7 @@ class NamedObjective:
     build: Callable[[Any], Objective]
     options: type[Any]
     soft_targets: bool = False
+    of_members: bool = False
 
 
 OBJECTIVES: Registry[NamedObjective] = Registry(

@@ -14,6 +14,7 @@ from ...objectives.objective import OBJECTIVES
 from ...options import options_of, to_plain
 from ..events.event import EVENTS
 from ..files import write_text_atomically
+from .check_members import check_members
 from .check_mixup import check_mixup
 from .chosen import Chosen
 from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, TAKEN_SECTION
@@ -59,6 +60,7 @@ class Config:
         if method.check is not None:
             method.check(self.method.options, self.ball)
         check_mixup(self.data, method, OBJECTIVES[self.objective.name])
+        check_members(self.model, OBJECTIVES[self.objective.name])
         for one in self.events:
             if (check := EVENTS[one.name].check) is not None:
                 check(one.options, self)

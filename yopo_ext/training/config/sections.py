@@ -37,6 +37,7 @@ class ModelOptions(Options):
     """The network."""
 
     model: str = option("digits-cnn", "the network's name", choices=lambda: MODELS)
+    members: int = option(1, "networks of that kind in an ensemble, for an objective of ensembles", least=1)
     activation: str = option("relu", "of the network, instead of its ReLUs", choices=lambda: tuple(ACTIVATIONS))
     mean: tuple[float, ...] | None = option(
         None, "normalisation inside the network: what is taken off, one value a channel"

@@ -67,6 +67,7 @@ class Run:
             self.config = config = settled(config, self.data)
             # A run that goes on takes its weights from there.
             starts = not (folder / LAST).is_file()
+            _check_members(config, self.data)
             model, told = _new_model(config, self.data, processes, place, starts=starts)
             first_layer, found = choose_first_layer(config, model, self.data)
         processes.copy_from_first(model.state_dict().values())
@@ -126,6 +127,12 @@ def _new_model(
             model, processes, device, images=len(data.train), batch_size=size, drop_last=drop_last
         )
     return model, told
+
+
+def _check_members(config: Config, data: Dataset) -> None:
+    check = getattr(make_objective(config), "check_members", None)
+    if check is not None:
+        check(config.model.members, data.train.num_classes)
 
 
 def _tell(config: Config, told: str, found: FoundFirstLayer | None) -> None:

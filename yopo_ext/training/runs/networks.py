@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from ...data import Dataset
-from ...models import build_model
+from ...models import Ensemble, build_model
 from ..config import Config
 
 
 def make_model(config: Config, data: Dataset) -> nn.Module:
-    """The configuration's network for these images, freshly initialised, on the CPU.
+    """The configuration's network, or ensemble, for these images, freshly initialised, on the CPU.
 
     Raises ``ValueError`` for an unknown network, one that does not take images of this size, or images of another
     number of classes than the configuration says.
@@ -20,15 +20,19 @@ def make_model(config: Config, data: Dataset) -> nn.Module:
     images, options = data.train, config.model
     if options.num_classes not in (None, images.num_classes):
         raise ValueError(f"num_classes: got {options.num_classes}, expected {images.num_classes}, those of {data.name}")
-    model = build_model(
-        options.model,
-        in_channels=images.channels,
-        num_classes=images.num_classes,
-        image_size=tuple(images.images.shape[2:]),
-        activation=options.activation,
-        mean=options.mean,
-        std=options.std,
-    )
+
+    def member() -> nn.Module:
+        return build_model(
+            options.model,
+            in_channels=images.channels,
+            num_classes=images.num_classes,
+            image_size=tuple(images.images.shape[2:]),
+            activation=options.activation,
+            mean=options.mean,
+            std=options.std,
+        )
+
+    model = member() if options.members == 1 else Ensemble([member() for _ in range(options.members)])
     return model.to(memory_format=memory_format(config))  # type: ignore[call-overload]  # torch's types lack it
 
 

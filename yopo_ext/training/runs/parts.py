@@ -63,5 +63,5 @@ class Parts:
         images, labels = (values.to(device_of(model)) for values in (part.images[:], part.labels))
         return staleness(
             model, self.ingredients.first_layer, to_float(images), labels, eps=ball.eps, alpha=ball.alpha,
-            n=max(self.config["n"], 1), norm=ball.norm,
+            n=max(self.config["n"], 1), loss=self.ingredients.objective.attack, norm=ball.norm,
         )  # fmt: skip
