@@ -137,7 +137,7 @@ def test_the_table_of_an_epoch_s_metrics_has_what_a_run_logs(tmp_path):
     described = {
         name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", cell)
     }
-    assert described == logged | {"warning", "resumed"}
+    assert described == logged | {"warning", "resumed", "diversity"}
     assert "spans" in logged
 
 
@@ -160,6 +160,8 @@ def made_by(script: str, call: str) -> str:
         ("_gpu-speed.md", "gpu_table", "speed_table()"),
         ("_gpu-counters.md", "gpu_table", "counters_table()"),
         ("_mnist-methods.md", "methods_table", "tables()"),
+        ("_detectors.md", "detectors_table", "tables()"),
+        ("_ensembles.md", "ensembles_table", "tables()"),
         ("_catalogue.md", "catalogue_tables", "catalogue_page()"),
         ("_settings.md", "catalogue_tables", "settings_page()"),
     ],

@@ -50,7 +50,8 @@ class JoinedFirstLayer(nn.Module):
 
     def read_as_convolution(self, statistics: BatchStatistics) -> ConvolutionLayer:
         """The layers as one; arguments and errors as `read_layer`, also where they do not agree."""
-        layers = [read_layer(tuple(head), statistics) for head in self.heads]
+        heads: Any = self.heads  # torch's types do not say that a ModuleList holds lists
+        layers = [read_layer(tuple(head), statistics) for head in heads]
         first = layers[0]
         for layer in layers[1:]:
             if layer.weight.shape[1:] != first.weight.shape[1:] or layer.weight.dtype != first.weight.dtype:

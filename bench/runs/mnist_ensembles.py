@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mnist_detectors import printed
+from printed import printed
 
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training.files import write_text_atomically

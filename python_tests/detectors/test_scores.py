@@ -203,3 +203,24 @@ def test_the_bandwidth_is_the_paper_s_for_the_objective():
     usual, reverse = (kind.build(Fitting(one), kind.options()).bandwidth for one in OBJECTIVES)
     assert (usual, reverse) == (1 / 0.26, 0.1 / 0.26)
     assert kind.build(Fitting(OBJECTIVES[1]), kind.options(kde_bandwidth=2.0)).bandwidth == 2.0
+
+
+def test_the_median_bandwidth_is_that_of_distances_within_a_class():
+    model, known = Net(), images(60)
+    detector = KernelDensity(CrossEntropy(), "median")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        detector.fit(model, known)
+        fixed = KernelDensity(CrossEntropy(), detector._variance)
+        fixed.fit(model, known)
+    with torch.no_grad():
+        z, predicted = model.body(known).tanh(), model(known).argmax(1)
+        pairs = [(a, b) for a in range(60) for b in range(a) if predicted[a] == predicted[b]]
+        distances = sorted(float((z[a] - z[b]).square().sum()) for a, b in pairs)
+        assert detector._variance == pytest.approx(distances[(len(distances) - 1) // 2], rel=1e-4)
+        torch.testing.assert_close(detector.score(model, images(9, 2)), fixed.score(model, images(9, 2)))
+    assert (detector.label, fixed.label) == ("K-density, median σ²", "K-density")
+    with pytest.raises(ValueError, match="none that differ in their features"):
+        KernelDensity(CrossEntropy(), "median").fit(model, images(1))
+    with pytest.raises(ValueError, match="bandwidth: got 'mean', expected a number above 0 or median"):
+        KernelDensity(CrossEntropy(), "mean")

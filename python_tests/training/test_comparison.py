@@ -121,7 +121,14 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
     usual = "yopo" if not owners or "yopo" in owners else next(one for one in owners if METHODS[one].numbers)
     method, flag = NEEDS.get(name, usual), name.replace("_", "-")
     one = found[0].option if found else None
-    objective = {"objective": found[0].owner} if name == "beta" else {}
+    ensemble = {"objective": "adp", "members": 3}
+    needs = {
+        "beta": {"objective": "trades"},
+        "members": ensemble,
+        "entropy_weight": ensemble,
+        "diversity_weight": ensemble,
+    }
+    objective = needs.get(name, {})
     if name in (*SHARED, *source_homes(), "method") or (
         one is not None and (one.kind is bool or one.several or one.host)
     ):

@@ -96,8 +96,9 @@ def config_of(text: str, common: Mapping[str, Any]) -> Config:
 
 
 def _choices(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides which settings there are, and the images whose recipe serves."""
-    return {name: settings[name] for name in ("dataset", "objective", "optimizer", "schedule") if name in settings}
+    """What decides which settings there are, and the images whose recipe serves; an objective may want members."""
+    names = ("dataset", "objective", "members", "optimizer", "schedule")
+    return {name: settings[name] for name in names if name in settings}
 
 
 def _own_setting(change: str, text: str) -> tuple[str, Any]:

@@ -18,6 +18,9 @@ from .features import class_scores_and_features, features
 
 #: σ² of Pang et al. (NeurIPS 2018), after cross entropy and after reverse cross entropy.
 BANDWIDTH, REVERSE_BANDWIDTH = 1 / 0.26, 0.1 / 0.26
+MEDIAN = "median"
+# Features of a class whose distances to each other it is taken of.
+_OF_MEDIAN = 200
 
 
 class KernelDensity:
@@ -28,21 +31,28 @@ class KernelDensity:
 
     Args:
         objective: reads the network's outputs.
-        bandwidth: σ² > 0, in units of squared features.
+        bandwidth: σ² > 0, in units of squared features, or "median": that of the squared distances between training
+            features of one predicted class. Far below these the nearest training feature alone decides.
         most: training features of a class, the first ones that are met.
     """
 
-    label = "K-density"
-
-    def __init__(self, objective: Objective, bandwidth: float = BANDWIDTH, most: int = 1000) -> None:
+    def __init__(self, objective: Objective, bandwidth: float | str = BANDWIDTH, most: int = 1000) -> None:
+        if isinstance(bandwidth, str) and bandwidth != MEDIAN:
+            raise ValueError(f"bandwidth: got {bandwidth!r}, expected a number above 0 or {MEDIAN}")
         self.objective, self.bandwidth, self.most = objective, bandwidth, most
         self._known: list[Tensor] | None = None
+        self._variance = math.nan
+
+    @property
+    def label(self) -> str:
+        """``K-density``; ``K-density, median σ²``."""
+        return "K-density, median σ²" if self.bandwidth == MEDIAN else "K-density"
 
     def fit(self, model: nn.Module, images: Tensor) -> None:
         """Keeps the features of the images by predicted class. Warns of classes that are never predicted.
 
         Raises:
-            ValueError: no images; a network without a last layer.
+            ValueError: no images; a network without a last layer; no two features of a class to take a median of.
         """
         if len(images) == 0:
             raise ValueError("images: got none to fit K-density on, expected at least one")
@@ -50,6 +60,7 @@ class KernelDensity:
             classes = class_scores_and_features(model, self.objective, images[:1])[0].shape[1]
         predicted, z = features(model, self.objective, images)
         self._known = [z[predicted == one][: self.most] for one in range(classes)]
+        self._variance = _median(self._known) if isinstance(self.bandwidth, str) else self.bandwidth
         if missing := [str(one) for one, known in enumerate(self._known) if len(known) == 0]:
             warnings.warn(
                 f"K-density: none of {len(images)} training images was predicted as class {', '.join(missing)}; inputs "
@@ -73,16 +84,25 @@ class KernelDensity:
     def _surprise(self, z: Tensor, known: Tensor) -> Tensor:
         # Not by a matrix product, whose rounding would swamp the distances of neighbours.
         squared = torch.cdist(z, known, compute_mode="donot_use_mm_for_euclid_dist").square()
-        return math.log(len(known)) - (-squared / self.bandwidth).logsumexp(1)
+        return math.log(len(known)) - (-squared / self._variance).logsumexp(1)
+
+
+def _median(known: list[Tensor]) -> float:
+    """Of the squared distances between features of one class."""
+    distances = torch.cat([torch.pdist(z[:_OF_MEDIAN]).square() for z in known])
+    if len(distances) == 0 or not float(distances.median()) > 0:
+        raise ValueError("images: got none that differ in their features among those of one class, expected some")
+    return float(distances.median())
 
 
 @dataclass(frozen=True)
 class KernelDensityOptions(Options):
     """Of the kernel density."""
 
-    kde_bandwidth: float | None = option(
-        None, "σ² of K-density (default: 1/0.26; 0.1/0.26 after reverse cross entropy)", above=0
-    )
+    kde_bandwidth: float | str | None = option(
+        None, "σ² of K-density, or median, from features (default: 1/0.26; 0.1/0.26 after reverse cross entropy)",
+        above=0, words=(MEDIAN,),
+    )  # fmt: skip
     kde_images: int = option(1000, "training features of a class that K-density keeps, at most", least=1)
 
 
