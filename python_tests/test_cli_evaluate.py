@@ -276,7 +276,10 @@ def test_detectors_beside_attacks_and_weights_of_others(evaluate, folder, weight
         (["RUN", "--detectors", "lid", "--lid-neighbours", "200"], "lid_neighbours: got 200, expected 2 to 100"),
         (["RUN", "--detectors", "non-me", "--fit-images", "0"], "fit_images: got 0, expected at least 1"),
         (["RUN", "--detectors", "non-me", "--false-alarms", "2"], "false_alarms: got 2.0, expected a share above 0"),
-        (["RUN", "--detectors", "non-me", "--adaptive-steps", "-1"], "steps: got -1, expected at least 1"),
+        (
+            ["RUN", "--detectors", "non-me", "--adaptive-steps", "-1"],
+            "steps: got -1, expected a whole number of at least 1",
+        ),
         (["--transfer", "RUN/epochs", "--detectors", "non-me"], "--transfer alone makes the matrix only"),
         (["RUN", "RUN/epochs", "--detectors", "non-me"], "--detectors: goes with one checkpoint"),
     ],

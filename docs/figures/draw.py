@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent.parent / "bench"
 MEASURED = BENCH / "results" / "cpu-2-cores-avx512.json"
 MEASURED_ON_GPU = BENCH / "results" / "gpu-h100.json"
+DETECTORS = BENCH / "results" / "mnist-detectors.json"
 TRAININGS = BENCH / "results" / "mnist-methods.json"
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
 STYLE = {
@@ -232,9 +233,25 @@ def draw_trainings() -> None:
     axes.text(0, -0.19, text, transform=axes.transAxes, fontsize=9, color=GREY)
 
 
+def draw_features() -> None:
+    """Features by t-SNE after either objective: dots are clean images, crosses attacked ones."""
+    networks = json.loads(DETECTORS.read_text())["networks"]
+    _, panels = pyplot.subplots(1, len(networks), figsize=(10, 4.6))
+    for axes, (name, network) in zip(panels, networks.items(), strict=True):
+        found = network["features"]
+        for attacked, style in ((0, {"marker": "o", "s": 14, "alpha": 0.5, "lw": 0}), (1, {"marker": "x", "s": 24})):
+            rows = [index for index, value in enumerate(found["attacked"]) if value == attacked]
+            x, y = zip(*(found["points"][index] for index in rows), strict=True)
+            axes.scatter(x, y, c=[f"C{found['predicted'][index]}" for index in rows], **style)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(name, fontsize=11)
+    text = f"dots: clean images; crosses: the same under {found['attack']}; colour: the predicted class"
+    panels[0].text(0, -0.05, text, transform=panels[0].transAxes, fontsize=9, color=GREY)
+
+
 DRAWINGS = {
     "method": draw_method, "kernel": draw_kernel, "speed": draw_speed, "throughput": draw_throughput,
-    "gpu": draw_gpu, "trainings": draw_trainings,
+    "gpu": draw_gpu, "trainings": draw_trainings, "features": draw_features,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from ..detectors import Detector
 from ..projection import feasible_set, per_channel
 from .attacks.attack import Outcome
 from .draws import uniform_in_ball
-from .gradient_attack import default_alpha
+from .gradient_attack import PGDAttack, default_alpha
 from .image_batch import ImageBatch
 from .losses import margin_loss
 
@@ -35,7 +35,7 @@ class AdaptiveAttack:
         seed: of the random start.
 
     Raises:
-        ValueError: naming the attribute.
+        TypeError, ValueError: as `PGDAttack`.
     """
 
     detector: Detector
@@ -46,10 +46,7 @@ class AdaptiveAttack:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps: got {self.steps}, expected at least 1")
-        if not 0 <= self.eps < math.inf:
-            raise ValueError(f"eps: got {self.eps}, expected a finite value of at least 0")
+        PGDAttack(self.eps, self.steps, self.alpha, norm=self.norm, seed=self.seed)  # raises, if it does
 
     @property
     def step_size(self) -> float:

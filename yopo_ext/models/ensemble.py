@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..joined_first_layer import JoinedFirstLayer
 from .layered import Layered
 
+_Heads = tuple[tuple[nn.Module, ...], ...]
+
 
 class Ensemble(Layered):
     """K networks, members, side by side: images (B, C, H, W) to logits (B, K, L).
@@ -38,18 +40,21 @@ class Ensemble(Layered):
                 )
         self.normalize = None
         self.members = nn.ModuleList(members)
-        # In a tuple, so that its modules are not the ensemble's a second time.
-        self._joined: tuple[JoinedFirstLayer, ...] = ()
+        # Of modules in tuples, so that they are not the ensemble's a second time.
+        self._kept: tuple[_Heads, tuple[JoinedFirstLayer]] | None = None
 
     @property
     def head(self) -> tuple[nn.Module, ...]:
         """The members' first layers, normalisation included, as one module."""
+        return (self._joined(),)
+
+    def _joined(self) -> JoinedFirstLayer:
+        """The same one at every call, until a member has other modules, as for synchronised batch norm."""
         members: Any = self.members
-        heads = [tuple(member.first_layer) for member in members]
-        known = [[*head] for one in self._joined for head in one.heads]  # type: ignore[misc]
-        if not self._joined or any(a is not b for a, b in _pairs(known, heads)):
-            self._joined = (JoinedFirstLayer(heads),)
-        return self._joined
+        heads = tuple(tuple(member.first_layer) for member in members)
+        if self._kept is None or self._kept[0] != heads:
+            self._kept = (heads, (JoinedFirstLayer(heads),))
+        return self._kept[1][0]
 
     def tail(self, x: Tensor) -> Tensor:
         """What the members make of their parts of the first layers' output, (B, K, L).
@@ -58,7 +63,7 @@ class Ensemble(Layered):
             ValueError: they do not tell the same number of classes apart.
         """
         members: Any = self.members
-        outputs = [member.tail(part) for member, part in zip(members, self._joined[0].parts(x), strict=True)]
+        outputs = [member.tail(part) for member, part in zip(members, self._joined().parts(x), strict=True)]
         if len({output.shape for output in outputs}) > 1:
             shapes = ", ".join(str(tuple(output.shape[1:])) for output in outputs)
             raise ValueError(f"members: disagree in classes, their outputs are {shapes}; expected the same of all")
@@ -67,9 +72,3 @@ class Ensemble(Layered):
     def alone(self) -> dict[str, Ensemble]:
         """Each member as an ensemble of its own, by name: "member 1", "member 2", …"""
         return {f"member {number}": Ensemble([member]) for number, member in enumerate(self.members, 1)}
-
-
-def _pairs(known: Sequence[Sequence[nn.Module]], heads: Sequence[Sequence[nn.Module]]) -> list[tuple[Any, Any]]:
-    if [len(one) for one in known] != [len(one) for one in heads]:
-        return [(None, heads)]
-    return [pair for one, other in zip(known, heads, strict=True) for pair in zip(one, other, strict=True)]

@@ -11,6 +11,7 @@ from ...data import draw_part, to_float
 from ...detectors import Detector
 from ...evaluation import AdaptiveAttack, Attack, DetectionTable, Report, fit_detectors, measure_with_detectors
 from ...evaluation.detection import FALSE_ALARMS
+from ...evaluation.image_source import device_of
 from .subjects import Subject
 
 
@@ -53,8 +54,8 @@ def detect(
     if subject.training_images is None:
         raise ValueError(f"detectors: {subject.name} has no training images to fit them on")
     training = subject.training_images()
-    part = draw_part(training, min(plan.fit_images, len(training))).to(subject.images.labels.device)
-    fit_detectors(plan.detectors, subject.model, to_float(part.images[:]))
+    part = draw_part(training, min(plan.fit_images, len(training)))
+    fit_detectors(plan.detectors, subject.model, to_float(part.images[:].to(device_of(subject.model))))
     return measure_with_detectors(
         subject.model, subject.images, attacks, plan.detectors, adaptive=plan.adaptive, false_alarms=plan.false_alarms,
         **options,
