@@ -30,15 +30,15 @@ TRAINING = (
     "--eval-steps 10 --curve-every 6 --curve-images 200 --curve-steps 5 --seed 0 --device cpu"
 )
 MEASURING = (
-    "--attacks fgsm bim ilcm cw --losses ce --confidences 0 20 --cw-steps 100 --cw-searches 4 --detectors "
-    "confidence non-me k-density --adaptive-steps 40 --fit-images 5000 --batch-size 60 --device cpu --json"
+    "--attacks fgsm bim ilcm cw --losses ce --confidences 0 10 --cw-steps 80 --cw-searches 4 --detectors "
+    "confidence non-me k-density --adaptive-steps 40 --fit-images 5000 --batch-size 50 --device cpu --json"
 )
 #: JSMA is slow, and has fewer images.
 FEW_PIXELS = "--attacks jsma --detectors confidence non-me k-density --adaptive-steps 0 --device cpu --json"
 #: The paper's bandwidth is for features of another network.
 MEDIAN = (
-    "--attacks fgsm bim ilcm cw --losses ce --confidences 0 20 --cw-steps 100 --cw-searches 4 --detectors k-density "
-    "--kde-bandwidth median --adaptive-steps 40 --batch-size 60 --device cpu --json"
+    "--attacks fgsm bim ilcm --losses ce --detectors k-density --kde-bandwidth median --adaptive-steps 40 "
+    "--batch-size 50 --device cpu --json"
 )
 
 
@@ -56,14 +56,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", required=True, help="with MNIST")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--images", type=int, default=60, help="test images, of each class its share")
+    parser.add_argument("--images", type=int, default=50, help="test images, of each class its share")
     parser.add_argument("--jsma-images", type=int, default=20, help="of these for JSMA")
     parser.add_argument("--runs", type=Path, default=Path("runs/mnist-detectors"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES, help="(default: both)")
+    parser.add_argument("--json", type=Path, help="what it holds of the other objective stays")
     options = parser.parse_args()
     versions = {"foolbox": foolbox.__version__, "torchattacks": torchattacks.__version__}
     found = {"machine": describe_machine("cpu") | versions, "networks": {}}
-    for objective in OBJECTIVES:
+    if options.json and options.json.is_file():
+        found["networks"] = json.loads(options.json.read_text())["networks"]
+    for objective in options.objectives:
         folder = options.runs / objective
         chosen = ["--objective", objective, "--epochs", str(options.epochs)]
         if not (folder / "summary.json").is_file():

@@ -37,6 +37,20 @@ def test_carlini_and_wagner_find_small_perturbations_of_each_image_alone(model, 
     assert sure.eta.flatten(1).norm(dim=1).median() > 1.2 * size.median()
 
 
+@pytest.mark.parametrize("attack", [CarliniWagner(steps=1, searches=1), CarliniWagner(confidence=1e6, searches=1)])
+def test_images_that_nothing_is_found_for_survive_as_they_are(model, images, attack):
+    """foolbox gives a black image back for them, which networks call something."""
+    pytest.importorskip("foolbox", reason="foolbox is not installed: pip install 'yopo-ext[foolbox]'")
+    batch = batch_of(images).take(20)
+    with frozen_eval(model):
+        correct = batch.right(model(batch.x)).detach()
+        found = attack.run(model, batch, correct)
+        black = model(torch.zeros_like(batch.x)).argmax(1)
+    assert (black != batch.y)[correct].any()
+    assert torch.equal(found.survived, correct)
+    assert not found.eta.any()
+
+
 def test_a_radius_decides_what_counts_and_none_keeps_it_out_of_the_worst_case(model, images):
     pytest.importorskip("foolbox", reason="foolbox is not installed: pip install 'yopo-ext[foolbox]'")
     part, options = images.take(30), {"steps": 60, "searches": 3, "step_size": 0.05}

@@ -27,8 +27,9 @@ class CarliniWagner:
         eps: radius in l2, in the units of images in [0, 1]; infinite: any.
         confidence: κ >= 0, what the other class's logit has to be larger by.
         steps: Adam's, in each search.
-        searches: of the constant that weighs size against success.
-        step_size: Adam's.
+        searches: of the constant that weighs success against size.
+        step_size: Adam's, on the inverse hyperbolic tangent of the pixels: 7 for black to 0 for grey.
+        constant: its first value; ten times as large while nothing is found, then halved intervals.
 
     Raises:
         ValueError: naming the attribute.
@@ -40,7 +41,8 @@ class CarliniWagner:
     confidence: float = 0.0
     steps: int = 200
     searches: int = 6
-    step_size: float = 0.01
+    step_size: float = 0.1
+    constant: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (("confidence", 0), ("steps", 1), ("searches", 1), ("eps", 0)):
@@ -74,11 +76,13 @@ class CarliniWagner:
         # It would stop when the batch as a whole makes no progress.
         attack = package.attacks.L2CarliniWagnerAttack(
             binary_search_steps=self.searches, steps=self.steps, stepsize=self.step_size, confidence=self.confidence,
-            abort_early=False,
+            initial_const=self.constant, abort_early=False,
         )  # fmt: skip
-        found = attack.run(network, part.x, package.criteria.Misclassification(part.y)) - part.x
+        adversarial = attack.run(network, part.x, package.criteria.Misclassification(part.y))
+        found = adversarial - part.x
         with torch.no_grad():
-            within = found.flatten(1).norm(dim=1) <= self.eps
+            # It returns a black image for those that it did not succeed on; none of its own is all black.
+            within = (adversarial != 0).flatten(1).any(1) & (found.flatten(1).norm(dim=1) <= self.eps)
             broken = within & ~part.right(model(part.x + found))
         survived[index] = ~broken
         eta[index] = torch.where(within[:, None, None, None], found, torch.zeros_like(found))
@@ -100,13 +104,17 @@ class CarliniWagnerOptions(Options):
 
     confidences: tuple[float, ...] = option((0.0,), "of C&W, each is an attack of its own: 0 10", least=0)
     cw_steps: int = option(200, "Adam steps of each of C&W's searches", least=1)
+    cw_step_size: float = option(0.1, "of C&W's Adam, on pixels through an inverse tanh", above=0)
     cw_searches: int = option(6, "searches of C&W for its constant", least=1)
 
 
 def build(budget: Budget, options: CarliniWagnerOptions) -> list[CarliniWagner]:
     """An attack for each confidence; of the budget's radius where that is one in l2, else of any size."""
     eps = budget.eps if budget.norm == "l2" else math.inf
-    return [CarliniWagner(eps, one, options.cw_steps, options.cw_searches) for one in options.confidences]
+    return [
+        CarliniWagner(eps, one, options.cw_steps, options.cw_searches, options.cw_step_size)
+        for one in options.confidences
+    ]
 
 
 ATTACK = NamedAttack(
