@@ -25,7 +25,7 @@ TRAINING = (
     "--limit-eval 200 --batch-size 64 --optimizer adam --lr 0.001 --schedule cosine --eps 0.1 --eval-steps 5 "
     "--curve-images 100 --curve-steps 1 --seed 0 --device cpu"
 )
-MEASURING = "--attacks fgsm bim --losses ce --eps 0.1 --steps 10 --member-transfer --batch-size 50 --device cpu --json"
+MEASURING = "--attacks fgsm bim --losses ce --eps 0.2 --steps 10 --member-transfer --batch-size 50 --device cpu --json"
 
 
 def main() -> None:

@@ -49,7 +49,8 @@ class Fitting:
 
     Attributes:
         objective: that reads the network's outputs.
-        eps, norm: of the attacks to be found, for detectors that are shown some; eps None where it is not known.
+        eps: radius of the attacks to be found, for detectors that are shown some; None where it is not known.
+        norm: of these attacks.
         seed: of all that is drawn.
     """
 

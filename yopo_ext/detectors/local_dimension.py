@@ -34,7 +34,8 @@ class LocalDimension:
 
     Args:
         objective: reads the network's outputs, and is what the attack climbs.
-        eps, norm: of that attack.
+        eps: radius of that attack.
+        norm: "linf" or "l2".
         neighbours: k of the nearest training images.
         batch: training images that neighbours are looked for among.
         seed: of the noise, and of which images these are.

@@ -108,7 +108,7 @@ def measure_with_detectors(
 
     Args:
         detectors: after `fit_detectors`.
-        adaptive: `AdaptiveAttack`s on some of them.
+        adaptive: of `AdaptiveAttack`, each on one of them.
         false_alarms: above 0 and below 1.
         model, images, attacks, objective, batch_size, check_normalisation, on_batch, processes: as `measure`.
 
