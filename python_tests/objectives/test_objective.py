@@ -154,8 +154,9 @@ def test_the_named_objectives(name):
     named = OBJECTIVES[name]
     assert isinstance(named.build(named.options()), Objective)
     assert named.help
-    with pytest.raises(ValueError, match=r"label_smoothing: got 2[.]0, expected"):
-        named.options(label_smoothing=2.0)
+    for option in options_of(named.options).values():
+        with pytest.raises(ValueError, match=rf"{option.name}: got -1[.]0, expected"):
+            named.options(**{option.name: -1.0})
 
 
 @pytest.mark.parametrize("name", METHODS.names)
