@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .found_first_layer import FoundFirstLayer
     from .gradient_exchange import average_gradients
     from .perturb_output import perturb_output
+    from .principle import maximum_principle
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "find_first_layer",
     "hamiltonian",
     "inner_ascent",
+    "maximum_principle",
     "perturb_output",
 ]
 
@@ -51,6 +53,7 @@ _LAZY = {
     "explain": "yopo_ext.ops",
     "hamiltonian": "yopo_ext.ops",
     "inner_ascent": "yopo_ext.ops",
+    "maximum_principle": "yopo_ext.principle",
     "perturb_output": "yopo_ext.perturb_output",
 }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from .speaker import process_count, say
 
 #: Commands that compute for long. `bench` measures the machine as it is.
-COMMANDS = ("train", "compare", "evaluate")
+COMMANDS = ("train", "compare", "evaluate", "diagnose")
 #: Who has set one of these has chosen.
 _CHOSEN_BY = ("OMP_", "MKL_", "GOMP_", "KMP_")
 #: Cores kept busy by others from which on it is a crowd.

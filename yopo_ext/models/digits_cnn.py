@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .activations import make_activation
-from .layered import Layered
+from .layered import Layer, Layered, flatten
 from .network import Network
 from .normalize import optional_normalize
 
@@ -58,6 +58,13 @@ class DigitsCNN(Layered):
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 1→32 3×3 padding 1, activation."""
         return (self.features[0], self.features[1])
+
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """Two convolutions and two linear layers, each with what follows it."""
+        _, _, conv2, relu2, pool, conv3, relu3 = self.features
+        fc1, relu4, fc2 = self.classifier
+        return (conv2, relu2, pool), (conv3, relu3), (flatten, fc1, relu4), (fc2,)
 
     def tail(self, x: Tensor) -> Tensor:
         for module in list(self.features)[2:]:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""A network as YOPO sees it: its first layer, and the rest."""
+"""A network as YOPO sees it, its first layer and the rest, and layer by layer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: What is called one after another on the output of the layer before; the last one is a module.
+Layer = tuple[Callable[[Tensor], Tensor], ...]
 
 
 class Layered(nn.Module):
     """What all networks here have in common: they are `tail` of `first_layer`.
 
-    A subclass sets `normalize`, a module or None, and has `head` and `tail`.
+    A subclass sets `normalize`, a module or None, and has `head`, `tail` and `tail_layers`.
     """
 
     normalize: nn.Module | None
@@ -24,6 +30,16 @@ class Layered(nn.Module):
         """What YOPO takes as f₀: [normalise,] convolution [, activation]."""
         return self.head if self.normalize is None else (self.normalize, *self.head)
 
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """`tail` as layers called one after another, each with parameters."""
+        raise NotImplementedError(f"{type(self).__name__}.tail_layers")
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The network as layers called one after another, for what looks into each (`yopo_ext.maximum_principle`)."""
+        return (self.first_layer, *self.tail_layers)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
         for part in self.first_layer:
@@ -33,3 +49,13 @@ class Layered(nn.Module):
     def tail(self, x: Tensor) -> Tensor:
         """What follows the first layer, as one function: it can be compiled apart from that."""
         raise NotImplementedError(f"{type(self).__name__}.tail")
+
+
+def flatten(x: Tensor) -> Tensor:
+    """(B, ...) to (B, N)."""
+    return x.flatten(1)
+
+
+def average(x: Tensor) -> Tensor:
+    """(B, C, H, W) to the means over H and W, (B, C)."""
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)

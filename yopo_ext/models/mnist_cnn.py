@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .activations import make_activation
-from .layered import Layered
+from .layered import Layer, Layered
 from .network import Network
 from .normalize import optional_normalize
 
@@ -53,6 +53,12 @@ class MnistCNN(Layered):
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 1→16 4×4 stride 2 padding 1, activation."""
         return (self.get_submodule("0"), self.get_submodule("1"))
+
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """A convolution and two linear layers, each with what follows it."""
+        conv, relu1, flat, fc1, relu2, fc2 = (self.get_submodule(name) for name in self._names[2:])
+        return (conv, relu1), (flat, fc1, relu2), (fc2,)
 
     def tail(self, x: Tensor) -> Tensor:
         for name in self._names[2:]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activations import make_activation
-from .layered import Layered
+from .layered import Layer, Layered, average
 from .network import Network, with_nonlinear_twin
 from .normalize import optional_normalize
 
@@ -75,6 +75,12 @@ class PreActResNet(Layered):
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
         return (self.conv1,) if self.relu0 is None else (self.conv1, self.relu0)
+
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """The blocks, then pooling and the linear layer."""
+        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
+        return (*((block,) for stage in stages for block in stage), (average, self.linear))
 
     def tail(self, x: Tensor) -> Tensor:
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

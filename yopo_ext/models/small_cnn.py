@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .activations import make_activation
-from .layered import Layered
+from .layered import Layer, Layered, flatten
 from .network import Network
 from .normalize import optional_normalize
 
@@ -72,6 +72,16 @@ class SmallCNN(Layered):
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 1→32 3×3 without padding, activation: nonlinear, so n inner steps carry information."""
         return (self.feature_extractor[0], self.feature_extractor[1])
+
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """Three convolutions and three linear layers, each with what follows it."""
+        _, _, conv2, relu2, pool1, conv3, relu3, conv4, relu4, pool2 = self.feature_extractor
+        fc1, relu5, drop, fc2, relu6, fc3 = self.classifier
+        return (
+            (conv2, relu2, pool1), (conv3, relu3), (conv4, relu4, pool2), (flatten, fc1, relu5, drop), (fc2, relu6),
+            (fc3,),
+        )  # fmt: skip
 
     def tail(self, x: Tensor) -> Tensor:
         for module in list(self.feature_extractor)[2:]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .activations import make_activation
-from .layered import Layered
+from .layered import Layer, Layered, average
 from .network import Network, with_nonlinear_twin
 from .normalize import optional_normalize
 
@@ -107,6 +107,12 @@ class WideResNet(Layered):
     def head(self) -> tuple[nn.Module, ...]:
         """Conv 3→16 3×3 padding 1 without bias (linear) [, activation]."""
         return (self.conv1,) if self.relu0 is None else (self.conv1, self.relu0)
+
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """The blocks, then batch norm, activation, pooling and the linear layer."""
+        stages = (self.block1, self.block2, self.block3)
+        return (*((block,) for stage in stages for block in stage.layer), (self.bn1, self.relu, average, self.fc))
 
     def tail(self, x: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.block3(self.block2(self.block1(x)))))

@@ -3,6 +3,7 @@
 
 from .compose import Run
 from .detection_job import DetectionPlan
+from .diagnose_run import RunDiagnosis, diagnose_run, epochs_table, named_checkpoints
 from .evaluate_many import evaluate_many
 from .evaluate_run import evaluate_run
 from .evaluation_job import Evaluation, EvaluationPlan, run_evaluation
@@ -14,10 +15,14 @@ __all__ = [
     "Evaluation",
     "EvaluationPlan",
     "Run",
+    "RunDiagnosis",
     "Subject",
     "checkpoint_files",
+    "diagnose_run",
+    "epochs_table",
     "evaluate_many",
     "evaluate_run",
+    "named_checkpoints",
     "open_networks",
     "open_run",
     "open_weights",
