@@ -65,7 +65,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def chain_of(model: nn.Module, chain: ChainLike | None = None) -> tuple[Part, ...]:
-    """The network's parts. That it is their composition is found out on images (`trajectory`, `require_chain`).
+    """The network's parts. That it is their composition is found out on images (`yopo_ext.chain_check`).
 
     Args:
         model: of which the parts are modules.

@@ -21,6 +21,8 @@ from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import Run, diagnose_run, make_config, named_checkpoints
 from yopo_ext.training.files import LAST, write_text_atomically
 
+#: Free steps the optimiser so often a mini-batch, at so much smaller a rate.
+FREE_STEPS = 5
 #: The step sizes in units of eps: what crosses the ball in all steps together, and some; Free's is its own, eps.
 METHODS = {"natural": None, "pgd-10": 0.25, "free-5": None, "yopo-5-3": 0.15, "yopo-3-10": 0.08}
 
@@ -29,10 +31,11 @@ def trained(method: str, options: argparse.Namespace) -> Path:
     """The folder of a method's run."""
     share = METHODS[method]
     step = {} if share is None else {"alpha": share * options.eps}
+    lr = options.lr / FREE_STEPS if method == "free-5" else options.lr
     config = make_config(
         dataset=options.dataset, model=options.model, method=method, data_dir=options.data_dir, epochs=options.epochs,
         limit_train=options.train_images, limit_eval=options.test_images, curve_images=options.test_images,
-        curve_steps=10, eval_steps=20, eps=options.eps, batch_size=options.batch_size, lr=options.lr, device="cpu",
+        curve_steps=10, eval_steps=20, eps=options.eps, batch_size=options.batch_size, lr=lr, device="cpu",
         schedule="piecewise", milestones=(), keep_epochs=True, **step,
     )  # fmt: skip
     run = Run(config, options.work / method, show=False)
@@ -49,6 +52,8 @@ def diagnosed(method: str, options: argparse.Namespace) -> dict:
     epochs = []
     files = named_checkpoints([folder / "epochs"]).values()
     for record, file in zip(log, files, strict=True):
+        if record["epoch"] > 1 and record["epoch"] % options.every:
+            continue
         found = diagnose_run(file, limit=options.images)
         accuracies = {name: record[name] for name in ("clean", "curve_robust") if name in record}
         epochs.append({"epoch": record["epoch"], **accuracies, **found.to_dict()})
@@ -66,6 +71,7 @@ def main() -> None:
     parser.add_argument("--train-images", type=int, help="(default: all)")
     parser.add_argument("--test-images", type=int, default=360)
     parser.add_argument("--images", type=int, default=360, help="that are diagnosed")
+    parser.add_argument("--every", type=int, default=4, help="epochs between those that are diagnosed, after the first")
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--eps", type=float, default=0.15)
     parser.add_argument("--lr", type=float, default=0.05)
