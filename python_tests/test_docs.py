@@ -162,12 +162,23 @@ def made_by(script: str, call: str) -> str:
         ("_mnist-methods.md", "methods_table", "tables()"),
         ("_detectors.md", "detectors_table", "tables()"),
         ("_ensembles.md", "ensembles_table", "tables()"),
+        ("_maximum-principle.md", "principle_table", "table()"),
         ("_catalogue.md", "catalogue_tables", "catalogue_page()"),
         ("_settings.md", "catalogue_tables", "settings_page()"),
     ],
 )
 def test_a_table_is_its_script_s(name, script, call):
     assert made_by(script, call) == (DOCS / name).read_text(encoding="utf-8").strip()
+
+
+def test_the_page_s_words_on_the_maximum_principle_are_what_was_measured():
+    """All residuals 0, and those of YOPO's last pass from layer 1 on."""
+    measured = json.loads((ROOT / "bench" / "results" / "maximum-principle.json").read_text(encoding="utf-8"))
+    passes = [epoch for method in measured["methods"].values() for epoch in method["epochs"]]
+    fresh = [layer for epoch in passes for layer in epoch["found"]["layers"]]
+    stale = [layer for epoch in passes if epoch["stale"] for layer in epoch["stale"]["found"]["layers"][1:]]
+    assert {layer[name] for layer in fresh for name in ("state", "costate", "sgd")} == {0}
+    assert {layer[name] for layer in stale for name in ("state", "costate")} == {0}
 
 
 @pytest.mark.parametrize(("script", "call"), [("methods_table", "final_text()"), ("gpu_table", "readme_table()")])

@@ -24,7 +24,7 @@ from yopo_ext.training.files import LAST, write_text_atomically
 #: Free steps the optimiser so often a mini-batch, at so much smaller a rate.
 FREE_STEPS = 5
 #: The step sizes in units of eps: what crosses the ball in all steps together, and some; Free's is its own, eps.
-METHODS = {"natural": None, "pgd-10": 0.25, "free-5": None, "yopo-5-3": 0.15, "yopo-3-10": 0.08}
+METHODS = {"natural": None, "pgd-10": 0.25, "free-5": None, "yopo-5-3": 0.15}
 
 
 def trained(method: str, options: argparse.Namespace) -> Path:

@@ -4,7 +4,7 @@
 method and kernel are drawings; speed and throughput plot bench/results/cpu-2-cores-avx512.json, which
 `pytest bench --benchmark-only` and bench/condense.py measure; gpu plots bench/results/gpu-h100.json, which
 bench/gpu_check.sh measures; trainings plots bench/results/mnist-methods.json, which bench/runs/mnist_methods.sh
-measures.
+measures; principle plots bench/results/maximum-principle.json, which bench/runs/maximum_principle.py measures.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MEASURED = BENCH / "results" / "cpu-2-cores-avx512.json"
 MEASURED_ON_GPU = BENCH / "results" / "gpu-h100.json"
 DETECTORS = BENCH / "results" / "mnist-detectors.json"
 TRAININGS = BENCH / "results" / "mnist-methods.json"
+PRINCIPLE = BENCH / "results" / "maximum-principle.json"
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
 STYLE = {
     "font.size": 11, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
@@ -249,9 +250,28 @@ def draw_features() -> None:
     panels[0].text(0, -0.05, text, transform=panels[0].transAxes, fontsize=9, color=GREY)
 
 
+def draw_principle() -> None:
+    """The adversary's gap and the gradient of all H_t over the epochs, each method at its own perturbations."""
+    methods = json.loads(PRINCIPLE.read_text(encoding="utf-8"))["methods"]
+    _, (gaps, weights) = pyplot.subplots(1, 2, figsize=(11, 4))
+    for index, (name, method) in enumerate(methods.items()):
+        epochs = [one["epoch"] for one in method["epochs"]]
+        found = [one["found"] for one in method["epochs"]]
+        style = {"marker": ".", "color": f"C{index}", "label": printed(name)}
+        gaps.plot(epochs, [one["adversary"]["gap"] for one in found], **style)
+        weights.plot(epochs, [sum(layer["ascent"] ** 2 for layer in one["layers"]) ** 0.5 for one in found], **style)
+    for axes, label in (
+        (gaps, "gap of the adversary's inequality (5)"),
+        (weights, "norm of all ∇H in the weights (7)"),
+    ):
+        axes.set(xlabel="epoch", ylabel=label, yscale="log")
+        axes.grid(color="#dddddd")
+    weights.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
 DRAWINGS = {
     "method": draw_method, "kernel": draw_kernel, "speed": draw_speed, "throughput": draw_throughput,
-    "gpu": draw_gpu, "trainings": draw_trainings, "features": draw_features,
+    "gpu": draw_gpu, "trainings": draw_trainings, "features": draw_features, "principle": draw_principle,
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def own_loop(model: SmallCNN, x: Tensor, y: Tensor) -> None:
     assert_type(costate.value, Tensor)
     assert_type(layer.inner_ascent(x, eta, costate.value, eps=0.3, alpha=0.01, steps=5), Tensor)
     assert_type(layer.hamiltonian(x + eta, costate.value), Tensor)
+    assert_type(yopo_ext.maximum_principle(model, x, y, eta=eta).layers[0].state, float | None)
     with yopo_ext.perturb_output(model.first_layer[-1], torch.zeros(1)):
         model(x)
 
