@@ -9,9 +9,12 @@ from yopo_ext.training.config.layout import homes
 
 #: Some that must be there, as they are written.
 KNOWN = {
-    "methods": {"natural", "fast", "n-fgsm", "pgd-STEPS", "free-M", "yopo-M-N", "trades-STEPS", "trades-yopo-M-N"},
+    "methods": {
+        "natural", "fast", "n-fgsm", "pgd-STEPS", "deep-ITERATIONS", "free-M", "yopo-M-N", "trades-STEPS",
+        "trades-yopo-M-N",
+    },
     "objectives": {"cross-entropy", "reverse-cross-entropy", "trades"},
-    "attacks": {"fgsm", "bim", "ilcm", "pgd", "cw", "jsma"},
+    "attacks": {"fgsm", "bim", "ilcm", "pgd", "cw", "jsma", "deep"},
     "detectors": {"confidence", "k-density", "lid", "non-me"},
     "datasets": {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"},
     "models": {"digits-cnn", "smallcnn", "preactresnet18", "wrn-34-10"},
@@ -19,7 +22,7 @@ KNOWN = {
     "schedules": {"piecewise", "cosine", "one-cycle", "cyclic"},
     "events": {"curve", "delay", "best", "averaging", "warm_up"},
     "presets": {"mnist-yopo-5-10", "cifar10-fast", "cifar10-trades-yopo-3-4"},
-}
+}  # fmt: skip
 
 
 def test_the_command_and_the_catalogue_have_the_same_kinds():

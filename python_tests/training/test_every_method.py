@@ -17,6 +17,7 @@ PASSES = {
     "fast": (2, 2),
     "n-fgsm": (2, 2),
     "pgd-3": (4, 4),
+    "deep-2": (2 + 1, 2 + 1),  # beside the line searches' forward passes
     "free-2": (2, 2),
     "yopo-2-2": (2, 2),
     "trades-3": (1 + 3 + 2, 3 + 2),
@@ -160,5 +161,5 @@ def test_a_digits_run_with_every_default(tmp_path, method):
     assert type(trainer.adversary).__name__.lower() == {"fast": "fgsm"}.get(name, name.replace("-", ""))
     if name != "natural":
         assert trainer.adversary.ball.eps == 0.15
-        expected = {"fast": 1.25 * 0.15, "n-fgsm": 0.15, "free": 0.15}.get(name, 0.03)
+        expected = {"fast": 1.25 * 0.15, "n-fgsm": 0.15, "free": 0.15, "deep": 0.15}.get(name, 0.03)
         assert trainer.adversary.ball.alpha == pytest.approx(expected)

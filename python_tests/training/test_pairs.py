@@ -20,18 +20,22 @@ BASE = make_config(
     curve_steps=1, eval_steps=1,
 )  # fmt: skip
 #: Methods with their numbers, small ones.
-WRITTEN = {"yopo": "yopo-2-1", "pgd": "pgd-2", "free": "free-2", "trades": "trades-2", "trades-yopo": "trades-yopo-2-1"}
+WRITTEN = {"yopo": "yopo-2-1", "pgd": "pgd-2", "free": "free-2", "trades": "trades-2", "trades-yopo": "trades-yopo-2-1",
+           "deep": "deep-2"}  # fmt: skip
 #: Images (C, H, W), classes.
 SETS = {"digits": (1, 8, 8, 10), "two classes": (2, 8, 8, 2), "four channels": (4, 8, 8, 5)}
 VALUES = {
     "set": list(SETS),
-    "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo"],
+    "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo", "deep"],
     "objective": [None, "cross-entropy", "trades", "reverse-cross-entropy"],
     "norm": ["linf", "l2"],
     "bn_mode": [None, "train", "eval"],
     "reduction": ["mean", "sum"],
     "first_layer_grad": ["hamiltonian", "backprop", "both"],
     "bn_statistics": ["frozen", "batch"],
+    "form": ["residual", "recursive"],
+    "penalties": [(1.0,), (4.0,)],
+    "hidden_eps": [None, 0.1],
     "beta": [6.0, 1.0],
     "label_smoothing": [0.0, 0.1],
     "eps_warmup_epochs": [0.0, 1.0],
@@ -80,7 +84,7 @@ def config_of(row):
 
 
 #: Each of their passes is on perturbed images, and TRADES asks for the outputs at the clean ones too.
-ONE_PASS = {"yopo", "free"}
+ONE_PASS = {"yopo", "free", "deep"}
 
 
 def is_allowed(row):

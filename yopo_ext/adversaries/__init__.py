@@ -13,6 +13,9 @@ These three lines are repeated `adversary.replays` times a mini-batch, which is 
 
 from ..objectives.objective import Loss as Loss
 from .adversary import Adversary as Adversary
+from .deep import Deep as Deep
+from .deep_crafting import DeepPerturbation as DeepPerturbation
+from .deep_crafting import deep_attack as deep_attack
 from .fgsm import FGSM as FGSM
 from .free import Free as Free
 from .n_fgsm import NFGSM as NFGSM
