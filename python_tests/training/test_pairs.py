@@ -124,11 +124,13 @@ def test_rows_hold_every_pair_that_goes_together():
 
 
 def test_every_setting_is_crossed_or_named_here():
-    sizes = {"m", "n", "pgd_steps", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
+    sizes = {"m", "n", "pgd_steps", "iterations", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
-    networks = {"first_layer", "init_weights", "num_classes", "members", "entropy_weight", "diversity_weight"}
+    networks = {
+        "first_layer", "init_weights", "num_classes", "chain", "members", "entropy_weight", "diversity_weight",
+    }  # fmt: skip
     crossed = set(VALUES) - {"set"}
     assert crossed | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
 
@@ -191,7 +193,7 @@ def test_an_objective_of_two_passes_is_refused_before_any_work(tmp_path, method)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("method", ["yopo", "pgd", "trades-yopo"])
+@pytest.mark.parametrize("method", ["yopo", "pgd", "trades-yopo", "deep"])
 def test_batch_norm_everywhere_on_images_that_are_not_square(tmp_path, method):
     pixels = torch.randint(0, 256, (12, 2, 8, 12), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     images = ImageSet(pixels, torch.arange(12) % 2, 2)
