@@ -124,7 +124,19 @@ def test_rows_hold_every_pair_that_goes_together():
 
 
 def test_every_setting_is_crossed_or_named_here():
-    sizes = {"m", "n", "pgd_steps", "iterations", "eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
+    sizes = {
+        "m",
+        "n",
+        "pgd_steps",
+        "iterations",
+        "eps",
+        "alpha",
+        "epochs",
+        "batch_size",
+        "lr",
+        "weight_decay",
+        "milestones",
+    }
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}

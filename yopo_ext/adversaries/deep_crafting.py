@@ -77,7 +77,8 @@ class DeepCrafting:
             in the perturbations (equation 9), through the network.
         chain: where the network is cut, as for `yopo_ext.layer_chain.chain_of`.
         objective: whose `attack` is climbed, image by image.
-        batched: whether layers of equal shape are one call, in the residual form.
+        batched: whether layers of equal shape are one call, in the residual form. None: not on the CPU, where it was
+            measured to cost more than it saves.
 
     Raises:
         TypeError, ValueError: naming the argument; as `chain_of`.
@@ -93,7 +94,7 @@ class DeepCrafting:
         form: str = "residual",
         chain: ChainLike | None = None,
         objective: Objective | None = None,
-        batched: bool = True,
+        batched: bool | None = None,
     ) -> None:
         self.model = model
         self.iterations = arguments.count("iterations", iterations)
@@ -104,7 +105,7 @@ class DeepCrafting:
             raise ValueError(f"hidden_eps: got {hidden_eps}, expected a finite number >= 0, or none")
         self.hidden_eps = hidden_eps
         self.objective = as_objective(cross_entropy) if objective is None else objective
-        self.batched = batched and form == "residual"
+        self.batched = batched
         self._layers: EqualLayers | None = None
 
     @outside_inference_mode
@@ -153,7 +154,10 @@ class DeepCrafting:
         with torch.no_grad():
             states, _ = followed(self.model, x, self.parts)
         before = self.parts[:-1]
-        return equal_layers(before, states[: len(before)]) if self.batched else each_alone(before)
+        batched = x.device.type != "cpu" if self.batched is None else self.batched
+        if not batched or self.form != "residual":
+            return each_alone(before)
+        return equal_layers(before, states[: len(before)])
 
 
 @outside_inference_mode
