@@ -124,19 +124,8 @@ def test_rows_hold_every_pair_that_goes_together():
 
 
 def test_every_setting_is_crossed_or_named_here():
-    sizes = {
-        "m",
-        "n",
-        "pgd_steps",
-        "iterations",
-        "eps",
-        "alpha",
-        "epochs",
-        "batch_size",
-        "lr",
-        "weight_decay",
-        "milestones",
-    }
+    counts = {"m", "n", "pgd_steps", "iterations"}
+    sizes = {"eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
@@ -144,7 +133,7 @@ def test_every_setting_is_crossed_or_named_here():
         "first_layer", "init_weights", "num_classes", "chain", "members", "entropy_weight", "diversity_weight",
     }  # fmt: skip
     crossed = set(VALUES) - {"set"}
-    assert crossed | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
+    assert crossed | counts | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
