@@ -193,18 +193,8 @@ def named_checkpoints(paths: Sequence[Path]) -> dict[str, Path]:
 
 def epochs_table(found: Sequence[RunDiagnosis]) -> str:
     """A line a checkpoint: loss, largest residuals, the adversary's gap, the gradient of all H_t, the drift of p_1."""
-    header = (
-        "checkpoint",
-        "loss",
-        "state (3)",
-        "co-state (4)",
-        "gap (5)",
-        "reached %",
-        "weights (7)",
-        "SGD",
-        "p₁ stale",
-    )
-    return format_table(header, [(one.name, *_cells(one)) for one in found])
+    columns = "checkpoint|loss|state (3)|co-state (4)|gap (5)|reached %|weights (7)|SGD|p₁ stale"
+    return format_table(columns.split("|"), [(one.name, *_cells(one)) for one in found])
 
 
 def _cells(one: RunDiagnosis) -> Iterator[str]:
