@@ -246,7 +246,7 @@ def test_detectors_beside_attacks_and_weights_of_others(evaluate, folder, weight
         (["RUN", "--attacks", "vw"], "argument --attacks: invalid choice: 'vw'"),
         (
             ["RUN", "--attacks", "fgsm", "--steps", "5"],
-            "--steps: goes with --attacks pgd or pgd-targeted",
+            "pgd or pgd-targeted, which is not asked for",
         ),
         (["RUN", "--attacks", "clean", "--losses", "ce"], "--losses: goes with --attacks fgsm or pgd or pgd-targeted"),
         (["RUN", "--losses", "kl"], "losses: got ('kl',), expected several, each one of ce, margin, dlr"),

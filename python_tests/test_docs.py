@@ -165,6 +165,7 @@ def made_by(script: str, call: str) -> str:
         ("_maximum-principle.md", "principle_table", "table()"),
         ("_deep-forms.md", "deep_table", "forms()"),
         ("_deep-trainings.md", "deep_table", "trainings()"),
+        ("_max-mahalanobis.md", "max_mahalanobis_table", "tables()"),
         ("_catalogue.md", "catalogue_tables", "catalogue_page()"),
         ("_settings.md", "catalogue_tables", "settings_page()"),
     ],

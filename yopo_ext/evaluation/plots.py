@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .examples import Examples
+    from .feature_distances import FeatureDistances
     from .sweeps import Sweep
     from .transfer import TransferMatrix
 
 # Above this many networks a heat map's cells are too small for figures.
 _MOST_ANNOTATED = 16
 _MOST_TICKS = 12
+_BINS = 60
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,32 @@ def plot_transfer(matrix: TransferMatrix, target: Path | BinaryIO, *, title: str
     save_figure(figure, target)
 
 
+def plot_distances(distances: FeatureDistances, target: Path | BinaryIO, *, title: str) -> None:
+    """Writes a PNG: histograms of the features' distances to their own centre and to the nearest other one.
+
+    Clean above, under the attack below.
+    """
+    rows = {"clean": (distances.own, distances.other)}
+    if distances.attacked_own is not None and distances.attacked_other is not None:
+        rows[distances.attack or ""] = (distances.attacked_own, distances.attacked_other)
+    finite = {name: [values[values.isfinite()] for values in pair] for name, pair in rows.items()}
+    largest = max((float(values.max()) for pair in finite.values() for values in pair if len(values)), default=1.0)
+    figure = new_figure(6.4, 1.4 + 2.0 * len(finite))
+    grid = figure.subplots(len(finite), squeeze=False, sharex=True)[:, 0]
+    for axes, (name, pair) in zip(grid, finite.items(), strict=True):
+        for values, label in zip(pair, ("own centre", "nearest other centre"), strict=True):
+            axes.hist(values.numpy(), bins=_BINS, range=(0, largest), label=label, alpha=0.7)
+        axes.set(ylabel="images", title=name)
+        axes.legend()
+    grid[-1].set_xlabel("distance (distance between centres = 1)")
+    figure.suptitle(title, fontsize=10)
+    save_figure(figure, target)
+
+
 def plot_examples(examples: Examples, target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: a row each of clean images, perturbations (grey: none) and perturbed images, with classes."""
     count = len(examples.labels)
-    figure = new_figure(max(1.1 * count, 4.0), 4.4)
+    figure = newnew_figure(max(1.1 * count, 4.0), 4.4)
     eps = max(examples.eps, 1e-12)
     # l2 perturbations concentrate: their scale is their own largest element.
     largest = min(eps, float(examples.eta.abs().max())) if count else eps

@@ -16,6 +16,7 @@ from ..objectives.objective import Objective
 from ..processes import Processes
 from .accuracy import percent
 from .attacks.attack import Attack
+from .confirmation import confirmation
 from .image_source import Images, ImageSource, OnBatch
 from .input_checks import NormalisationWarning, normalisation_doubt
 from .outcomes import Outcomes, outcomes, require_attacks
@@ -93,7 +94,8 @@ class Report:
             caption += f", {self.norm}, eps {self.eps:.4g}"
         if self.alpha is not None:
             caption += f", alpha {self.alpha:.4g}"
-        return "\n".join([*lines, caption])
+        told = confirmation(self.robust, self.attacks)
+        return "\n".join([*lines, *([told] if told else []), caption])
 
 
 def measure(

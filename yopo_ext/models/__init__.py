@@ -4,6 +4,7 @@
 from .activations import ACTIVATIONS, make_activation
 from .digits_cnn import DigitsCNN
 from .ensemble import Ensemble
+from .heads import HEADS, CentreScores, CentresWarning, Head, attach_scores, max_mahalanobis_centres
 from .mnist_cnn import MnistCNN
 from .network import MODELS, Library, Network, build_model
 from .normalize import Normalize
@@ -16,9 +17,13 @@ from .wide_resnet import WideResNet
 
 __all__ = [
     "ACTIVATIONS",
+    "HEADS",
     "MODELS",
+    "CentreScores",
+    "CentresWarning",
     "DigitsCNN",
     "Ensemble",
+    "Head",
     "Library",
     "MnistCNN",
     "Network",
@@ -30,7 +35,9 @@ __all__ = [
     "WeightsError",
     "WeightsWarning",
     "WideResNet",
+    "attach_scores",
     "build_model",
     "load_weights",
     "make_activation",
+    "max_mahalanobis_centres",
 ]

@@ -11,6 +11,9 @@ from .adaptive_diversity import ensemble_diversity as ensemble_diversity
 from .binary import BinaryCrossEntropy as BinaryCrossEntropy
 from .cross_entropy import CrossEntropy as CrossEntropy
 from .cross_entropy import cross_entropy as cross_entropy
+from .g_sce import GSCE as GSCE
+from .mmc import MMC as MMC
+from .mmlda import MMLDA as MMLDA
 from .objective import Objective as Objective
 from .objective import as_objective as as_objective
 from .objective import largest_logit as largest_logit

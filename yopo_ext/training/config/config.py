@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ...adversaries.method import METHODS, Method
-from ...objectives.objective import OBJECTIVES
+from ...objectives.objective import OBJECTIVES, NamedObjective
 from ...options import options_of, to_plain
 from ..events.event import EVENTS
 from ..files import write_text_atomically
+from .check_head import check_head
 from .check_members import check_members
 from .check_mixup import check_mixup
 from .chosen import Chosen
@@ -45,6 +46,7 @@ class Config:
     ball: BallOptions
     method: Chosen
     objective: Chosen
+    head: Chosen
     optimizer: Chosen
     schedule: Chosen
     loop: LoopOptions
@@ -59,8 +61,9 @@ class Config:
         method = METHODS[self.method.name]
         if method.check is not None:
             method.check(self.method.options, self.ball)
-        check_mixup(self.data, method, OBJECTIVES[self.objective.name])
-        check_members(self.model, OBJECTIVES[self.objective.name])
+        check_mixup(self.data, method, self.declared_objective)
+        check_head(self.head.name, self.declared_objective)
+        check_members(self.model, self.declared_objective)
         for one in self.events:
             if (check := EVENTS[one.name].check) is not None:
                 check(one.options, self)
@@ -99,6 +102,11 @@ class Config:
     def declared_method(self) -> Method:
         """What the method declares."""
         return METHODS[self.method.name]
+
+    @property
+    def declared_objective(self) -> NamedObjective:
+        """What the objective declares."""
+        return OBJECTIVES[self.objective.name]
 
     @property
     def base_lr(self) -> float:

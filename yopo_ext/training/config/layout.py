@@ -9,6 +9,7 @@ from typing import Any
 
 from ...adversaries.method import METHODS
 from ...data import DATASETS
+from ...models.heads import HEADS
 from ...objectives.objective import OBJECTIVES
 from ...options import Option, options_of
 from ...registry import Registry
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type] = {
 KINDS: dict[str, Registry[Any]] = {
     "method": METHODS,
     "objective": OBJECTIVES,
+    "head": HEADS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...adversaries.method import METHODS
 from ...data import DATASETS
+from ...objectives.objective import OBJECTIVES
 from ..events.event import EVENTS
 from .chosen import Chosen
 from .config import Config
@@ -69,7 +70,7 @@ def _dataset(layers: Sequence[Layer]) -> str:
 
 
 def _choices(layers: Sequence[Layer]) -> dict[str, str]:
-    """What is chosen by name; the method says which objective is the default."""
+    """What is chosen by name; the method says which objective is the default, and that which head."""
     merged = {name: value for layer in layers for name, value in layer.values.items() if name in KINDS}
     choices = {**DEFAULT_CHOICES, **merged}
     default = METHODS[choices["method"]].objective
@@ -77,6 +78,9 @@ def _choices(layers: Sequence[Layer]) -> dict[str, str]:
         layer.values["objective"] for layer in layers if "objective" in layer.values and not _is_stale(layer, choices)
     ]
     choices["objective"] = given[-1] if given else default
+    OBJECTIVES[choices["objective"]]  # raises where there is none
+    heads = [layer.values["head"] for layer in layers if "head" in layer.values and not _has_stale_head(layer, choices)]
+    choices["head"] = heads[-1] if heads else OBJECTIVES[choices["objective"]].head
     for kind, name in choices.items():
         KINDS[kind][name]  # raises where there is none
     return choices
@@ -87,6 +91,14 @@ def _is_stale(layer: Layer, choices: Mapping[str, str]) -> bool:
     if layer.of_method in (None, choices["method"]):
         return False
     return layer.values["objective"] == METHODS[layer.of_method].objective
+
+
+def _has_stale_head(layer: Layer, choices: Mapping[str, str]) -> bool:
+    """Whether the layer's head is but the default of an objective that is not descended."""
+    objective = layer.values.get("objective")
+    if objective in (None, choices["objective"]):
+        return False
+    return layer.values["head"] == OBJECTIVES[objective].head
 
 
 def _applicable(layer: Layer, method: str) -> dict[str, Any]:

@@ -85,9 +85,11 @@ def _is_in_the_name(config: Config, name: str) -> bool:
 
 
 def _is_usual(config: Config, name: str) -> bool:
-    """Whether the method's own objective or step size is meant."""
+    """Whether the method's own objective or step size is meant, or the objective's own head."""
     if name == "objective":
         return config.objective.name == config.declared_method.objective
+    if name == "head":
+        return config.head.name == config.declared_objective.head
     if name != "alpha" or config.data.dataset not in DATASETS:
         return False
     usual = make_config(dataset=config.data.dataset, method=config.method_name, eps=config.ball.eps)

@@ -15,6 +15,7 @@ from ...ball import Ball
 from ...data import Batch, Dataset, MixedBatches, make_loader
 from ...found_first_layer import FoundFirstLayer
 from ...joint_generator import JointGenerator
+from ...models.heads import note_of
 from ...models.initial_weights import start_from
 from ...random_streams import derive_seed, drawing_from
 from ..config import Config
@@ -23,7 +24,7 @@ from ..files import LAST
 from ..host import Processes, StopRequest, open_device
 from ..loop import GraphedAdversary, Trainer, check_last_batch, with_joint_statistics
 from .first_layer import choose_first_layer
-from .networks import make_model, memory_format
+from .networks import last_layer_outputs, make_model, memory_format
 from .objective import make_objective
 from .optimizer import learning_rates, make_optimizer
 from .parts import Parts
@@ -112,13 +113,13 @@ def _batches(config: Config, data: Dataset, processes: Processes, device: torch.
 
 def _new_model(
     config: Config, data: Dataset, processes: Processes, device: torch.device, *, starts: bool
-) -> tuple[nn.Module, str]:
-    """The network to train, and what there is to say of the weights that it starts from."""
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network to train, and what there is to say of its head and of the weights that it starts from."""
     with drawing_from(derive_seed(config.loop.seed, "weights")):
         model = make_model(config, data)
-    file, told = config.model.init_weights, ""
+    file, told = config.model.init_weights, [note_of(model)] if starts else []
     if starts and file is not None:
-        told = start_from(model, Path(file), data.train.num_classes)
+        told.append(start_from(model, Path(file), last_layer_outputs(config, data.train.num_classes)))
     joint, size, drop_last = config.model.sync_bn, config.loop.batch_size, config.data.drop_last
     check_last_batch(model, data.train, batch_size=size, drop_last=drop_last, processes=1 if joint else processes.count)
     model.to(device)
@@ -126,7 +127,7 @@ def _new_model(
         model = with_joint_statistics(
             model, processes, device, images=len(data.train), batch_size=size, drop_last=drop_last
         )
-    return model, told
+    return model, tuple(told)
 
 
 def _check_members(config: Config, data: Dataset) -> None:
@@ -135,8 +136,8 @@ def _check_members(config: Config, data: Dataset) -> None:
         check(config.model.members, data.train.num_classes)
 
 
-def _tell(config: Config, told: str, found: FoundFirstLayer | None) -> None:
-    for text in filter(None, (told, None if found is None else str(found))):
+def _tell(config: Config, told: Sequence[str], found: FoundFirstLayer | None) -> None:
+    for text in filter(None, (*told, None if found is None else str(found))):
         print(f"{config.label}: {text}", flush=True)
 
 

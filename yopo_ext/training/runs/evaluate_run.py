@@ -22,14 +22,17 @@ def evaluate_run(
 ) -> Report:
     """A run's network (a checkpoint or a run folder) on the run's own test images, ``limit`` of them (`open_run`).
 
-    ``attacks`` None: the PGD that the run measured itself with, its radius, norm, steps and step size.
+    ``attacks`` None: the PGD that the run measured itself with, its radius, norm, steps, step size and losses.
 
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
     """
     subject: Any = open_run(path, data_dir=data_dir, device=device, limit=limit)
     if attacks is None:
-        attacks = [PGDAttack(subject.eps, steps=subject.steps, alpha=subject.alpha, norm=subject.norm)]
+        attacks = [
+            PGDAttack(subject.eps, steps=subject.steps, alpha=subject.alpha, loss=loss, norm=subject.norm)
+            for loss in subject.losses
+        ]
     return measure(
         subject.model, subject.images, attacks, objective=subject.objective, batch_size=batch_size,
         check_normalisation=False,

@@ -15,6 +15,7 @@ from ...evaluation import (
     Attack,
     DetectionTable,
     Examples,
+    FeatureDistances,
     FeatureMap,
     Report,
     Sweep,
@@ -23,8 +24,10 @@ from ...evaluation import (
     can_be_swept,
     check_sweep,
     check_transfer,
+    feature_distances,
     feature_map,
     measure,
+    plot_distances,
     plot_examples,
     plot_features,
     plot_sweep,
@@ -45,7 +48,8 @@ class EvaluationPlan:
 
     attacks: on the subject; sweeps: values for "eps" and "steps"; sweep_attacks: what is swept over them, of these the
     untargeted ones that have that setting, None: of ``attacks``; transfer: the attack of the matrix; plots: folder of
-    the pictures, made if it is not there; detection: detectors beside the attacks.
+    the pictures, made if it is not there; detection: detectors beside the attacks; density: whether the features'
+    distances to their centres are measured, clean and under the attack that is shown.
     """
 
     attacks: tuple[Attack, ...] = ()
@@ -54,6 +58,7 @@ class EvaluationPlan:
     transfer: Attack | None = None
     plots: Path | None = None
     detection: DetectionPlan | None = None
+    density: bool = False
 
     def swept(self, over: str) -> list[Attack]:
         """The attacks of the sweep over that setting."""
@@ -73,12 +78,15 @@ class Evaluation:
     transfer: TransferMatrix | None
     classes: tuple[str, ...] | None = None
     detection: DetectionTable | None = None
+    features: FeatureDistances | None = None
 
     def to_json(self) -> str:
-        """One JSON object: the report's entries, "sweeps", "transfer", "classes" and "detection" where there are."""
+        """One JSON object: the report's entries, "sweeps", "transfer", and what else there is."""
         values = {} if self.report is None else self.report.to_dict()
         values["sweeps"] = [one.to_dict() for one in self.sweeps]
         values["transfer"] = None if self.transfer is None else self.transfer.to_dict()
+        if self.features is not None:
+            values["features"] = self.features.to_dict()
         if self.classes is not None:
             values["classes"] = list(self.classes)
         if self.detection is not None:
@@ -87,7 +95,7 @@ class Evaluation:
 
     def to_table(self) -> str:
         """Tables for people, one below the other."""
-        parts = [self.report, self.detection, *self.sweeps, self.transfer]
+        parts = [self.report, self.detection, *self.sweeps, self.transfer, self.features]
         return "\n\n".join(part.to_table() for part in parts if part is not None)
 
 
@@ -117,7 +125,7 @@ def run_evaluation(
         if plan.plots is not None and processes.is_first:
             plan.plots.mkdir(parents=True, exist_ok=True)
     model, images = subject.model, subject.images
-    report = matrix = detection = None
+    report = matrix = detection = features = None
     examples = mapped = None
     with processes.together():
         if processes.is_first:
@@ -142,9 +150,15 @@ def run_evaluation(
         )
         if plan.transfer is not None:
             matrix = transfer_matrix(networks, images, plan.transfer, **options)
+        if plan.density:
+            with processes.together():
+                if processes.is_first:
+                    features = feature_distances(
+                        model, images, _shown(plan), objective=subject.objective, batch_size=batch_size
+                    )
     finally:
         bar.close()
-    found = Evaluation(report, sweeps, matrix, images.class_names, detection)
+    found = Evaluation(report, sweeps, matrix, images.class_names, detection, features)
     with processes.together():
         if plan.plots is not None and processes.is_first:
             _draw(subject, found, examples, mapped, plan.plots)
@@ -171,8 +185,10 @@ def _check(subject: Subject, plan: EvaluationPlan, networks: Mapping[str, nn.Mod
         check_sweep(plan.swept(over), over, values)
     if plan.transfer is not None:
         check_transfer(plan.transfer, len(networks), classes)
-    if plan.plots is not None and not (plan.attacks or plan.sweeps or plan.transfer):
-        raise ValueError("plots: nothing to draw without an attack, a sweep or a transfer matrix")
+    if plan.plots is not None and not (plan.attacks or plan.sweeps or plan.transfer or plan.density):
+        raise ValueError(
+            "plots: nothing to draw without an attack, a sweep, a transfer matrix or distances of features"
+        )
 
 
 def _targets(attack: Attack) -> str | None:
@@ -217,6 +233,9 @@ def _draw(
     for one in found.sweeps:
         title = f"{subject.name}, accuracy over {one.over}"
         write_atomically(folder / f"{one.over}.png", lambda file: plot_sweep(one, file, title=title))  # noqa: B023
+    if (distances := found.features) is not None:
+        title = f"{subject.name}: features and the centres of their classes"
+        write_atomically(folder / "distances.png", lambda file: plot_distances(distances, file, title=title))
     if found.transfer is not None:
         matrix = found.transfer
         title = f"{subject.name}: {matrix.attack.label}, {matrix.attack.norm} eps {matrix.attack.eps:.4g}"

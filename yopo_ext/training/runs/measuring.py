@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from ...data import ImageSet
-from ...evaluation import Attack, PGDAttack, outcomes
+from ...evaluation import PGDAttack, outcomes
 from ...evaluation.image_source import device_of
 from ..config import Config
 from ..host import Interrupted, Processes, StopRequest
@@ -21,6 +22,8 @@ def curve_accuracies(
     config: Config, model: nn.Module, images: ImageSet, processes: Processes, stop: StopRequest
 ) -> dict[str, float]:
     """A point of the accuracy-time curve: clean, FGSM (one step of eps) and PGD-``curve_steps`` accuracy in percent.
+
+    Where the objective is measured by several losses, an image has to withstand the attacks on all of them.
 
     Raises:
         Interrupted: a stop was requested, on all processes whichever was asked; looked for before each forward pass and
@@ -47,17 +50,20 @@ def _accuracies(
     model: nn.Module,
     images: ImageSet,
     processes: Processes,
-    attacks: Mapping[str, Attack],
+    attacks: Mapping[str, PGDAttack],
     stop: StopRequest,
 ) -> dict[str, float]:
+    losses = config.declared_objective.losses
+    tried = [replace(attack, loss=loss) for attack in attacks.values() for loss in losses]
     part = images.shard(processes.rank, processes.count)
     names = ("clean", *attacks)
     found = torch.zeros(len(names) + 1, dtype=torch.int64, device=device_of(model))
     try:
         with _stopping(model, stop) as look:
-            measured = outcomes(model, part, list(attacks.values()), objective=make_objective(config), on_batch=look)
-            survivors = [measured.correct, *(outcome.survived for outcome in measured.attacked)]
-            found[:-1] = torch.stack([one.sum() for one in survivors])
+            measured = outcomes(model, part, tried, objective=make_objective(config), on_batch=look)
+            survived = torch.stack([outcome.survived for outcome in measured.attacked])
+            survivors = survived.unflatten(0, (len(attacks), len(losses))).all(1)
+            found[:-1] = torch.cat([measured.correct[None], survivors]).sum(1)
     except Interrupted:
         found[-1] = 1  # the others learn of it where all meet
     *totals, stopped = processes.sum(found).tolist()

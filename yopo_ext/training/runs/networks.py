@@ -8,6 +8,7 @@ from torch import nn
 
 from ...data import Dataset
 from ...models import Ensemble, build_model
+from ...models.heads import HEADS, attach_scores
 from ..config import Config
 
 
@@ -20,20 +21,28 @@ def make_model(config: Config, data: Dataset) -> nn.Module:
     images, options = data.train, config.model
     if options.num_classes not in (None, images.num_classes):
         raise ValueError(f"num_classes: got {options.num_classes}, expected {images.num_classes}, those of {data.name}")
+    head, classes = HEADS[config.head.name], images.num_classes
 
     def member() -> nn.Module:
-        return build_model(
+        network = build_model(
             options.model,
             in_channels=images.channels,
-            num_classes=images.num_classes,
+            num_classes=last_layer_outputs(config, classes),
             image_size=tuple(images.images.shape[2:]),
             activation=options.activation,
             mean=options.mean,
             std=options.std,
         )
+        scores = head.build(classes, config.head.options)
+        return network if scores is None else attach_scores(network, scores)
 
     model = member() if options.members == 1 else Ensemble([member() for _ in range(options.members)])
     return model.to(memory_format=memory_format(config))  # type: ignore[call-overload]  # torch's types lack it
+
+
+def last_layer_outputs(config: Config, classes: int) -> int:
+    """How many outputs the last layer has, before the head. Raises ``ValueError`` where the head is not for so many."""
+    return HEADS[config.head.name].outputs(classes, config.head.options)
 
 
 def memory_format(config: Config) -> torch.memory_format:

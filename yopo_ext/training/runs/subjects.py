@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ...data import DATASETS, Dataset, ImageSet, draw_part, load_dataset, load_test_images
-from ...models import build_model, load_weights
+from ...models import attach_scores, build_model, load_weights
+from ...models.stored_scores import stored_scores
+from ...objectives.mmc import MMC
+from ...objectives.mmc import OBJECTIVE as MMC_OBJECTIVE
 from ...objectives.objective import Objective
 from ...options import from_plain, options_of
 from ..config import change_config
@@ -30,7 +33,7 @@ class Subject:
     run of ours trained it, so that its normalisation is known to be right; steps, alpha: of the PGD that the run
     measured itself with, None where it is not known, alpha also where it follows from eps and steps; objective: what
     reads the network's outputs, None: logits; training_images: reads those it was trained on, None where they are not
-    known.
+    known; losses: that the run measured itself by.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Subject:
     alpha: float | None = None
     objective: Objective | None = None
     training_images: Callable[[], ImageSet] | None = None
+    losses: tuple[str, ...] = ("ce",)
 
 
 def open_run(
@@ -81,6 +85,7 @@ def open_run(
         name, options.dataset, model.to(place), images.to(place), ball.eps, ball.norm, own=True,
         steps=final.eval_steps, alpha=final.eval_alpha, objective=make_objective(config),
         training_images=lambda: prepare_data(config).train,
+        losses=config.declared_objective.losses,
     )  # fmt: skip
 
 
@@ -91,7 +96,8 @@ def open_weights(
 ) -> Subject:  # fmt: skip
     """A network whose weights somebody else trained (`load_weights`), and ``limit`` test images (`draw_part`).
 
-    ``source``: options of the data set's own, by name.
+    ``source``: options of the data set's own, by name. Centres of classes among the weights (`CentreScores`) say what
+    the network ends in; its own loss is then the distance to them.
 
     Raises:
         ValueError: an unknown name, weights that do not fit, data files that are missing, arguments out of range.
@@ -103,15 +109,20 @@ def open_weights(
     for name, values in (("mean", mean), ("std", std)):
         if values is not None and len(values) != images.channels:
             raise ValueError(f"{name}: got {len(values)} values, expected {images.channels}, one a channel")
+    scores = stored_scores(path, images.num_classes, prefix=prefix)
     network = build_model(
-        model, in_channels=images.channels, num_classes=images.num_classes, image_size=tuple(images.images.shape[2:]),
+        model, in_channels=images.channels, image_size=tuple(images.images.shape[2:]),
+        num_classes=images.num_classes if scores is None else scores.centres.shape[1],
         activation=activation, mean=mean, std=std,
     )  # fmt: skip
+    if scores is not None:
+        attach_scores(network, scores)
     load_weights(network, path, prefix=prefix, ignore=ignore_keys)
-    return Subject(
+    found = Subject(
         f"{model} on {dataset}", dataset, network.to(place), images.to(place), None, "linf", own=False,
         training_images=lambda: load_dataset(dataset, data_dir, settings).train,
     )  # fmt: skip
+    return found if scores is None else replace(found, objective=MMC(), losses=MMC_OBJECTIVE.losses)
 
 
 def open_networks(
