@@ -133,6 +133,8 @@ def _contents(state: dict[str, dict[str, object]]) -> list[object]:
 
 def _keep(modules: Sequence[nn.Module], layer: ConvolutionLayer) -> _Kept | None:
     """None where the modules may change unseen."""
+    if any(hasattr(module, "read_as_convolution") for module in modules):  # it reads several layers itself
+        return None
     watched = [part for module in modules for part in _tree(module)]
     parts = [part for part in watched if part is unwrap_compiled(part) and not _does_nothing(part)]
     normalize = parts.pop(0) if "mean" in layer.options else None
