@@ -14,6 +14,7 @@ from torch import nn
 from yopo_ext import YOPO, FirstLayer, capture_costate, ops
 from yopo_ext.adversaries import PGD
 from yopo_ext.ball import Ball
+from yopo_ext.layer_chain import chain_of
 from yopo_ext.models import DigitsCNN, Ensemble, PreActResNet18, SmallCNN
 from yopo_ext.objectives import AdaptiveDiversity
 
@@ -198,6 +199,11 @@ def test_keys_are_the_members_own_and_copies_point_into_the_copy():
     other.members[1].bn1 = nn.BatchNorm2d(6)  # as SyncBatchNorm takes their place
     assert other.members[1].bn1 in set(other.first_layer[0].modules())
     assert model.first_layer[0] is model.first_layer[0]
+
+
+def test_an_ensemble_is_no_chain_of_layers():
+    with pytest.raises(ValueError, match="chain: got an ensemble, whose members run side by side"):
+        chain_of(ensemble(MAKERS["conv + relu"]))
 
 
 def test_members_that_do_not_fit_together():

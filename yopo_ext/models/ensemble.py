@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..joined_first_layer import JoinedFirstLayer
-from .layered import Layered
+from .layered import Layer, Layered
 
 _Heads = tuple[tuple[nn.Module, ...], ...]
 
@@ -55,6 +55,14 @@ class Ensemble(Layered):
         if self._kept is None or self._kept[0] != heads:
             self._kept = (heads, (JoinedFirstLayer(heads),))
         return self._kept[1][0]
+
+    @property
+    def tail_layers(self) -> tuple[Layer, ...]:
+        """Members run side by side, and their layers are no chain: raises ``ValueError``."""
+        raise ValueError(
+            "chain: got an ensemble, whose members run side by side, expected a network that calls its layers one "
+            "after another"
+        )
 
     def tail(self, x: Tensor) -> Tensor:
         """What the members make of their parts of the first layers' output, (B, K, L).
