@@ -64,7 +64,7 @@ WORDS = {
     "schedule": "cosine", "memory_format": "contiguous", "amp": "off", "device": "cuda", "label_smoothing": "0.25",
     "ewa_decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval_alpha": "1e-3", "mean": "0.5", "std": "0.5",
     "objective": "trades", "resize": "300", "broken_images": "skip", "least_crop": "0.5",
-    "bn_statistics": "batch", "head": "random-centres",
+    "bn_statistics": "batch", "head": "random-centres", "form": "recursive",
 }  # fmt: skip
 #: What a setting needs beside it.
 BESIDE = {

@@ -7,7 +7,7 @@ from torch import nn
 
 from yopo_ext.layer_chain import chain_of
 from yopo_ext.models import MODELS, Network, WideResNet, build_model
-from yopo_ext.models.layered import flatten
+from yopo_ext.models.layered import Layered, flatten
 
 OURS = [
     one.name
@@ -114,3 +114,23 @@ def test_what_is_neither_module_nor_function():
     with pytest.raises(TypeError, match="part 1 has a int, expected modules and functions"):
         chain_of(model, [model.conv1, (3, model.fc)])
     assert chain_of(model, [(model.conv1, model.relu), (flatten, model.fc)])[1].functions == (flatten, model.fc)
+
+
+def test_a_network_that_is_its_tail_of_its_first_layer_and_no_more():
+    class Two(Layered):
+        normalize = None
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3)
+
+        @property
+        def head(self):
+            return (self.first,)
+
+        def tail(self, x):
+            return self.second(x)
+
+    with pytest.raises(ValueError, match="Two does not say what it is made of"):
+        chain_of(Two())
+    assert [part.name for part in chain_of(Two(), "first,second")] == ["first", "second"]

@@ -15,7 +15,7 @@ Layer = tuple[Callable[[Tensor], Tensor], ...]
 class Layered(nn.Module):
     """What all networks here have in common: they are `tail` of `first_layer`.
 
-    A subclass sets `normalize`, a module or None, and has `head`, `tail` and `tail_layers`.
+    A subclass sets `normalize`, a module or None, and has `head`, `tail` and, if it can, `tail_layers`.
     """
 
     normalize: nn.Module | None
@@ -31,14 +31,14 @@ class Layered(nn.Module):
         return self.head if self.normalize is None else (self.normalize, *self.head)
 
     @property
-    def tail_layers(self) -> tuple[Layer, ...]:
-        """`tail` as layers called one after another, each with parameters."""
-        raise NotImplementedError(f"{type(self).__name__}.tail_layers")
+    def tail_layers(self) -> tuple[Layer, ...] | None:
+        """`tail` as layers called one after another, each with parameters; None where it is none such."""
+        return None
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[Layer, ...] | None:
         """The network as layers called one after another, for what looks into each (`yopo_ext.maximum_principle`)."""
-        return (self.first_layer, *self.tail_layers)
+        return None if self.tail_layers is None else (self.first_layer, *self.tail_layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
