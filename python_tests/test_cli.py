@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The `yopo` command: mostly in this process, where signals or start-up matter in one of its own."""
 
+import argparse
 import json
 import os
 import signal
@@ -24,9 +25,17 @@ QUICK = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.3", 0.3), ("1e-2", 0.01), ("-2/255", -2 / 255)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("8/255", 8 / 255), ("0.3", 0.3), ("1e-2", 0.01), ("-2/255", -2 / 255), ("0.5/255", 0.5 / 255)]
+)
 def test_numbers_and_fractions(text, value):
     assert number(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "much", "8/", "/255", "1/2/3", "1/0", "1e400/1"])
+def test_what_is_no_number(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number or a fraction like 8/255"):
+        number(text)
 
 
 def test_options_reach_the_configuration(tmp_path, monkeypatch, command):
@@ -64,7 +73,7 @@ WORDS = {
     "schedule": "cosine", "memory_format": "contiguous", "amp": "off", "device": "cuda", "label_smoothing": "0.25",
     "ewa_decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval_alpha": "1e-3", "mean": "0.5", "std": "0.5",
     "objective": "trades", "resize": "300", "broken_images": "skip", "least_crop": "0.5",
-    "bn_statistics": "batch", "head": "random-centres", "form": "recursive",
+    "bn_statistics": "batch", "head": "random-centres", "form": "recursive", "centralize": "all",
 }  # fmt: skip
 #: What a setting needs beside it.
 BESIDE = {

@@ -91,14 +91,31 @@ def test_what_fails_is_named_and_stops_no_other(evaluate):
 def test_what_is_wrong_for_all_is_one_line(evaluate):
     for words, message in (
         (["--alpha", "0.1", "--attacks", "clean"], "--alpha: goes with --attacks"),
-        (["--sweep-eps", "0.1"], "--sweep-eps: goes with one checkpoint"),
-        (["--plots", "p"], "--plots: goes with one checkpoint"),
+        (["--sweep-eps", "0.1", "--format", "csv"], "--sweep-eps: goes with --format table or json"),
+        (["--transfer", "a"], "--transfer: goes with one checkpoint"),
+        (["--plots", "p"], "--plots: several networks have a picture of their sweeps"),
         (["a"], "networks to measure must differ, got a/last.pt, b/last.pt, a/last.pt"),
     ):
         status, out, err = evaluate("a", "b", *words)
         assert (status, out) == (2, "")
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_sweeps_of_several_are_one_table_and_one_picture(evaluate, tmp_path):
+    given = ("--losses", "ce", "--sweep-eps", "0", "0.1", "--sweep-steps", "1", "2")
+    status, out, err = evaluate("a", "broken", "b", *given, "--plots", tmp_path / "p", "--format", "json")
+    assert (status, err.count("\n")) == (1, 1)
+    found = json.loads(out)["networks"]
+    for name in ("a", "b"):
+        assert found[name]["sweeps"] == json.loads(evaluate(name, *given, "--json")[1])["sweeps"]
+    assert {path.name for path in (tmp_path / "p").iterdir()} == {"eps.png", "steps.png"}
+    tables = evaluate("a", "b", *given)[1].split("\n\n")
+    assert [table.split()[0] for table in tables] == ["network", "eps", "steps"]
+    eps = [line.split() for line in tables[1].splitlines()]
+    assert eps[0] == ["eps", "a", "b"]
+    assert eps[2] == ["clean", *(f"{found[name]['clean']:.2f}" for name in ("a", "b"))]
+    assert [row[1] for row in eps[3:]] == [f"{value:.2f}" for value in found["a"]["sweeps"][0]["curves"]["PGD-2, ce"]]
 
 
 def test_interrupted_it_prints_what_it_has(evaluate, monkeypatch):

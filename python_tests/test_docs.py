@@ -166,6 +166,7 @@ def made_by(script: str, call: str) -> str:
         ("_deep-forms.md", "deep_table", "forms()"),
         ("_deep-trainings.md", "deep_table", "trainings()"),
         ("_max-mahalanobis.md", "max_mahalanobis_table", "tables()"),
+        ("_black-box.md", "black_box_table", "table()"),
         ("_catalogue.md", "catalogue_tables", "catalogue_page()"),
         ("_settings.md", "catalogue_tables", "settings_page()"),
     ],

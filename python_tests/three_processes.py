@@ -29,6 +29,8 @@ from yopo_ext.evaluation import (
     ClassLogits,
     FGSMAttack,
     PGDAttack,
+    RaySAttack,
+    SPSAAttack,
     fit_detectors,
     measure,
     measure_with_detectors,
@@ -207,7 +209,10 @@ class OfItsBatch:
         return Outcome(correct & (torch.arange(len(images)) % max(int(images.y.sum()) % 5, 2) > 0))
 
 
-ATTACKS = (FGSMAttack(0.1), PGDAttack(0.1, steps=2, restarts=2), PGDAttack(0.1, 2, targets="random"), OfItsBatch())
+ATTACKS = (
+    FGSMAttack(0.1), PGDAttack(0.1, steps=2, restarts=2), PGDAttack(0.1, 2, targets="random"), OfItsBatch(),
+    SPSAAttack(0.1, steps=2, directions=4, alpha=0.05), RaySAttack(0.1, queries=40),
+)  # fmt: skip
 
 
 def classifier(power=1.0):

@@ -13,11 +13,13 @@ from yopo_ext.evaluation import (
     Examples,
     PGDAttack,
     Sweep,
+    SweepTable,
     TransferMatrix,
     adversarial_examples,
     outcomes,
     plot_examples,
     plot_sweep,
+    plot_sweeps,
     plot_transfer,
 )
 from yopo_ext.evaluation.plots import _eps_units
@@ -51,6 +53,20 @@ def test_a_sweep_has_a_line_for_each_curve():
     assert all(share(picture, blue) > 1e-3 for picture in pictures)
     assert share(pictures[0], orange) == 0
     assert share(pictures[1], orange) > 1e-3
+
+
+def test_sweeps_have_a_colour_for_each_network():
+    one = Sweep("eps", (0.0, 0.1), 90.0, {"PGD, ce": (90.0, 40.0), "PGD, dlr": (90.0, 30.0)}, 100)
+    two = Sweep("eps", one.values, 80.0, {"PGD, ce": (80.0, 70.0), "PGD, dlr": (80.0, 60.0)}, 100)
+    table = SweepTable({"first": one, "second": two})
+    assert list(table.curves) == [f"{name}, PGD, {loss}" for name in ("first", "second") for loss in ("ce", "dlr")]
+    picture = drawn(plot_sweeps, table)
+    assert all(share(picture, colour) > 1e-3 for colour in ((31, 119, 180), (255, 127, 14)))
+    assert share(picture, (44, 160, 44)) == 0
+    with pytest.raises(ValueError, match="sweeps: got 2 kinds, expected one"):
+        SweepTable({"first": one, "third": Sweep("eps", (0.0, 0.2), 90.0, one.curves, 100)})
+    with pytest.raises(ValueError, match="sweeps: got 0 kinds"):
+        SweepTable({})
 
 
 def test_eps_is_in_255ths_where_people_write_it_so():

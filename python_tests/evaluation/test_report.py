@@ -38,7 +38,8 @@ def test_json_and_table(model, images):
     report = measure(model, images, [PGDAttack(8 / 255, steps=3, restarts=2, loss=name) for name in ("ce", "margin")])
     values = json.loads(report.to_json())
     assert set(values) == {
-        "images", "clean", "robust", "worst", "targeted_success", "eps", "norm", "attacks", "warnings"
+        "images", "clean", "robust", "worst", "targeted_success", "queries", "distance", "eps", "norm", "attacks",
+        "warnings",
     }  # fmt: skip
     assert values["attacks"]["PGD-3 x 2 restarts, ce"] == {
         "eps": 8 / 255, "steps": 3, "alpha": pytest.approx(2.5 * 8 / 255 / 3), "loss": "ce", "restarts": 2,

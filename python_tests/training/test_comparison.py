@@ -107,7 +107,7 @@ WORDS = {
     "dataset": "mnist", "model": "smallcnn", "activation": "tanh", "norm": "l2", "bn_mode": "eval", "reduction": "sum",
     "first_layer_grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
     "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
-    "objective": "trades", "bn_statistics": "batch", "head": "random-centres",
+    "objective": "trades", "bn_statistics": "batch", "head": "random-centres", "centralize": "all", "form": "recursive",
 }  # fmt: skip
 #: An event's settings that not every method goes with.
 NEEDS = {"steps_warmup_epochs": "pgd"}

@@ -51,6 +51,7 @@ VALUES = {
     "memory_format": ["channels_last", "contiguous"],
     "optimizer": ["sgd", "nesterov", "adam", "adamw"],
     "momentum": [0.9, 0.5],
+    "centralize": ["none", "convolutions", "all"],
     "schedule": ["piecewise", "cosine", "one-cycle", "cyclic"],
     "first_layer_milestones": [None, (1,)],
     "lr_decay": [0.1, 0.5],

@@ -31,6 +31,8 @@ _OWN_LOSS = "adaptive"
 # A batch under AutoAttack may take hours, and a process without one waits for it.
 _PATIENCE = timedelta(days=7)
 _CLEAN = "clean"
+# What holds one row a network, and no curves.
+_TABLES_ALONE = ("csv", "markdown")
 _FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
 
 
@@ -104,6 +106,8 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--sweep-steps", type=int, nargs="+", metavar="N", help="accuracy over these numbers of steps")
     how.add_argument("--transfer", type=Path, nargs="+", metavar="RUN", help="examples crafted on each of these "
                      "checkpoints, run folders or folders of epochs, measured on each other")  # fmt: skip
+    how.add_argument("--cross-section", type=int, metavar="N", help="with --plots: the classes around N images, in the "
+                     "plane of the attack's direction and a random one")  # fmt: skip
     text = "the same of an ensemble's members, each and all together"
     how.add_argument("--member-transfer", action="store_true", help=text)
     kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in DETECTORS)
@@ -199,7 +203,7 @@ def _is_many(options: argparse.Namespace) -> bool:
     """Whether the result is one table, a row a network."""
     from ..training import CheckpointError, checkpoint_files
 
-    if options.format in ("csv", "markdown") or len(options.checkpoints) > 1:
+    if options.format in _TABLES_ALONE or len(options.checkpoints) > 1:
         return True
     try:
         return any(len(checkpoint_files(path)) > 1 for path in options.checkpoints)
@@ -210,18 +214,24 @@ def _is_many(options: argparse.Namespace) -> bool:
 def _run_many(options: argparse.Namespace, processes: Processes, device: str) -> int:
     from ..training import evaluate_many
 
-    alone = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps, "--transfer": options.transfer,
-             "--plots": options.plots, "--weights": options.weights, "--detectors": options.detectors,
-             "--member-transfer": options.member_transfer or None, "--density": options.density or None}  # fmt: skip
-    for flag, value in alone.items():
+    of_one = {
+        "--transfer": options.transfer, "--weights": options.weights, "--cross-section": options.cross_section,
+        "--detectors": options.detectors, "--member-transfer": options.member_transfer or None,
+        "--density": options.density or None,
+    }  # fmt: skip
+    sweeps = {"--sweep-eps": options.sweep_eps, "--sweep-steps": options.sweep_steps}
+    for flag, value in {**of_one, **(sweeps if options.format in _TABLES_ALONE else {})}.items():
         if value is not None:
-            raise ValueError(f"{flag}: goes with one checkpoint and --format table or json, got several or another")
+            several = "" if flag in sweeps else "one checkpoint and "
+            raise ValueError(f"{flag}: goes with {several}--format table or json, got several or another")
+    if options.plots is not None and all(value is None for value in sweeps.values()):
+        raise ValueError("--plots: several networks have a picture of their sweeps: add --sweep-eps or --sweep-steps")
     if not options.checkpoints:
         raise ValueError("expected a checkpoint or the folder of a run")
     found = evaluate_many(
         options.checkpoints, lambda path: _open_subject(options, path, device),
-        lambda subject: _plan(options, subject), batch_size=options.batch_size, show=True, processes=processes,
-        begin=lambda: _say_device(options, device),
+        lambda subject: replace(_plan(options, subject), plots=None), batch_size=options.batch_size, show=True,
+        plots=options.plots, processes=processes, begin=lambda: _say_device(options, device),
     )  # fmt: skip
     if processes.is_first:
         print(getattr(found, f"to_{options.format}")())
@@ -283,7 +293,7 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
     if eps is None:
         if kinds or sweeps or crosses or detectors:
             raise ValueError("--weights needs --eps, the radius of the attacks")
-        return EvaluationPlan(density=options.density, plots=options.plots)
+        return EvaluationPlan(cross_section=options.cross_section, density=options.density, plots=options.plots)
     # The step size of the run's own measurement is for that radius.
     own_alpha = subject.alpha if (eps, norm) == (subject.eps, subject.norm) else None
     budget = Budget(eps, norm, options.seed, subject.steps, own_alpha)
@@ -299,8 +309,8 @@ def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
         transfer = ATTACKS[_DEFAULT].build(budget, replace(pgd, losses=pgd.losses[:1], restarts=1))[0]
     # What is swept has a step size that follows, unless it was given.
     return EvaluationPlan(
-        attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.plots,
-        density=options.density, detection=_detection(options, subject, budget, given),
+        attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.cross_section, options.plots,
+        _detection(options, subject, budget, given), density=options.density,
     )  # fmt: skip
 
 

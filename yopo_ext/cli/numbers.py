@@ -8,10 +8,13 @@ from fractions import Fraction
 
 
 def number(text: str) -> float:
-    """A float, or a fraction like 8/255."""
+    """A float, or a fraction like 8/255 or 0.5/255."""
     try:
-        return float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError):
+        if "/" not in text:
+            return float(text)
+        above, below = map(Fraction, text.split("/"))
+        return float(above / below)
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number or a fraction like 8/255") from None
 
 

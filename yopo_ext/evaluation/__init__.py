@@ -9,6 +9,10 @@ from .attacks.bim import BIMAttack
 from .attacks.carlini_wagner import CarliniWagner
 from .attacks.fgsm import FGSMAttack
 from .attacks.jsma import JSMA
+from .attacks.rays import RaySAttack
+from .attacks.spsa import SPSAAttack
+from .black_box import BoundaryDistance, Queries
+from .cross_sections import CrossSection, cross_section
 from .detection import Detection, DetectionTable, fit_detectors, measure_with_detectors
 from .examples import Examples, adversarial_examples
 from .feature_distances import FeatureDistances, feature_distances
@@ -20,10 +24,19 @@ from .image_source import Images
 from .input_checks import NormalisationWarning, normalisation_doubt
 from .losses import ATTACK_LOSSES, ce_loss, dlr_loss, margin_loss, targeted_dlr_loss
 from .outcomes import Outcomes, outcomes
-from .plots import CurvePoint, plot_accuracy_time, plot_distances, plot_examples, plot_sweep, plot_transfer
+from .plots import (
+    CurvePoint,
+    plot_accuracy_time,
+    plot_cross_section,
+    plot_distances,
+    plot_examples,
+    plot_sweep,
+    plot_sweeps,
+    plot_transfer,
+)
 from .report import Report, measure
 from .report_table import ReportTable
-from .sweeps import SWEEPS, Sweep, can_be_swept, check_sweep, sweep
+from .sweeps import SWEEPS, Sweep, SweepTable, can_be_swept, check_sweep, sweep
 from .tables import format_table
 from .targets import TARGETS
 from .transfer import TransferMatrix, check_transfer, transfer_matrix
@@ -39,9 +52,11 @@ __all__ = [
     "Attack",
     "AutoAttack",
     "BIMAttack",
+    "BoundaryDistance",
     "Budget",
     "CarliniWagner",
     "ClassLogits",
+    "CrossSection",
     "CurvePoint",
     "Detection",
     "DetectionTable",
@@ -56,10 +71,14 @@ __all__ = [
     "Outcome",
     "Outcomes",
     "PGDAttack",
+    "Queries",
+    "RaySAttack",
     "Report",
     "ReportTable",
+    "SPSAAttack",
     "Staleness",
     "Sweep",
+    "SweepTable",
     "TransferMatrix",
     "accuracy",
     "adversarial_examples",
@@ -67,6 +86,7 @@ __all__ = [
     "ce_loss",
     "check_sweep",
     "check_transfer",
+    "cross_section",
     "default_alpha",
     "dlr_loss",
     "feature_distances",
@@ -79,11 +99,13 @@ __all__ = [
     "normalisation_doubt",
     "outcomes",
     "plot_accuracy_time",
+    "plot_cross_section",
     "plot_distances",
     "plot_examples",
     "plot_features",
     "plot_staleness",
     "plot_sweep",
+    "plot_sweeps",
     "plot_transfer",
     "staleness",
     "sweep",

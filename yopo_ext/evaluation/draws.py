@@ -48,6 +48,11 @@ def uniform(keys: Tensor, count: int) -> Tensor:
     return _shift(bits, _BITS - _FLOAT_BITS).to(torch.float32) * 2.0**-_FLOAT_BITS
 
 
+def signs(keys: Tensor, count: int) -> Tensor:
+    """(B, count) float32, each −1 or 1."""
+    return 1 - 2 * (uniform(keys, count) < 0.5).to(torch.float32)
+
+
 def uniform_in_ball(keys: Tensor, shape: torch.Size, eps: float, norm: str) -> Tensor:
     """η⁰ of ``shape`` (B, C, H, W), float32, uniform in the ball of radius ``eps`` around 0 (linf: per element)."""
     size = shape[1:].numel()

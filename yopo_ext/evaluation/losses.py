@@ -28,8 +28,7 @@ def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
     logits: (B, K) float, K ≥ 2; labels: (B,) int64. Returns the batch's sum, 0-d. Unlike cross entropy its gradient
     does not vanish where the network is sure of itself.
     """
-    _require_classes(logits, 2)
-    return (_largest_other(logits, labels) - _of(logits, labels)).sum()
+    return _margins(logits, labels).sum()
 
 
 def dlr_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -38,10 +37,7 @@ def dlr_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Croce and Hein (ICML 2020, section 3, equation 6): the margin, made invariant to shifting and scaling the logits.
     logits: (B, K) float, K ≥ 3; labels: (B,) int64. Returns the batch's sum, 0-d.
     """
-    _require_classes(logits, 3)
-    ordered = logits.topk(3, dim=1).values
-    margin = _of(logits, labels) - _largest_other(logits, labels)
-    return -(margin / (ordered[:, 0] - ordered[:, 2] + _TINY)).sum()
+    return -_logit_ratios(logits, labels).sum()
 
 
 def targeted_dlr_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
@@ -73,6 +69,23 @@ def classes_needed(name: str, *, targeted: bool) -> int:
     return (4 if targeted else 3) if name == "dlr" else 2
 
 
+def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    _require_classes(logits, 2)
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def _margins(logits: Tensor, labels: Tensor) -> Tensor:
+    _require_classes(logits, 2)
+    return _largest_other(logits, labels) - _of(logits, labels)
+
+
+def _logit_ratios(logits: Tensor, labels: Tensor) -> Tensor:
+    _require_classes(logits, 3)
+    ordered = logits.topk(3, dim=1).values
+    margin = _of(logits, labels) - _largest_other(logits, labels)
+    return margin / (ordered[:, 0] - ordered[:, 2] + _TINY)
+
+
 def _require_classes(logits: Tensor, needed: int) -> None:
     if logits.dim() != 2 or logits.shape[1] < needed:
         raise ValueError(f"logits: got {tuple(logits.shape)}, expected (B, K) with K >= {needed}, one a class")
@@ -88,5 +101,11 @@ def _largest_other(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 ATTACK_LOSSES: dict[str, Loss] = {"ce": ce_loss, "margin": margin_loss, "dlr": dlr_loss}
+#: The same of each image, (B,), for attacks that compare values.
+IMAGE_LOSSES: dict[str, Loss] = {
+    "ce": _cross_entropies,
+    "margin": _margins,
+    "dlr": lambda logits, labels: -_logit_ratios(logits, labels),
+}
 #: What an attack may move along: those on logits, and the objective's own.
 LOSSES = (*ATTACK_LOSSES, "objective")

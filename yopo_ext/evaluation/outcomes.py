@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,9 @@ from .verdict import column_count, measured_objective
 
 # How far a perturbation may leave the ball or the box by rounding.
 _SLACK = 1e-5
+#: What is kept of an outcome, and which of it are figures of each image, with their types.
+_PARTS = ("survived", "reached", "scores", "queries", "distance")
+_FIGURES = {"queries": (torch.int64,), "distance": (torch.float32, torch.float64)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,8 @@ class Outcomes:
 
     def cpu(self) -> Outcomes:
         """The same on the CPU."""
-        attacked = (Outcome(one.survived.cpu(), _cpu(one.reached), scores=_cpu(one.scores)) for one in self.attacked)
-        return Outcomes(self.correct.cpu(), tuple(attacked), _cpu(self.scores))
+        scores = None if self.scores is None else self.scores.cpu()
+        return Outcomes(self.correct.cpu(), tuple(_kept(one, Tensor.cpu) for one in self.attacked), scores)
 
 
 def outcomes(
@@ -99,7 +102,7 @@ def _batch_outcomes(
         outcome = attack_batch(attack, model, part, correct)
         with torch.no_grad():
             seen = _scores(detectors, model, _attacked_images(attack, outcome, part) if detectors else part.x)
-        attacked.append(Outcome(outcome.survived, outcome.reached, scores=seen))
+        attacked.append(replace(_kept(outcome, Tensor.detach), scores=seen))
         call(on_batch)
     return Outcomes(correct, tuple(attacked), scores)
 
@@ -134,6 +137,9 @@ def attack_batch(attack: Attack, model: nn.Module, images: ImageBatch, correct: 
     _require_mask(attack, "survived", outcome.survived, correct)
     if outcome.reached is not None:
         _require_mask(attack, "reached", outcome.reached, correct)
+    for name, dtypes in _FIGURES.items():
+        if (values := getattr(outcome, name)) is not None:
+            _require_figures(attack, name, values, dtypes, correct)
     if outcome.eta is not None:
         _require_feasible(attack, outcome.eta.detach(), images.x)
     return outcome
@@ -153,18 +159,21 @@ def require_attacks(attacks: object, classes: int | None = None) -> None:
             attack.require_classes(classes)
 
 
+def _kept(outcome: Outcome, change: Callable[[Tensor], Tensor]) -> Outcome:
+    """Without ``eta``, which would be as large as the images, and each part changed."""
+    parts: dict[str, Any] = {name: getattr(outcome, name) for name in _PARTS}
+    return replace(outcome, eta=None, **{name: change(part) for name, part in parts.items() if part is not None})
+
+
 def _joined(found: list[Outcome]) -> Outcome:
-    survived = torch.cat([one.survived for one in found])
-    return Outcome(survived, _together([one.reached for one in found]), scores=_together([one.scores for one in found]))
+    """One of several batches'; of one attack all have the same parts."""
+    parts: dict[str, Any] = {name: _together([getattr(one, name) for one in found]) for name in _PARTS}
+    return Outcome(**parts)
 
 
 def _together(parts: list[Any]) -> Tensor | None:
     """All of them are tensors, or none is."""
     return None if parts[0] is None else torch.cat(parts)
-
-
-def _cpu(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.cpu()
 
 
 def _require_in_bounds(images: ImageBatch, attack: Attack) -> None:
@@ -182,6 +191,14 @@ def _require_mask(attack: Attack, name: str, mask: object, correct: Tensor) -> N
         raise TypeError(f"{attack.label}: its outcome's {name} is {found}, expected bool {tuple(correct.shape)}")
     if bool((mask & ~correct).any()):
         raise RuntimeError(f"{attack.label}: its outcome's {name} is True for images that the network is wrong on")
+
+
+def _require_figures(attack: Attack, name: str, values: object, dtypes: Sequence[torch.dtype], correct: Tensor) -> None:
+    if not isinstance(values, Tensor) or values.dtype not in dtypes or values.shape != correct.shape:
+        found = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise TypeError(f"{attack.label}: its outcome's {name} is {found}, expected {dtypes[0]} {tuple(correct.shape)}")
+    if not bool((values >= 0).all()):  # written so that NaN fails too
+        raise RuntimeError(f"{attack.label}: its outcome's {name} is negative or NaN for some images")
 
 
 def _require_feasible(attack: Attack, eta: Tensor, x: Tensor) -> None:

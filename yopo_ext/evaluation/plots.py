@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .cross_sections import CrossSection
     from .examples import Examples
     from .feature_distances import FeatureDistances
-    from .sweeps import Sweep
+    from .sweeps import Sweep, SweepTable
     from .transfer import TransferMatrix
 
 # Above this many networks a heat map's cells are too small for figures.
 _MOST_ANNOTATED = 16
 _MOST_TICKS = 12
 _BINS = 60
+_LINES = ("-", ":", "-.")
+# Planes of single images beside the one of all, and the colours that their classes share.
+_PLANES, _COLOURS = 3, 20
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,27 @@ def plot_sweep(sweep: Sweep, target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: accuracy over eps or steps, one curve an attack; clean accuracy as a dashed line."""
     figure = new_figure(6.4, 4.0)
     axes = figure.add_subplot()
-    label, values = ("PGD steps", sweep.values) if sweep.over == "steps" else _eps_units(sweep.values)
+    label, values = _sweep_axis(axes, sweep.over, sweep.values)
     for name, curve in sweep.curves.items():
         axes.plot(values, curve, label=name, marker=".")
     axes.axhline(sweep.clean, color="grey", linestyle="--", label="clean")
-    if sweep.over == "steps" and values[-1] >= 10 * values[0]:
-        axes.set_xscale("log")
-        if len(values) <= _MOST_TICKS:
-            axes.set_xticks(values, [f"{value:g}" for value in values])
-            axes.minorticks_off()
     _accuracy_axes(axes, label, title)
+    save_figure(figure, target)
+
+
+def plot_sweeps(table: SweepTable, target: Path | BinaryIO, *, title: str) -> None:
+    """Writes a PNG: one colour a network, accuracy over eps or steps, a line style an attack; clean thin and dashed."""
+    figure = new_figure(8.4, 4.0)
+    axes = figure.add_subplot()
+    label, values = _sweep_axis(axes, table.over, table.values)
+    names = iter(table.curves)
+    for index, one in enumerate(table.sweeps.values()):
+        for attack, curve in enumerate(one.curves.values()):
+            style = _LINES[attack % len(_LINES)]
+            axes.plot(values, curve, label=next(names), color=f"C{index}", linestyle=style, marker=".")
+        axes.axhline(one.clean, color=f"C{index}", linestyle="--", linewidth=0.8)
+    _accuracy_axes(axes, label, title)
+    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the curves, which may be anywhere
     save_figure(figure, target)
 
 
@@ -102,6 +117,34 @@ def plot_distances(distances: FeatureDistances, target: Path | BinaryIO, *, titl
         axes.set(ylabel="images", title=name)
         axes.legend()
     grid[-1].set_xlabel("distance (distance between centres = 1)")
+    figure.suptitle(title, fontsize=10)
+    save_figure(figure, target)
+
+
+def plot_cross_section(section: CrossSection, target: Path | BinaryIO, *, title: str) -> None:
+    """Writes a PNG: the accuracy of all images in their planes, then the classes in those of the first three.
+
+    Both axes are in units of eps; a dashed square is the ball, a black line the boundary of the image's own class.
+    """
+    shown = list(zip(section.classes.numpy(), section.labels.tolist(), strict=True))[:_PLANES]
+    figure = new_figure(4.6 + 3.2 * len(shown), 3.9)
+    first, *others = figure.subplots(1, 1 + len(shown), squeeze=False)[0]
+    scale = section.scale.numpy()
+    span = scale[-1]
+    style: dict[str, Any] = {"origin": "lower", "extent": (-span, span, -span, span)}
+    heat = first.imshow(section.accuracy.numpy(), vmin=0, vmax=100, cmap="viridis", **style)
+    figure.colorbar(heat, label="accuracy (%)", shrink=0.7)
+    first.set(title=f"{len(section.labels)} images", ylabel="random direction (eps)")
+    for axes, (classes, label) in zip(others, shown, strict=True):
+        axes.imshow(classes % _COLOURS, vmin=0, vmax=_COLOURS - 1, cmap="tab20", alpha=0.7, **style)
+        right = (classes == label).astype(float)
+        if right.min() < right.max():
+            axes.contour(scale, scale, right, levels=[0.5], colors="black", linewidths=1)
+        axes.set_title(f"class {label if section.names is None else section.names[label]}")
+    for axes in (first, *others):
+        axes.plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], color="white", linestyle="--", linewidth=1)
+        axes.plot(0, 0, marker="+", color="white")
+        axes.set_xlabel(f"{section.attack.label} (eps)")
     figure.suptitle(title, fontsize=10)
     save_figure(figure, target)
 
@@ -156,6 +199,18 @@ def _accuracy_axes(axes: Axes, xlabel: str, title: str) -> None:
 
 def save_figure(figure: Figure, target: Path | BinaryIO) -> None:
     figure.savefig(target, dpi=150, format="png")
+
+
+def _sweep_axis(axes: Axes, over: str, values: Sequence[float]) -> tuple[str, Sequence[float]]:
+    """The label and the values along it; steps that span a decade are laid out by their logarithm."""
+    if over != "steps":
+        return _eps_units(values)
+    if values[-1] >= 10 * values[0]:
+        axes.set_xscale("log")
+        if len(values) <= _MOST_TICKS:
+            axes.set_xticks(values, [f"{value:g}" for value in values])
+            axes.minorticks_off()
+    return "PGD steps", values
 
 
 def _eps_units(values: Sequence[float]) -> tuple[str, list[float]]:

@@ -16,6 +16,7 @@ from ..objectives.objective import Objective
 from ..processes import Processes
 from .accuracy import percent
 from .attacks.attack import Attack
+from .black_box import BoundaryDistance, Queries, count_queries, mean_distance
 from .confirmation import confirmation
 from .image_source import Images, ImageSource, OnBatch
 from .input_checks import NormalisationWarning, normalisation_doubt
@@ -29,7 +30,8 @@ class Report:
 
     clean: without an attack; robust: under each attack, by its label; worst: under all of them together that have a
     radius (clean if there are none); targeted_success: share of the correctly classified images that a targeted attack
-    led to a target class; attacks: the settings of each; warnings: what makes the figures doubtful.
+    led to a target class; queries: what attacks spent that count it; distance: of the boundary, by attacks that look
+    for it; attacks: the settings of each; warnings: what makes the figures doubtful.
     """
 
     images: int
@@ -39,6 +41,8 @@ class Report:
     attacks: dict[str, Attack]
     targeted_success: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    queries: dict[str, Queries] = field(default_factory=dict)
+    distance: dict[str, BoundaryDistance] = field(default_factory=dict)
 
     @property
     def eps(self) -> float | None:
@@ -68,6 +72,8 @@ class Report:
             "robust": self.robust,
             "worst": self.worst,
             "targeted_success": self.targeted_success,
+            "queries": {label: asdict(one) for label, one in self.queries.items()},
+            "distance": {label: asdict(one) for label, one in self.distance.items()},
             "eps": self.eps,
             "norm": self.norm,
             "attacks": {label: settings_of(attack) for label, attack in self.attacks.items()},
@@ -89,6 +95,7 @@ class Report:
             lines.append(f"{label}: {value:.2f} % of the correctly classified images led to a target class")
         if free := [label for label, attack in self.attacks.items() if not math.isfinite(attack.eps)]:
             lines.append(f"of any size, and not part of the worst case: {', '.join(free)}")
+        lines += [f"{label}: {one}" for found in (self.queries, self.distance) for label, one in found.items()]
         caption = f"{self.images} images"
         if self.eps is not None:
             caption += f", {self.norm}, eps {self.eps:.4g}"
@@ -167,15 +174,22 @@ def warn_of_normalisation(
 def report_of(found: Outcomes, attacks: Sequence[Attack], notes: tuple[str, ...] = ()) -> Report:
     """The report of what these attacks did. Raises ``ValueError`` for no images."""
     worst = found.correct.clone()
-    robust, success = {}, {}
+    robust, success, queries, distance = {}, {}, {}, {}
     for attack, outcome in zip(attacks, found.attacked, strict=True):
-        robust[attack.label] = percent(outcome.survived)
+        label = attack.label
+        robust[label] = percent(outcome.survived)
         if math.isfinite(attack.eps):
             worst &= outcome.survived
         if outcome.reached is not None:
-            success[attack.label] = 100.0 * int(outcome.reached.sum()) / max(int(found.correct.sum()), 1)
+            success[label] = 100.0 * int(outcome.reached.sum()) / max(int(found.correct.sum()), 1)
+        if outcome.queries is not None:
+            queries[label] = count_queries(outcome.queries, found.correct, outcome.survived)
+        if outcome.distance is not None:
+            distance[label] = mean_distance(outcome.distance)
     labelled = {attack.label: attack for attack in attacks}
-    return Report(len(worst), percent(found.correct), robust, percent(worst), labelled, success, notes)
+    return Report(
+        len(worst), percent(found.correct), robust, percent(worst), labelled, success, notes, queries, distance
+    )  # fmt: skip
 
 
 def settings_of(attack: Attack) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .report import Report
+from .sweeps import Sweep, SweepTable
 from .tables import format_table
 
 #: In place of a figure that a network has not.
@@ -23,9 +24,11 @@ class ReportTable:
 
     Attributes:
         reports: by name, in order; of a network that could not be measured the reason.
+        sweeps: of each network that was measured, one for each setting that was swept.
     """
 
     reports: Mapping[str, Report | str]
+    sweeps: Mapping[str, Sequence[Sweep]] = field(default_factory=dict)
 
     @property
     def failures(self) -> dict[str, str]:
@@ -37,17 +40,26 @@ class ReportTable:
         """The reports by name."""
         return {name: found for name, found in self.reports.items() if isinstance(found, Report)}
 
+    @property
+    def joint_sweeps(self) -> list[SweepTable]:
+        """The sweeps of all networks together, one table for each setting that was swept."""
+        several = zip(*self.sweeps.values(), strict=True)
+        return [SweepTable(dict(zip(self.sweeps, ones, strict=True))) for ones in several]
+
     def to_json(self) -> str:
-        """One JSON object: "networks", a report's entries or "error" by name."""
+        """One JSON object: "networks", a report's entries, "sweeps" where there are some, or "error" by name."""
         found: dict[str, Any] = {
             name: one.to_dict() if isinstance(one, Report) else {"error": one} for name, one in self.reports.items()
         }
+        for name, sweeps in self.sweeps.items():
+            found[name]["sweeps"] = [one.to_dict() for one in sweeps]
         return json.dumps({"networks": found}, indent=2)
 
     def to_table(self) -> str:
-        """Columns for people; what failed below."""
+        """Columns for people; what failed below, and the sweeps."""
         text = format_table(*self._cells())
-        return "\n".join([text, *(f"{name}: {reason}" for name, reason in self.failures.items())])
+        text = "\n".join([text, *(f"{name}: {reason}" for name, reason in self.failures.items())])
+        return "\n\n".join([text, *(one.to_table() for one in self.joint_sweeps)])
 
     def to_markdown(self) -> str:
         """The columns as a Markdown table; what failed below."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -49,6 +49,51 @@ class Sweep:
         ]
         table = format_table((self.over, *self.curves), rows)
         return f"{table}\naccuracy in % of {self.images} images, clean {self.clean:.2f}"
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """Sweeps of several networks over the same values of one setting, by name: the strength curves of one picture.
+
+    Raises:
+        ValueError: none, or sweeps over different settings or values.
+    """
+
+    sweeps: Mapping[str, Sweep]
+
+    def __post_init__(self) -> None:
+        found = {(one.over, one.values) for one in self.sweeps.values()}
+        if len(found) != 1:
+            raise ValueError(f"sweeps: got {len(found)} kinds, expected one, over the same values of one setting")
+
+    @property
+    def over(self) -> str:
+        """The setting."""
+        return next(iter(self.sweeps.values())).over
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Its values."""
+        return next(iter(self.sweeps.values())).values
+
+    @property
+    def curves(self) -> dict[str, tuple[float, ...]]:
+        """All curves, by network, and by attack too where there are several."""
+        several = any(len(one.curves) > 1 for one in self.sweeps.values())
+        return {
+            f"{name}, {attack}" if several else name: curve
+            for name, one in self.sweeps.items()
+            for attack, curve in one.curves.items()
+        }
+
+    def to_table(self) -> str:
+        """A table for people: one row a value, one column a curve, the first row clean."""
+        clean = [f"{one.clean:.2f}" for one in self.sweeps.values() for _ in one.curves]
+        rows = [
+            (f"{value:.4g}", *(f"{curve[index]:.2f}" for curve in self.curves.values()))
+            for index, value in enumerate(self.values)
+        ]
+        return format_table((self.over, *self.curves), [("clean", *clean), *rows])
 
 
 def sweep(

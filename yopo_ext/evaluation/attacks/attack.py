@@ -25,12 +25,18 @@ class Outcome:
             which then cannot be shown or transferred.
         scores: (B, D), how suspicious each detector finds the attacked image; None without detectors. An attack leaves
             it to whoever measures.
+        queries: (B,) int64, how often the network was asked about the image until it was broken, or in all, 0 for an
+            image that was not attacked; None where they are not counted.
+        distance: (B,) float, how far the nearest image is that was found wrong, 0 for one that is wrong itself,
+            infinite where none was found; of ``norm``, beyond ``eps`` too. None where nothing looked for it.
     """
 
     survived: Tensor
     reached: Tensor | None = None
     eta: Tensor | None = None
     scores: Tensor | None = None
+    queries: Tensor | None = None
+    distance: Tensor | None = None
 
     def rejected(self, thresholds: Tensor) -> Tensor:
         """(B, D) bool, True where a detector refuses the attacked image: its score is above its threshold, (D,).
@@ -113,6 +119,15 @@ class NamedAttack:
     build: Callable[[Budget, Any], Sequence[Attack]]
     options: type[Any] = NoOptions
     asked_by: str | None = None
+
+
+def require_radius(eps: float, norm: str) -> None:
+    """Raises ``ValueError`` for an l-infinity radius beyond the box of images in [0, 1]."""
+    if norm == "linf" and eps > 1:
+        raise ValueError(
+            f"eps: got {eps:g}, expected at most 1, the width of the bounds; eps is in units of the images, as 8/255 "
+            "for images in [0, 1]"
+        )
 
 
 ATTACKS: Registry[NamedAttack] = Registry("attack", "yopo_ext.evaluation.attacks", NamedAttack, "yopo_ext.attacks")

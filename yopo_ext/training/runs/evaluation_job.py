@@ -13,6 +13,7 @@ from torch import nn
 
 from ...evaluation import (
     Attack,
+    CrossSection,
     DetectionTable,
     Examples,
     FeatureDistances,
@@ -24,9 +25,11 @@ from ...evaluation import (
     can_be_swept,
     check_sweep,
     check_transfer,
+    cross_section,
     feature_distances,
     feature_map,
     measure,
+    plot_cross_section,
     plot_distances,
     plot_examples,
     plot_features,
@@ -47,15 +50,17 @@ class EvaluationPlan:
     """What to measure.
 
     attacks: on the subject; sweeps: values for "eps" and "steps"; sweep_attacks: what is swept over them, of these the
-    untargeted ones that have that setting, None: of ``attacks``; transfer: the attack of the matrix; plots: folder of
-    the pictures, made if it is not there; detection: detectors beside the attacks; density: whether the features'
-    distances to their centres are measured, clean and under the attack that is shown.
+    untargeted ones that have that setting, None: of ``attacks``; transfer: the attack of the matrix; cross_section:
+    images in whose planes the boundary is drawn; plots: folder of the pictures, made if it is not there; detection:
+    detectors beside the attacks; density: whether the features' distances to their centres are measured, clean and
+    under the attack that is shown.
     """
 
     attacks: tuple[Attack, ...] = ()
     sweeps: Mapping[str, Sequence[float]] | None = None
     sweep_attacks: tuple[Attack, ...] | None = None
     transfer: Attack | None = None
+    cross_section: int | None = None
     plots: Path | None = None
     detection: DetectionPlan | None = None
     density: bool = False
@@ -70,7 +75,8 @@ class EvaluationPlan:
 class Evaluation:
     """What was found; report is None where only a transfer matrix was asked for.
 
-    classes: their names, where the images have some; detection: None without detectors.
+    classes: their names, where the images have some; detection: None without detectors; section: where the boundary was
+    asked for.
     """
 
     report: Report | None
@@ -79,6 +85,7 @@ class Evaluation:
     classes: tuple[str, ...] | None = None
     detection: DetectionTable | None = None
     features: FeatureDistances | None = None
+    section: CrossSection | None = None
 
     def to_json(self) -> str:
         """One JSON object: the report's entries, "sweeps", "transfer", and what else there is."""
@@ -87,6 +94,8 @@ class Evaluation:
         values["transfer"] = None if self.transfer is None else self.transfer.to_dict()
         if self.features is not None:
             values["features"] = self.features.to_dict()
+        if self.section is not None:
+            values["cross_section"] = self.section.to_dict()
         if self.classes is not None:
             values["classes"] = list(self.classes)
         if self.detection is not None:
@@ -126,10 +135,11 @@ def run_evaluation(
             plan.plots.mkdir(parents=True, exist_ok=True)
     model, images = subject.model, subject.images
     report = matrix = detection = features = None
-    examples = mapped = None
+    examples = mapped = section = None
     with processes.together():
         if processes.is_first:
             examples, mapped = _examples(subject, plan), _feature_map(subject, plan)
+            section = _section(subject, plan)
     if begin is not None:
         begin()
     rounds = _batches(subject, plan, batch_size * processes.count)
@@ -158,7 +168,7 @@ def run_evaluation(
                     )
     finally:
         bar.close()
-    found = Evaluation(report, sweeps, matrix, images.class_names, detection, features)
+    found = Evaluation(report, sweeps, matrix, images.class_names, detection, features, section)
     with processes.together():
         if plan.plots is not None and processes.is_first:
             _draw(subject, found, examples, mapped, plan.plots)
@@ -185,6 +195,11 @@ def _check(subject: Subject, plan: EvaluationPlan, networks: Mapping[str, nn.Mod
         check_sweep(plan.swept(over), over, values)
     if plan.transfer is not None:
         check_transfer(plan.transfer, len(networks), classes)
+    if plan.cross_section is not None:
+        if plan.plots is None or _shown(plan) is None:
+            raise ValueError("cross_section: goes with an attack and a folder of plots")
+        if plan.cross_section < 1:
+            raise ValueError(f"cross_section: got {plan.cross_section}, expected at least 1")
     if plan.plots is not None and not (plan.attacks or plan.sweeps or plan.transfer or plan.density):
         raise ValueError(
             "plots: nothing to draw without an attack, a sweep, a transfer matrix or distances of features"
@@ -196,9 +211,17 @@ def _targets(attack: Attack) -> str | None:
 
 
 def _shown(plan: EvaluationPlan) -> Attack | None:
-    """The attack whose perturbations are shown: the first of those with the most steps, an untargeted one if any."""
+    """The attack whose perturbations are shown: the first of those with the most steps, an untargeted one if any.
+
+    One along gradients, if any: others are slow. Of all targets it takes one.
+    """
     stepping = [attack for attack in plan.attacks if hasattr(attack, "steps")]
-    return max(stepping, key=lambda one: (_targets(one) is None, one.steps), default=next(iter(plan.attacks), None))
+
+    def rank(attack: Any) -> tuple[bool, bool, int]:
+        return hasattr(attack, "step_size"), _targets(attack) is None, attack.steps
+
+    attack: Any = max(stepping, key=rank, default=next(iter(plan.attacks), None))
+    return replace(attack, targets="next") if attack is not None and _targets(attack) == "all" else attack
 
 
 def _examples(subject: Subject, plan: EvaluationPlan) -> tuple[str, Examples] | None:
@@ -206,11 +229,17 @@ def _examples(subject: Subject, plan: EvaluationPlan) -> tuple[str, Examples] | 
     attack = _shown(plan)
     if attack is None or plan.plots is None:
         return None
-    one_round: Any = attack
-    if _targets(attack) == "all":
-        one_round = replace(one_round, targets="next")
-    title = f"{subject.name}: {one_round.label}, {attack.norm} eps {attack.eps:.4g}"
-    return title, adversarial_examples(subject.model, subject.images, one_round, objective=subject.objective)
+    title = f"{subject.name}: {attack.label}, {attack.norm} eps {attack.eps:.4g}"
+    return title, adversarial_examples(subject.model, subject.images, attack, objective=subject.objective)
+
+
+def _section(subject: Subject, plan: EvaluationPlan) -> CrossSection | None:
+    attack = _shown(plan)
+    if attack is None or plan.cross_section is None:
+        return None
+    return cross_section(
+        subject.model, subject.images, attack, objective=subject.objective, count=plan.cross_section
+    )  # fmt: skip
 
 
 def _feature_map(subject: Subject, plan: EvaluationPlan) -> FeatureMap | None:
@@ -230,6 +259,9 @@ def _draw(
     if mapped is not None:
         title = f"{subject.name}: features by t-SNE, {mapped.attack}"
         write_atomically(folder / "features.png", lambda file: plot_features(mapped, file, title=title))
+    if found.section is not None:
+        title, section = f"{subject.name}, eps {found.section.attack.eps:.4g}", found.section
+        write_atomically(folder / "cross-section.png", lambda file: plot_cross_section(section, file, title=title))
     for one in found.sweeps:
         title = f"{subject.name}, accuracy over {one.over}"
         write_atomically(folder / f"{one.over}.png", lambda file: plot_sweep(one, file, title=title))  # noqa: B023
