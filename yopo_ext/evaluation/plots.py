@@ -152,7 +152,7 @@ def plot_cross_section(section: CrossSection, target: Path | BinaryIO, *, title:
 def plot_examples(examples: Examples, target: Path | BinaryIO, *, title: str) -> None:
     """Writes a PNG: a row each of clean images, perturbations (grey: none) and perturbed images, with classes."""
     count = len(examples.labels)
-    figure = newnew_figure(max(1.1 * count, 4.0), 4.4)
+    figure = new_figure(max(1.1 * count, 4.0), 4.4)
     eps = max(examples.eps, 1e-12)
     # l2 perturbations concentrate: their scale is their own largest element.
     largest = min(eps, float(examples.eta.abs().max())) if count else eps
