@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .first_layer_search import find_first_layer
     from .found_first_layer import FoundFirstLayer
     from .gradient_exchange import average_gradients
-    from .perturb_output import perturb_output
+    from .perturbed_output import perturb_output
     from .principle import maximum_principle
 
 __version__ = "0.1.0"
@@ -54,7 +54,7 @@ _LAZY = {
     "hamiltonian": "yopo_ext.ops",
     "inner_ascent": "yopo_ext.ops",
     "maximum_principle": "yopo_ext.principle",
-    "perturb_output": "yopo_ext.perturb_output",
+    "perturb_output": "yopo_ext.perturbed_output",
 }
 
 

@@ -19,7 +19,7 @@ from ..joint_generator import uniform_like
 from ..layer_chain import ChainLike, Part, chain_of
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
-from ..perturb_output import perturb_output
+from ..perturbed_output import perturb_output
 from ..projection import FeasibleSet
 from .conjugate_ascent import Variables, conjugate_ascent, per_image
 from .crafting_mode import model_in, without_weight_gradients
