@@ -299,8 +299,8 @@ def full_disk() -> None:
         trainer.checkpoints.save()
 
 
-def joint_batch_norm_on_cpus() -> None:
-    with_joint_statistics(net(), Processes(0, 2), torch.device("cpu"), images=4, batch_size=4)
+def joint_batch_norm_of_no_image() -> None:
+    with_joint_statistics(net(), Processes(0, 2), torch.device("cpu"), images=5, batch_size=4)
 
 
 def what_cannot_be_iterated() -> None:
@@ -402,7 +402,7 @@ RAISED = {
     "a run is there": (FileExistsError, a_run_is_there),
     "a used folder": (FileExistsError, a_used_folder),
     "full disk": (TrainingError, full_disk),
-    "sync_bn on cpus": (ValueError, joint_batch_norm_on_cpus),
+    "sync_bn without an image": (ValueError, joint_batch_norm_of_no_image),
     "no batches": (TypeError, what_cannot_be_iterated),
     "batches of three": (TypeError, batches_of_three),
     "a wrong section": (ValueError, a_file_s_wrong_section),

@@ -16,11 +16,12 @@ from .arguments import NOTHING
 from .backends.call import Layer
 from .batch_statistics import BatchStatistics, uses_batch_statistics
 from .compiled_regions import unwrap_compiled
+from .joint_batch_norm import JointBatchNorm
 
 #: Of the hooks that may change what a module computes.
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 #: Batch norms that are folded into the convolution.
-FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm)
+FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm, JointBatchNorm)
 
 
 class NotAConvolutionLayer(Exception):

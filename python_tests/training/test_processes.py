@@ -12,6 +12,7 @@ from image_files import write_image_folder
 from several_processes import CONFIG, run_together
 
 from yopo_ext.data import Batch
+from yopo_ext.joint_batch_norm import JointBatchNorm
 from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.training import (
     Processes,
@@ -46,6 +47,11 @@ EQUAL = {
     # Centres are drawn by the first process, and are the others' too.
     "centres": change_config(CONFIG, objective="mmc", head="random-centres", feature_dim=5, lr=0.005),
     "image folder": change_config(CONFIG, dataset="folder", image_size=8, augment=True),
+    # Five images and four in the last mini-batch. YOPO freezes the joint statistics; TRADES' attack has no batch.
+    "joint batch norm, yopo": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True),
+    "joint batch norm, trades": change_config(
+        CONFIG, model=batch_norm_net.NAME, method="trades-2", sync_bn=True, beta=1.0
+    ),
 }
 # TRADES crafts with the running statistics.
 BATCH_NORM = change_config(
@@ -54,6 +60,7 @@ BATCH_NORM = change_config(
 # Each process freezes the statistics of its own images.
 FROZEN = change_config(CONFIG, model=batch_norm_net.NAME)
 HALF = change_config(CONFIG, amp="fp16", limit_train=33, epochs=1, ewa_decay=0.5, milestones=())
+JOINT = "joint batch norm, yopo"
 EPOCH, STEPS = 4, 6
 
 
@@ -78,10 +85,11 @@ def jobs(root):
         {"folder": "frozen", "config": FROZEN},
         {"folder": "frozen, in parts", "config": FROZEN, "stop": [1, STEPS]},
         {"folder": "frozen, in parts", "config": FROZEN},
+        {"folder": f"{JOINT}, in parts", "config": EQUAL[JOINT], "stop": [1, STEPS]},
+        {"folder": f"{JOINT}, in parts", "config": EQUAL[JOINT]},
         {"folder": "half precision", "config": HALF},
         {"folder": "no device", "config": CONFIG, "fails": 1},
         {"folder": "a file", "config": CONFIG},
-        {"folder": "sync", "config": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True)},
     ]
     return [{**job, "folder": str(root / job["folder"]), "config": job["config"].to_dict()} for job in wanted]
 
@@ -136,6 +144,7 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
         ("yopo", "measured later", EPOCH),  # asked after the epoch's last step: the measurement's sums tell it
         ("batch norm", "in parts", STEPS + 1),
         ("frozen", "in parts", STEPS + 1),
+        (JOINT, "in parts", STEPS + 1),
     ],
 )
 def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, how, done):
@@ -213,9 +222,7 @@ def test_what_one_process_cannot_do_the_other_hears_of(two):
     assert second == "ProcessError: process 0 of 2: " + first.removeprefix("WriteError: ")
 
 
-def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
-    refusal = "ValueError: sync_bn: got 2 processes on cpu, expected CUDA devices"
-    assert [one["error"] for one in two.of("sync")] == [refusal, refusal]
+def test_joint_batch_norm_is_torch_s_on_gpus_and_needs_images_for_all():
     model, pair, gpu = batch_norm_net.BatchNormNet(1, 10), Processes(0, 2), torch.device("cuda")
     assert with_joint_statistics(model, Processes(), CPU, images=17, batch_size=16) is model
     with pytest.raises(ValueError, match="sync_bn: got a last mini-batch of 1 images for 2 processes"):
@@ -223,9 +230,10 @@ def test_joint_batch_norm_needs_gpus_and_images_for_all(two):
     dropped = with_joint_statistics(copy.deepcopy(model), pair, gpu, images=17, batch_size=16, drop_last=True)
     assert isinstance(dropped.bn1, torch.nn.SyncBatchNorm)
     keys = list(model.state_dict())
+    ours = with_joint_statistics(copy.deepcopy(model), pair, CPU, images=18, batch_size=16)
     joint = with_joint_statistics(model, pair, gpu, images=18, batch_size=16)
-    assert isinstance(joint.bn1, torch.nn.SyncBatchNorm)
-    assert list(joint.state_dict()) == keys
+    assert (type(joint.bn1), type(ours.bn2)) == (torch.nn.SyncBatchNorm, JointBatchNorm)
+    assert list(joint.state_dict()) == list(ours.state_dict()) == keys
 
 
 def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):

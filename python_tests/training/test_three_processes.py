@@ -108,7 +108,7 @@ def test_alone_nothing_is_averaged(monkeypatch):
 
 
 def test_torch_has_joint_batch_norm_on_gpus_only(three):
-    """So that --sync-bn is refused on CPUs; a network that was trained with it can be measured there."""
+    """So that CPUs need ours; a network that was trained with torch's can be measured there."""
     for training, evaluation in everywhere(three, "joint batch norm"):
         assert training.startswith("ValueError: SyncBatchNorm expected input tensor to be on")
         assert evaluation is None

@@ -53,7 +53,7 @@ class ModelOptions(Options):
         None, "what YOPO takes as the first layer: auto, or names of modules, as conv1,bn1,relu (default: the "
         "network's own, auto for a library's)",
     )  # fmt: skip
-    sync_bn: bool = option(False, "batch norm over the joint mini-batch of several processes, on GPUs")
+    sync_bn: bool = option(False, "batch norm over the joint mini-batch of several processes")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ...joint_batch_norm import JointBatchNorm
 from ..host import Processes
 
 
@@ -18,21 +19,19 @@ def with_joint_statistics(
     batch_size: int,
     drop_last: bool = False,
 ) -> nn.Module:
-    """The network with torch's SyncBatchNorm for its batch norms, under the same keys.
+    """The network with torch's SyncBatchNorm for its batch norms, or off GPUs with ours, under the same keys.
 
     One process's batch norm is that already. Each pass needs all processes: of ``images`` training images, in joint
-    mini-batches of ``batch_size``, none may be left without one. torch has it for GPUs: in a training pass of
-    several processes on CPUs it raises.
+    mini-batches of ``batch_size``, none may be left without one.
 
     Raises:
-        ValueError: not on CUDA devices, or a last mini-batch with fewer images than processes.
+        ValueError: a last mini-batch with fewer images than processes.
     """
     if processes.count == 1:
         return model
-    if device.type != "cuda":
-        raise ValueError(f"sync_bn: got {processes.count} processes on {device}, expected CUDA devices")
     last = batch_size if drop_last else images % batch_size or batch_size
     if last < processes.count:
         given = f"a last mini-batch of {last} images for {processes.count} processes"
         raise ValueError(f"sync_bn: got {given}, expected one or more each")
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    convert = nn.SyncBatchNorm.convert_sync_batchnorm if device.type == "cuda" else JointBatchNorm.of
+    return convert(model)
