@@ -51,7 +51,7 @@ def test_the_commands_say_what_they_took_and_the_run_keeps_both(tmp_path, monkey
         ["nowhere"], ["nowhere", "neither"], ["a", "a"], ["a", "--weights", "w.pt"], ["a", "--model", "resnet18"],
         ["a", "--limit", "0"], ["a", "--steps", "-1"], ["a", "b", "--steps", "-1"], ["a", "--transfer", "nowhere"],
         ["a", "--attacks", "clean", "--plots", "p"], ["a", "--sweep-eps", "-1"], ["--weights", "w.pt"],
-        ["a", "b", "--sweep-steps", "1"],
+        ["a", "b", "--sweep-steps", "1", "--format", "csv"],
     )  # fmt: skip
     for words in wrong:
         assert main(["evaluate", *words]) != 0, words

@@ -131,7 +131,8 @@ def test_every_setting_is_crossed_or_named_here():
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
     networks = {
-        "first_layer", "init_weights", "num_classes", "chain", "members", "entropy_weight", "diversity_weight",
+        "first_layer", "init_weights", "num_classes", "chain", "members", "entropy_weight", "diversity_weight", "head",
+        "feature_dim", "centre_norm", "sigma", "offset",
     }  # fmt: skip
     crossed = set(VALUES) - {"set"}
     assert crossed | counts | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
