@@ -15,7 +15,15 @@ from yopo_ext import YOPO, FirstLayer, capture_costate, ops
 from yopo_ext.adversaries import PGD
 from yopo_ext.ball import Ball
 from yopo_ext.layer_chain import chain_of
-from yopo_ext.models import DigitsCNN, Ensemble, PreActResNet18, SmallCNN
+from yopo_ext.models import (
+    CentreScores,
+    DigitsCNN,
+    Ensemble,
+    PreActResNet18,
+    SmallCNN,
+    attach_scores,
+    max_mahalanobis_centres,
+)
 from yopo_ext.objectives import AdaptiveDiversity
 
 ADP = AdaptiveDiversity()
@@ -23,6 +31,7 @@ MAKERS = {
     "conv + relu": lambda: DigitsCNN(),
     "normalised": lambda: DigitsCNN(mean=(0.4,), std=(0.3,), activation="tanh"),
     "conv + batch norm + relu": lambda: BatchNormNet(1, 10),
+    "centres": lambda: attach_scores(DigitsCNN(num_classes=16), CentreScores(max_mahalanobis_centres(10, 16))),
 }
 
 

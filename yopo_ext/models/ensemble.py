@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..joined_first_layer import JoinedFirstLayer
+from .heads.head import scored
 from .layered import Layer, Layered
 
 _Heads = tuple[tuple[nn.Module, ...], ...]
@@ -71,7 +72,8 @@ class Ensemble(Layered):
             ValueError: they do not tell the same number of classes apart.
         """
         members: Any = self.members
-        outputs = [member.tail(part) for member, part in zip(members, self._joined().parts(x), strict=True)]
+        parts = zip(members, self._joined().parts(x), strict=True)
+        outputs = [scored(member, member.tail(part)) for member, part in parts]
         if len({output.shape for output in outputs}) > 1:
             shapes = ", ".join(str(tuple(output.shape[1:])) for output in outputs)
             raise ValueError(f"members: disagree in classes, their outputs are {shapes}; expected the same of all")
