@@ -9,7 +9,8 @@ from torch import nn
 
 from yopo_ext.evaluation import AutoAttack, FeatureDistances, PGDAttack, feature_distances, plot_distances
 from yopo_ext.evaluation.feature_distances import class_means, log_density
-from yopo_ext.models import CentreScores
+from yopo_ext.models import CentreScores, DigitsCNN, Ensemble, attach_scores
+from yopo_ext.objectives import AdaptiveDiversity
 
 
 def network(centres=None):
@@ -51,6 +52,29 @@ def test_without_centres_they_are_the_means_of_the_last_layer_s_inputs():
     expected = torch.stack([(row - means[label]).norm() / unit for row, label in zip(z, Y, strict=True)])
     torch.testing.assert_close(found.own, expected)
     assert (found.attacked_own, found.own_centres, found.dimensions) == (None, False, 6)
+
+
+@pytest.mark.parametrize("own_centres", [True, False])
+def test_an_ensemble_has_the_features_and_centres_of_all_its_members_side_by_side(own_centres):
+    x = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    centres = [torch.randn(3, 4, generator=torch.Generator().manual_seed(seed)) for seed in (4, 5)]
+    members = [DigitsCNN(num_classes=4 if own_centres else 3) for _ in range(2)]
+    last = [network.linear if hasattr(network, "linear") else network.classifier[-1] for network in members]
+    seen = []
+    hooks = [one.register_forward_hook(lambda _, args, out: seen.append((args[0], out))) for one in last]
+    if own_centres:
+        members = [attach_scores(one, CentreScores(mu)) for one, mu in zip(members, centres, strict=True)]
+    ensemble = Ensemble(members).eval()
+    with torch.no_grad():
+        ensemble(x)
+    z = torch.cat([pair[own_centres] for pair in seen], 1).double()
+    for hook in hooks:
+        hook.remove()
+    found = feature_distances(ensemble, (x, Y), objective=AdaptiveDiversity())
+    mu = torch.cat(centres, 1).double() if own_centres else class_means(z, Y)
+    apart = torch.cdist(z, mu) / torch.pdist(mu).square().mean().sqrt()
+    torch.testing.assert_close(found.own, apart[torch.arange(12), Y], rtol=1e-5, atol=1e-6)
+    assert (found.dimensions, found.own_centres) == (z.shape[1], own_centres)
 
 
 def test_scale_of_the_features_plays_no_part():

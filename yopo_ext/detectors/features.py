@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from ..last_inputs import catch_last_inputs
 from ..objectives.class_logits import class_logits
 from ..objectives.objective import Objective, Outputs
 
@@ -35,16 +33,15 @@ def class_scores_and_features(model: nn.Module, objective: Objective, x: Tensor)
     Raises:
         ValueError: no such layer is called.
     """
-    calls: list[tuple[nn.Module, Any]] = []
-    layers = [module for module in model.modules() if isinstance(module, _LAST_LAYERS)]
-    handles = [layer.register_forward_pre_hook(lambda one, args: calls.append((one, args[0]))) for layer in layers]
-    try:
+    with catch_last_inputs(model, _LAST_LAYERS) as caught:
         scores = class_scores(objective, model(x))
-    finally:
-        for handle in handles:
-            handle.remove()
-    parts = getattr(model, "members", [model])
-    return scores, torch.cat([_last_input(part, calls) for part in parts], 1)
+    inputs = [given.flatten(1).float() for given in caught.given if given is not None]
+    if len(inputs) < len(caught.given):
+        raise ValueError(
+            f"model: got a {type(model).__name__} that calls no nn.Linear and no nn.Conv2d, or of whose members one "
+            "does not, expected one: features are what the last of them is given"
+        )
+    return scores, torch.cat(inputs, 1)
 
 
 def features(model: nn.Module, objective: Objective, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,14 +49,3 @@ def features(model: nn.Module, objective: Objective, images: Tensor) -> tuple[Te
     with torch.no_grad():
         found = [class_scores_and_features(model, objective, part) for part in images.split(PART)]
     return torch.cat([scores.argmax(1) for scores, _ in found]), torch.cat([z for _, z in found])
-
-
-def _last_input(part: nn.Module, calls: Iterable[tuple[nn.Module, Any]]) -> Tensor:
-    own = set(part.modules())
-    inputs = [given for layer, given in calls if layer in own]
-    if not inputs:
-        raise ValueError(
-            f"model: got a {type(part).__name__} that calls no nn.Linear and no nn.Conv2d, expected one: features are "
-            "what the last of them is given"
-        )
-    return inputs[-1].flatten(1).float()

@@ -94,11 +94,11 @@ def feature_distances(
     source, objective = ImageSource(images), measured_objective(objective)
     require_attacks([] if attack is None else [attack], source.classes)
     clean, attacked, labels = [], [], []
-    with frozen_eval(model), catch_features(model) as caught:
+    with frozen_eval(model), catch_features(model) as caught_features:
         for part in source.batches(batch_size, objective, model):
             with torch.no_grad():
                 correct = part.right(model(part.x))
-            clean.append(caught.value.double().cpu())
+            clean.append(caught_features().double().cpu())
             labels.append(part.y.cpu())
             if attack is not None:
                 eta = attack_batch(attack, model, part, correct).eta
@@ -106,7 +106,7 @@ def feature_distances(
                     raise ValueError(f"attack: got {attack.label}, expected one that keeps its perturbations")
                 with torch.no_grad():
                     model(part.x + eta)
-                attacked.append(caught.value.double().cpu())
+                attacked.append(caught_features().double().cpu())
     if not clean:
         raise ValueError("images: got none, expected at least one")
     z, y = torch.cat(clean), torch.cat(labels)

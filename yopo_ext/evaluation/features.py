@@ -1,51 +1,40 @@
 # SPDX-License-Identifier: MIT
-"""What a network's scores are made of: the features before its last step."""
+"""The features that a network's scores are made of, and the centres that it compares them with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
+from ..last_inputs import catch_last_inputs
 from ..models.heads import CentreScores
 
 
-class CaughtFeatures:
-    """What `catch_features` yields: ``value``, the features (B, D) of the last forward pass, detached."""
-
-    def __init__(self) -> None:
-        self._value: Tensor | None = None
-
-    @property
-    def value(self) -> Tensor:
-        """Raises ``ValueError`` where there were none."""
-        if self._value is None:
-            raise ValueError(
-                "features: the network calls no CentreScores and no nn.Linear on (B, D), whose input they would be"
-            )
-        return self._value
-
-
 @contextmanager
-def catch_features(model: nn.Module) -> Iterator[CaughtFeatures]:
-    """The input of the network's `CentreScores`, else of the nn.Linear that it calls last, at each forward pass."""
-    caught = CaughtFeatures()
+def catch_features(model: nn.Module) -> Iterator[Callable[[], Tensor]]:
+    """Yields what gives the features (B, D) of the last forward pass, detached; an ensemble's members' side by side.
 
-    def keep(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if args[0].dim() == 2:
-            caught._value = args[0].detach()
-
+    They are the input of the network's `CentreScores`, else of the nn.Linear that it calls last. Where it calls
+    neither, to ask for them raises ``ValueError``.
+    """
     kind = nn.Linear if centres_of(model) is None else CentreScores
-    wanted = [one for one in model.modules() if isinstance(one, kind)]
-    hooks = [one.register_forward_pre_hook(keep) for one in wanted]
-    try:
-        yield caught
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with catch_last_inputs(model, kind, lambda given: given.dim() == 2) as caught:
+
+        def features() -> Tensor:
+            inputs = [given.detach() for given in caught.given if given is not None]
+            if len(inputs) < len(caught.given):
+                raise ValueError(
+                    "features: the network calls no CentreScores and no nn.Linear on (B, D), whose input they would be"
+                )
+            return torch.cat(inputs, 1)
+
+        yield features
 
 
 def centres_of(model: nn.Module) -> Tensor | None:
-    """The centres (classes, D) of the network's `CentreScores`, None where it has none."""
-    return next((one.centres for one in model.modules() if isinstance(one, CentreScores)), None)
+    """The centres (classes, D) of the network's `CentreScores`, its members' side by side; None where it has none."""
+    centres = [one.centres for one in model.modules() if isinstance(one, CentreScores)]
+    return torch.cat(centres, 1) if centres else None
