@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .argument_order import free_the_paths
-from .attack_options import add_attack_options, asked_kinds, given_options, list_words, options_for, require_used
+from .attack_options import add_attack_options, list_words
+from .evaluation_plan import CLEAN, DEFAULT, OWN_LOSS, plan_of
 from .numbers import is_number, number
 from .settings import add_source_settings, given_source_settings
 from .speaker import say
@@ -22,15 +23,10 @@ from .speaker import say
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..evaluation import Attack, Budget
-    from ..training import DetectionPlan, Evaluation, EvaluationPlan, Processes, Subject
+    from ..training import Evaluation, Processes, Subject
 
-_DEFAULT = "pgd"
-# Beside it, for a network whose own loss says more than cross entropy does.
-_OWN_LOSS = "adaptive"
 # A batch under AutoAttack may take hours, and a process without one waits for it.
 _PATIENCE = timedelta(days=7)
-_CLEAN = "clean"
 # What holds one row a network, and no curves.
 _TABLES_ALONE = ("csv", "markdown")
 _FOREIGN = ("model", "dataset", "activation", "mean", "std", "prefix", "ignore_keys")
@@ -95,8 +91,8 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how = evaluate.add_argument_group("attacks and detectors")
     kinds = "; ".join(f"{kind.name}: {kind.help}" for kind in ATTACKS)
     how.add_argument(
-        "--attacks", nargs="+", choices=(_CLEAN, *ATTACKS.names), metavar="NAME",
-        help=f"clean, which is always there, or kinds of attacks (default: {_DEFAULT}; {_OWN_LOSS} too where the "
+        "--attacks", nargs="+", choices=(CLEAN, *ATTACKS.names), metavar="NAME",
+        help=f"clean, which is always there, or kinds of attacks (default: {DEFAULT}; {OWN_LOSS} too where the "
         f"objective reads distances to centres). {kinds}".replace("%", "%%"),
     )  # fmt: skip
     how.add_argument("--eps", type=number, help="radius (default: that of the training)")
@@ -140,7 +136,7 @@ def _lists() -> dict[str, Callable[[str], bool]]:
     )
     try:
         return {
-            "--attacks": (_CLEAN, *ATTACKS.names).__contains__, "--detectors": DETECTORS.names.__contains__,
+            "--attacks": (CLEAN, *ATTACKS.names).__contains__, "--detectors": DETECTORS.names.__contains__,
             **list_words(), **numbers,
         }  # fmt: skip
     except (ImportError, ValueError):  # the parser meets it again, and can say so
@@ -183,7 +179,7 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
             networks = _members(subject)
         if options.transfer:
             networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
-        plan = _plan(options, subject)
+        plan = plan_of(options, subject)
     return run_evaluation(
         subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes,
         begin=lambda: _say_device(options, device),
@@ -230,7 +226,7 @@ def _run_many(options: argparse.Namespace, processes: Processes, device: str) ->
         raise ValueError("expected a checkpoint or the folder of a run")
     found = evaluate_many(
         options.checkpoints, lambda path: _open_subject(options, path, device),
-        lambda subject: replace(_plan(options, subject), plots=None), batch_size=options.batch_size, show=True,
+        lambda subject: replace(plan_of(options, subject), plots=None), batch_size=options.batch_size, show=True,
         plots=options.plots, processes=processes, begin=lambda: _say_device(options, device),
     )  # fmt: skip
     if processes.is_first:
@@ -269,76 +265,6 @@ def _open_subject(options: argparse.Namespace, checkpoint: Path | None, device: 
     if checkpoint is None and not options.transfer:
         raise ValueError("expected a checkpoint, --weights or --transfer")
     return open_run(checkpoint or checkpoint_files(options.transfer[0])[0], **place)
-
-
-def _plan(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
-    from ..detectors import DETECTORS
-    from ..evaluation import ATTACKS, Budget
-    from ..training import EvaluationPlan
-
-    asked, given = asked_kinds(options), given_options(options)
-    sweeps = {"eps": options.sweep_eps, "steps": options.sweep_steps}
-    sweeps = {over: values for over, values in sweeps.items() if values is not None}
-    alone = not options.checkpoints and options.weights is None
-    _require_detectors(options)
-    if alone and (sweeps or options.attacks or asked or options.detectors or options.density):
-        raise ValueError("--transfer alone makes the matrix only: name a checkpoint for the other measurements")
-    default = (_DEFAULT, _OWN_LOSS) if "objective" in subject.losses else (_DEFAULT,)
-    wanted = [] if alone else [name for name in options.attacks or default if name != _CLEAN]
-    kinds = [ATTACKS[name] for name in dict.fromkeys((*wanted, *asked))]
-    detectors = [DETECTORS[name] for name in dict.fromkeys(options.detectors or ())]
-    crosses = bool(options.transfer) or options.member_transfer
-    require_used(given, [*kinds, *detectors, *([ATTACKS[_DEFAULT]] if crosses else [])])
-    eps, norm = subject.eps if options.eps is None else options.eps, options.norm or subject.norm
-    if eps is None:
-        if kinds or sweeps or crosses or detectors:
-            raise ValueError("--weights needs --eps, the radius of the attacks")
-        return EvaluationPlan(cross_section=options.cross_section, density=options.density, plots=options.plots)
-    # The step size of the run's own measurement is for that radius.
-    own_alpha = subject.alpha if (eps, norm) == (subject.eps, subject.norm) else None
-    budget = Budget(eps, norm, options.seed, subject.steps, own_alpha)
-
-    def attacks(within: Budget) -> tuple[Attack, ...]:
-        found = [attack for kind in kinds for attack in kind.build(within, options_for(kind, given))]
-        return tuple(attack for index, attack in enumerate(found) if attack not in found[:index])
-
-    transfer = None
-    if crosses:
-        pgd = options_for(ATTACKS[_DEFAULT], given)
-        # One start, so that an example does not depend on what it was tried on.
-        transfer = ATTACKS[_DEFAULT].build(budget, replace(pgd, losses=pgd.losses[:1], restarts=1))[0]
-    # What is swept has a step size that follows, unless it was given.
-    return EvaluationPlan(
-        attacks(budget), sweeps, attacks(replace(budget, alpha=None)), transfer, options.cross_section, options.plots,
-        _detection(options, subject, budget, given), density=options.density,
-    )  # fmt: skip
-
-
-def _detection(
-    options: argparse.Namespace, subject: Subject, budget: Budget, given: Mapping[str, Any]
-) -> DetectionPlan | None:
-    from ..detectors import DETECTORS, Fitting
-    from ..evaluation import AdaptiveAttack, ClassLogits
-    from ..training import DetectionPlan
-
-    if options.detectors is None:
-        return None
-    fitting = Fitting(subject.objective or ClassLogits(), budget.eps, budget.norm, budget.seed)
-    kinds = [DETECTORS[name] for name in dict.fromkeys(options.detectors)]
-    detectors = tuple(kind.build(fitting, options_for(kind, given)) for kind in kinds)
-    steps = AdaptiveAttack.steps if options.adaptive_steps is None else options.adaptive_steps
-    adaptive = (
-        AdaptiveAttack(one, budget.eps, steps, norm=budget.norm, seed=budget.seed) for one in detectors if steps
-    )
-    sizes = {"fit_images": options.fit_images, "false_alarms": options.false_alarms}
-    asked = {name: value for name, value in sizes.items() if value is not None}
-    return DetectionPlan(detectors, tuple(adaptive), **asked)
-
-
-def _require_detectors(options: argparse.Namespace) -> None:
-    for name in ("fit_images", "false_alarms", "adaptive_steps"):
-        if getattr(options, name) is not None and options.detectors is None:
-            raise ValueError(f"--{name.replace('_', '-')}: goes with --detectors, which are not asked for")
 
 
 @contextmanager
