@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from draw import HERE, black_box
+from results import HERE, black_box
 
 TARGET = HERE.parent / "_black-box.md"
 

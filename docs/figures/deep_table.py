@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from draw import BENCH, HERE
+from results import BENCH, HERE
 
 MEASURED = BENCH / "results" / "deep-training.json"
 KINDS = ("PGD", "recursive", "residual, each layer alone", "residual")

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable
 
 import matplotlib
 
@@ -21,18 +20,22 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
+from results import (
+    DETECTORS,
+    HERE,
+    PRINCIPLE,
+    black_box,
+    gpu_provenance,
+    measured,
+    measured_on_gpu,
+    printed,
+    provenance,
+    seconds_per_epoch,
+    trainings,
+)
 
 from yopo_ext.benchmark.cases import CASES
-from yopo_ext.training import make_config
 
-HERE = Path(__file__).resolve().parent
-BENCH = HERE.parent.parent / "bench"
-MEASURED = BENCH / "results" / "cpu-2-cores-avx512.json"
-MEASURED_ON_GPU = BENCH / "results" / "gpu-h100.json"
-DETECTORS = BENCH / "results" / "mnist-detectors.json"
-TRAININGS = BENCH / "results" / "mnist-methods.json"
-PRINCIPLE = BENCH / "results" / "maximum-principle.json"
-BLACK_BOX = BENCH / "results" / "black-box.json"
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
 STYLE = {
     "font.size": 11, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
@@ -107,45 +110,23 @@ def draw_kernel() -> None:
     axes.text(12.2, 3.45, "η once", va="center", ha="right", fontsize=10)
 
 
-def measured() -> dict:
-    return json.loads(MEASURED.read_text())
-
-
-def measured_on_gpu() -> dict:
-    return json.loads(MEASURED_ON_GPU.read_text())
-
-
-def trainings() -> dict:
-    return json.loads(TRAININGS.read_text())
-
-
-def seconds_per_epoch(method: dict) -> float:
-    """The median over all epochs of all seeds, so that a while in which the machine was busy does not count."""
-    ends = [[0.0, *(point["seconds"] for point in seed["curve"])] for seed in method["seeds"].values()]
-    return statistics.median(after - before for seed in ends for before, after in pairwise(seed))
-
-
-def printed(name: str) -> str:
-    """A method as in text: "fast" becomes "FastAT"."""
-    return make_config(method=name).label
-
-
-def provenance(result: dict) -> str:
-    machine = result["machine"]
-    return (
-        f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}, torch {machine['torch']}, {result['date']}"
-    )
-
-
-def gpu_provenance(result: dict) -> str:
-    machine = result["machine"]
-    return f"{machine['gpu']}, driver {machine['driver']}, torch {machine['torch']}, {result['date']}"
+def draw_dots(
+    axes: Axes, series: dict[str, tuple[str, str, str]], names: list[str], time: Callable[[str, str], float | None]
+) -> None:
+    """A row a case, a dot for each contender that has a time(contender, case); series: label, marker, colour."""
+    for key, (label, marker, colour) in series.items():
+        found = [(time(key, name), at) for at, name in enumerate(names)]
+        points = [point for point in found if point[0] is not None]
+        axes.scatter(*zip(*points, strict=True), label=label, marker=marker, color=colour, zorder=3)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="#dddddd")
 
 
 def draw_speed() -> None:
     """Milliseconds of the inner loop: ours and the competitors."""
     result = measured()
-    names = list(result["cases"])
     _, axes = pyplot.subplots(figsize=(9, 4.6))
     series = {
         "cpu": ("yopo_ext", "o", BLUE),
@@ -153,13 +134,7 @@ def draw_speed() -> None:
         "lean": ("lean loop", "^", GREY),
         "authors": ("authors' loop", "x", "black"),
     }
-    for key, (label, marker, colour) in series.items():
-        times = [result["cases"][name][key]["median"] for name in names]
-        axes.scatter(times, range(len(names)), label=label, marker=marker, color=colour, zorder=3)
-    axes.set_xscale("log")
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="x", color="#dddddd")
+    draw_dots(axes, series, list(result["cases"]), lambda key, name: result["cases"][name][key]["median"])
     axes.set_xlabel("milliseconds a call, median, logarithmic")
     axes.legend(ncol=4, loc="upper center", bbox_to_anchor=(0.4, 1.13), frameon=False)
     axes.text(0, -0.19, provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
@@ -168,7 +143,6 @@ def draw_speed() -> None:
 def draw_gpu() -> None:
     """Microseconds of the inner loop on a GPU: ours, the competitors and a copy of as many bytes."""
     result = measured_on_gpu()
-    names = list(result["cases"])
     _, axes = pyplot.subplots(figsize=(9, 4.9))
     series = {
         "copy": ("copy of as many bytes", "|", GREY),
@@ -178,14 +152,8 @@ def draw_gpu() -> None:
         "lean": ("lean loop", "^", GREY),
         "authors": ("authors' loop", "x", "black"),
     }
-    for key, (label, marker, colour) in series.items():
-        found = [(result["cases"][name]["contenders"].get(key, {}).get("median"), at) for at, name in enumerate(names)]
-        points = [point for point in found if point[0] is not None]
-        axes.scatter(*zip(*points, strict=True), label=label, marker=marker, color=colour, zorder=3)
-    axes.set_xscale("log")
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="x", color="#dddddd")
+    cases = result["cases"]
+    draw_dots(axes, series, list(cases), lambda key, name: cases[name]["contenders"].get(key, {}).get("median"))
     axes.set_xlabel("microseconds a call, median, cold L2, logarithmic")
     axes.legend(ncol=3, loc="upper center", bbox_to_anchor=(0.4, 1.2), frameon=False)
     axes.text(0, -0.18, gpu_provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
@@ -269,10 +237,6 @@ def draw_principle() -> None:
         axes.set(xlabel="epoch", ylabel=label, yscale="log")
         axes.grid(color="#dddddd")
     weights.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def black_box() -> dict:
-    return json.loads(BLACK_BOX.read_text())["networks"]
 
 
 def draw_strength() -> None:

@@ -7,7 +7,7 @@ bench/gpu_collect.py collects.
 
 from __future__ import annotations
 
-from draw import HERE, gpu_provenance, measured_on_gpu
+from results import HERE, gpu_provenance, measured_on_gpu
 
 COMPETITORS = ("authors", "lean", "compiled", "compiled-graph")
 SPEED, COUNTERS = HERE.parent / "_gpu-speed.md", HERE.parent / "_gpu-counters.md"

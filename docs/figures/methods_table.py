@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from draw import HERE, printed, seconds_per_epoch, trainings
+from results import HERE, printed, seconds_per_epoch, trainings
 
 TARGET = HERE.parent / "_mnist-methods.md"
 MARKS = (50, 70, 80, 90)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from draw import BENCH, HERE, printed
+from results import BENCH, HERE, printed
 
 TARGET = HERE.parent / "_maximum-principle.md"
 MEASURED = BENCH / "results" / "maximum-principle.json"

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from draw import CASES, HERE, measured, provenance
+from results import HERE, measured, provenance
+
+from yopo_ext.benchmark.cases import CASES
 
 COMPETITORS = ("authors", "lean", "compiled")
 TARGET = HERE.parent / "_roofline.md"
