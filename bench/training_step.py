@@ -42,7 +42,11 @@ SETTINGS = {
 IMAGES = {"smallcnn": (1, 28), "preactresnet18": (3, 32)}
 
 
-def published(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]:
+#: Makes a step on a mini-batch and returns the mean loss of its passes.
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def published(config: Config, data: Dataset) -> Step:
     """The authors' algorithm: autograd through clamp and first layer in each inner step, NCHW, all in eager mode."""
     model = (
         build_model(config["model"], in_channels=data.train.channels, num_classes=10)
@@ -57,13 +61,16 @@ def published(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]
             u = module(u)
         return u
 
-    def step(x: Tensor, y: Tensor) -> None:
+    def step(x: Tensor, y: Tensor) -> Tensor:
         eta = torch.empty_like(x).uniform_(-eps, eps)
         eta = torch.clamp(x + eta, 0, 1) - x
         optimizer.zero_grad()
+        losses = []
         for _ in range(m):
             with capture_costate(head) as costate:
-                F.cross_entropy(model(x + eta), y).backward()
+                loss = F.cross_entropy(model(x + eta), y)
+                loss.backward()
+            losses.append(loss.detach())
             p = costate.value
             for _ in range(n):
                 eta = eta.detach().requires_grad_()
@@ -73,11 +80,12 @@ def published(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]
                     eta = torch.clamp(x + eta, 0, 1) - x
             (p * first(x + eta.detach())).sum().backward()
         optimizer.step()
+        return torch.stack(losses).mean()
 
     return step
 
 
-def ours(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]:
+def ours(config: Config, data: Dataset) -> Step:
     """What `Trainer` does with a mini-batch."""
     with TemporaryDirectory() as folder:  # which is looked at, and never written to
         trainer = Run(config, Path(folder), data, show=False).trainer
@@ -85,8 +93,8 @@ def ours(config: Config, data: Dataset) -> Callable[[Tensor, Tensor], None]:
     trainer.position = 1
     trainer.tell(lambda event: event.on_batches_start(trainer))  # from here on the tail is compiled, if asked for
 
-    def step(x: Tensor, y: Tensor) -> None:
-        trainer.step(Batch(x, y))
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        return trainer.step(Batch(x, y))["loss"]
 
     step.spans = stopwatch
     return step
