@@ -34,6 +34,7 @@ NETWORKS = {
     "preactresnet18": (CIFAR, 11_171_146),
     "resnet18": (CIFAR, 11_173_962),
     "resnet50": (CIFAR, 23_520_842),
+    "wrn-10-1": (CIFAR, 77_850),
     "wrn-28-10": (CIFAR, 36_479_194),
     "wrn-34-10": (CIFAR, 46_160_474),
     "wrn-34-20": (CIFAR, 184_531_674),

@@ -126,6 +126,6 @@ NETWORKS = with_nonlinear_twin(
             partial(WideResNet, depth=depth, widen_factor=width),
             f"wide ResNet of depth {depth}, {width} times as wide, for 32×32 images, linear first layer",
         )
-        for depth, width in ((28, 10), (34, 10), (34, 20))
+        for depth, width in ((10, 1), (28, 10), (34, 10), (34, 20))
     )
 )
