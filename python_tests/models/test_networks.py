@@ -16,6 +16,7 @@ from yopo_ext.models import (
     Network,
     Normalize,
     PreActResNet18,
+    ResNet8,
     ResNet18,
     ResNet50,
     SmallCNN,
@@ -32,6 +33,7 @@ NETWORKS = {
     "smallcnn": ((1, 28, 28), 312_202),
     "mnist-cnn": ((1, 28, 28), 166_406),
     "preactresnet18": (CIFAR, 11_171_146),
+    "resnet8": (CIFAR, 78_042),
     "resnet18": (CIFAR, 11_173_962),
     "resnet50": (CIFAR, 23_520_842),
     "wrn-10-1": (CIFAR, 77_850),
@@ -51,6 +53,7 @@ KINDS = {
     "mnist-cnn": (MnistCNN, (1, 28, 28)),
     "resnet18": (ResNet18, (3, 8, 8)),
     "resnet50": (ResNet50, (3, 8, 8)),
+    "resnet8-relu": (partial(ResNet8, first_activation=True), (3, 8, 8)),
     "preactresnet18-relu": (partial(PreActResNet18, first_activation=True), (3, 8, 8)),
     "resnet18-relu": (partial(ResNet18, first_activation=True), (3, 8, 8)),
     "wrn-relu": (partial(WideResNet, depth=10, widen_factor=1, first_activation=True), (3, 16, 16)),
@@ -121,7 +124,8 @@ def test_the_two_kinds_of_first_layer():
         assert [type(module) for module in activation] == [nn.ReLU] * (not for_cifar or kind.endswith("-relu"))
         assert (conv.bias is None) == for_cifar
         assert conv.padding == ((0, 0) if kind == "smallcnn" else (1, 1))
-        assert conv.out_channels == {"wrn": 16, "mnist": 16, "digits": 32, "smallcnn": 32}.get(kind.split("-")[0], 64)
+        channels = {"wrn": 16, "resnet8": 16, "mnist": 16, "digits": 32, "smallcnn": 32}
+        assert conv.out_channels == channels.get(kind.split("-")[0], 64)
         assert conv.kernel_size == ((4, 4) if kind == "mnist-cnn" else (3, 3))
 
 

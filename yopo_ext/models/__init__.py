@@ -9,7 +9,7 @@ from .mnist_cnn import MnistCNN
 from .network import MODELS, Library, Network, build_model
 from .normalize import Normalize
 from .preact_resnet import PreActResNet18
-from .resnet import ResNet18, ResNet50
+from .resnet import ResNet8, ResNet18, ResNet50
 from .small_cnn import SmallCNN
 from .weight_files import WeightsError, WeightsWarning
 from .weights import load_weights
@@ -29,6 +29,7 @@ __all__ = [
     "Network",
     "Normalize",
     "PreActResNet18",
+    "ResNet8",
     "ResNet18",
     "ResNet50",
     "SmallCNN",

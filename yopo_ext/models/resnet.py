@@ -63,7 +63,9 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(Layered):
-    """conv 3→64, batch norm, activation, four stages of blocks, global average pooling, a linear layer.
+    """conv 3→width, batch norm, activation, stages of blocks, global average pooling, a linear layer.
+
+    The first stage is `width` wide, each one after it twice as wide on a quarter of the pixels.
 
     Keys and parameter counts are those of the widely published CIFAR implementation (``conv1``, ``bn1``,
     ``layer1.0.conv1``, …, ``layer2.0.shortcut.0``, ``linear``). Images from 8×8 up.
@@ -73,11 +75,6 @@ class ResNet(Layered):
     ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
     """
 
-    layer1: nn.Sequential
-    layer2: nn.Sequential
-    layer3: nn.Sequential
-    layer4: nn.Sequential
-
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
@@ -85,6 +82,7 @@ class ResNet(Layered):
         in_channels: int = 3,
         num_classes: int = 10,
         *,
+        width: int = 64,
         activation: str = "relu",
         first_activation: bool = False,
         mean: Sequence[float] | None = None,
@@ -92,35 +90,43 @@ class ResNet(Layered):
     ) -> None:
         super().__init__()
         self.normalize = optional_normalize(mean, std)
-        self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.relu0 = make_activation(activation) if first_activation else None
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = make_activation(activation, inplace=True)
-        planes = 64
-        for stage, (count, stride) in enumerate(zip(blocks, (1, 2, 2, 2), strict=True)):
-            width = 64 * 2**stage
+        planes = width
+        self._stages = tuple(f"layer{stage + 1}" for stage in range(len(blocks)))
+        for stage, (name, count) in enumerate(zip(self._stages, blocks, strict=True)):
             parts = []
             for index in range(count):
-                parts.append(block(planes, width, 1 if index else stride, activation))
-                planes = block.expansion * width
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*parts))
+                parts.append(block(planes, width * 2**stage, 2 if stage and not index else 1, activation))
+                planes = block.expansion * width * 2**stage
+            self.add_module(name, nn.Sequential(*parts))
         self.linear = nn.Linear(planes, num_classes)
 
     @property
     def head(self) -> tuple[nn.Module, ...]:
-        """Conv 3→64 3×3 padding 1 without bias (linear) [, activation]."""
+        """Conv 3→width 3×3 padding 1 without bias (linear) [, activation]."""
         return (self.conv1,) if self.relu0 is None else (self.conv1, self.relu0)
 
     @property
     def tail_layers(self) -> tuple[Layer, ...]:
         """Batch norm and activation, the blocks, then pooling and the linear layer."""
-        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
-        return ((self.bn1, self.relu1), *((block,) for stage in stages for block in stage), (average, self.linear))
+        blocks = (block for name in self._stages for block in getattr(self, name))
+        return ((self.bn1, self.relu1), *((block,) for block in blocks), (average, self.linear))
 
     def tail(self, x: Tensor) -> Tensor:
         x = self.relu1(self.bn1(x))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for name in self._stages:
+            x = getattr(self, name)(x)
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class ResNet8(ResNet):
+    """`ResNet` of one `BasicBlock` a stage, three of them, from 16 wide: 78,042 parameters for CIFAR-10."""
+
+    def __init__(self, in_channels: int = 3, num_classes: int = 10, **options: Any) -> None:
+        super().__init__(BasicBlock, (1, 1, 1), in_channels, num_classes, width=16, **options)
 
 
 class ResNet18(ResNet):
@@ -144,6 +150,7 @@ def _shortcut(in_planes: int, out_planes: int, stride: int) -> nn.Sequential:
 
 
 NETWORKS = with_nonlinear_twin(
+    Network("resnet8", ResNet8, "ResNet-8 for 32×32 images, 16 to 64 wide, linear first layer"),
     Network("resnet18", ResNet18, "ResNet-18 for 32×32 images, linear first layer"),
     Network("resnet50", ResNet50, "ResNet-50 for 32×32 images, linear first layer"),
 )
