@@ -78,7 +78,7 @@ WORDS = {
 #: What a setting needs beside it.
 BESIDE = {
     "mean": {"std": (0.5,)}, "std": {"mean": (0.5,)}, "patience": {"held_out": 9}, "members": {"objective": "adp"},
-    "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
+    "curve_last_weights": {"ewa_decay": 0.5}, "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
 }  # fmt: skip
 METHOD_OF = {"staleness_every": "yopo", "steps_warmup_epochs": "pgd", "beta": "trades"}
 

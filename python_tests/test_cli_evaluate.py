@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from yopo_ext.training import load_checkpoint, make_config, run_job
+from yopo_ext.training.files import save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,19 @@ def test_sweeps_transfer_and_pictures(evaluate, folder, tmp_path):
     assert found["transfer"]["names"] == ["epoch 1", "epoch 2"]
 
 
+def test_the_average_or_the_last_weights(evaluate, folder, tmp_path):
+    state = load_checkpoint(folder)
+    average = {f"module.{name}": torch.zeros_like(value) for name, value in state["model"].items()}
+    save_checkpoint(tmp_path / "last.pt", state | {"events": {"averaging": average}})
+    arguments = ["--attacks", "clean", "--limit", 40]
+    last = report(evaluate, folder, *arguments)["clean"]
+    assert report(evaluate, tmp_path, *arguments, "--weights-of", "last")["clean"] == last > 20
+    assert report(evaluate, tmp_path, *arguments)["clean"] < 20  # one class for all
+    matrices = [report(evaluate, "--transfer", one, folder / "epochs" / "001.pt", "--steps", 1, *given)["transfer"]
+                for one, given in ((tmp_path, ["--weights-of", "last"]), (folder, []))]  # fmt: skip
+    assert matrices[0]["accuracy"] == matrices[1]["accuracy"]
+
+
 def test_a_transfer_matrix_alone(evaluate, folder):
     found = report(evaluate, "--transfer", folder, folder / "epochs" / "001.pt", "--steps", 1, "--restarts", 2)
     assert found["transfer"]["names"] == ["run", "epoch 1"]
@@ -235,6 +249,10 @@ def test_detectors_beside_attacks_and_weights_of_others(evaluate, folder, weight
         (["--weights", "WEIGHTS", "--model", "digits-cnn"], "--weights needs --dataset"),
         (["--weights", "WEIGHTS", "--model", "digits-cnn", "--dataset", "digits"], "--weights needs --eps"),
         (["RUN", "--ignore-keys", "x"], "--ignore-keys goes with --weights"),
+        (
+            ["--weights", "WEIGHTS", "--model", "digits-cnn", "--dataset", "digits", "--weights-of", "last"],
+            "--weights-of: goes with a checkpoint",
+        ),
         (
             ["--weights", "WEIGHTS", "--model", "smallcnn", "--dataset", "digits", "--eps", "1"],
             "'smallcnn' takes 28x28 images",

@@ -25,6 +25,7 @@ from yopo_ext.training import (
     CheckpointError,
     EvaluationPlan,
     change_config,
+    evaluate_run,
     load_checkpoint,
     make_config,
     open_networks,
@@ -74,6 +75,12 @@ def test_the_average_is_measured_where_a_run_kept_one(tmp_path):
     assert torch.equal(found["features.conv1.weight"], measured_weights(state)["features.conv1.weight"])
     (network,) = open_networks([tmp_path], load_dataset("digits").test, "digits").values()
     assert torch.equal(network.state_dict()["features.conv1.weight"], found["features.conv1.weight"])
+    last = open_run(tmp_path, last_weights=True).model.state_dict()
+    assert all(torch.equal(value, state["model"][name]) for name, value in last.items())
+    (network,) = open_networks([tmp_path], load_dataset("digits").test, "digits", last_weights=True).values()
+    assert torch.equal(network.state_dict()["features.conv1.weight"], last["features.conv1.weight"])
+    subject = open_run(tmp_path, last_weights=True)
+    assert evaluate_run(tmp_path, (), last_weights=True).clean == accuracy(subject.model, subject.images)
 
 
 def test_weights_of_others(folder, tmp_path):

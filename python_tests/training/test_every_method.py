@@ -129,7 +129,7 @@ def test_the_attack_grows(runs):
 
 
 def test_what_is_measured_is_the_average(runs):
-    trainer = runs.trainer(ewa_decay=0.9, epochs=1)
+    trainer = runs.trainer(ewa_decay=0.9, ewa_warmup=False, epochs=1)
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     weights = []
 

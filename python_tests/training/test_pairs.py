@@ -60,6 +60,7 @@ VALUES = {
     "accumulate": [1, 2],
     "clip_grad_norm": [None, 0.05],
     "ewa_decay": [0.0, 0.5],
+    "ewa_bn_batches": [0, 1],
     "staleness_every": [None, 2],
     "curve_every": [1, 2],
     "amp": ["off", "bf16", "fp16"],
@@ -128,6 +129,7 @@ def test_every_setting_is_crossed_or_named_here():
     counts = {"m", "n", "pgd_steps", "iterations"}
     sizes = {"eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
+    averaging = {"ewa_warmup", "curve_last_weights"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
     networks = {
@@ -135,7 +137,7 @@ def test_every_setting_is_crossed_or_named_here():
         "feature_dim", "centre_norm", "sigma", "offset",
     }  # fmt: skip
     crossed = set(VALUES) - {"set"}
-    assert crossed | counts | sizes | measuring | images | networks | elsewhere == {*KINDS, *homes()}
+    assert crossed | counts | sizes | measuring | averaging | images | networks | elsewhere == {*KINDS, *homes()}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))

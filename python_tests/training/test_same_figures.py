@@ -22,7 +22,7 @@ RUNS = {
     "free-2": {"norm": "l2", "eps": 1.0},
     "trades-2": {"beta": 3.0},
     "trades-yopo-2-2": {"label_smoothing": 0.1},
-    "yopo-2-2": {"ewa_decay": 0.9},
+    "yopo-2-2": {"ewa_decay": 0.9, "ewa_warmup": False},
     "yopo-2-3": {"reduction": "sum", "first_layer_grad": "both", "lr": 0.1, "first_layer_milestones": (1,)},
     "yopo-1-2": {"first_layer_grad": "backprop", "schedule": "cosine", "optimizer": "adam", "lr": 0.002},
     "yopo-3-1": {"delay": 1, "schedule": "one-cycle", "held_out": 40},

@@ -68,6 +68,8 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
     what = evaluate.add_argument_group("what is measured")
     text = "a checkpoint, or the folder of a run; several, or a folder of epochs, make one table"
     what.add_argument("checkpoints", type=Path, nargs="*", metavar="checkpoint", help=text)
+    text = "of a run that averaged its weights (default: average); others have their last ones only"
+    what.add_argument("--weights-of", choices=("average", "last"), default="average", help=text)
     what.add_argument("--weights", type=Path, metavar="FILE", help="a state dict; needs --model and --dataset")
     what.add_argument("--model", help="the network of --weights: smallcnn, resnet18, ...")
     what.add_argument("--dataset", help="the images of --weights: mnist, cifar10, ...")
@@ -178,7 +180,13 @@ def _evaluate(options: argparse.Namespace, processes: Processes, device: str) ->
         if options.member_transfer:
             networks = _members(subject)
         if options.transfer:
-            networks = open_networks(options.transfer, subject.images, subject.dataset, device=device)
+            networks = open_networks(
+                options.transfer,
+                subject.images,
+                subject.dataset,
+                device=device,
+                last_weights=options.weights_of == "last",
+            )
         plan = plan_of(options, subject)
     return run_evaluation(
         subject, plan, networks=networks, batch_size=options.batch_size, show=True, processes=processes,
@@ -256,6 +264,8 @@ def _open_subject(options: argparse.Namespace, checkpoint: Path | None, device: 
     if options.weights is not None:
         if checkpoint is not None:
             raise ValueError("a checkpoint and --weights: expected one of them")
+        if options.weights_of != "average" and not options.transfer:
+            raise ValueError("--weights-of: goes with a checkpoint; --weights has those of its file only")
         for name in ("model", "dataset"):
             if name not in given:
                 raise ValueError(f"--weights needs --{name}")
@@ -264,7 +274,8 @@ def _open_subject(options: argparse.Namespace, checkpoint: Path | None, device: 
         raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with --weights; a checkpoint knows its own")
     if checkpoint is None and not options.transfer:
         raise ValueError("expected a checkpoint, --weights or --transfer")
-    return open_run(checkpoint or checkpoint_files(options.transfer[0])[0], **place)
+    path = checkpoint or checkpoint_files(options.transfer[0])[0]
+    return open_run(path, last_weights=options.weights_of == "last", **place)
 
 
 @contextmanager

@@ -3,63 +3,119 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...options import Options, option
-from .event import Event, NamedEvent
+from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
 
+#: refresh(average, trainer): gives the average's batch norms statistics of its own.
+Refresh = Callable[[nn.Module, "Trainer"], None]
+
+_MODULE, _UPDATES, _WARMUP = "module.", "n_averaged", "warmup"
+
 
 @dataclass(frozen=True)
 class AveragingOptions(Options):
-    """Whether there is an average."""
+    """Whether there is an average, how it starts, and what its batch norms normalise with."""
 
     ewa_decay: float = option(
         0.0, "measure an exponential average of the weights, as 0.999; 0: the last ones", least=0, below=1
     )
+    ewa_warmup: bool = option(
+        True,
+        "the average starts short: its decay after t steps is at most (1 + t) / (10 + t); else it is the same always",
+    )
+    ewa_bn_batches: int = option(
+        0, "recompute the average's batch norm on so many mini-batches of the method's after each epoch; 0: average it",
+        least=0,
+    )  # fmt: skip
 
 
 class Averaging(Event):
     """``average ← decay · average + (1 − decay) · model`` after each step, batch-norm statistics too.
 
-    It starts at the model's state, and is what is measured.
+    It starts at the weights after the first step, and is what is measured. A constant decay of 0.999 gives those first
+    weights e⁻¹ of the average after a thousand steps, which short runs do not have: ``warmup`` takes the smaller of
+    ``decay`` and (1 + t) / (10 + t) after t steps, so that the average is over about the last tenth of the steps until
+    ``decay`` is reached. No step waits for the device.
 
     Args:
         model: the network in training.
         decay: from 0 to below 1.
+        warmup: whether the decay starts small. A checkpoint goes on as it began.
+        refresh: called after each epoch, gives the average's batch norms statistics of its own; None: they are
+            averaged, as the weights.
+
+    Attributes:
+        measured_model: the average.
+        updates: weight steps so far.
     """
 
     name = "averaging"
     order = 5
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-        self.measured_model = self.average.module
+    def __init__(self, model: nn.Module, decay: float, *, warmup: bool = True, refresh: Refresh | None = None) -> None:
+        self.average = self.measured_model = copy.deepcopy(model)
+        self.decay, self.warmup, self.refresh = decay, warmup, refresh
+        self.updates = 0
 
+    @torch.no_grad()
     def on_weights(self, trainer: Trainer) -> None:
-        self.average.update_parameters(trainer.model)
+        share = 1.0 - self._decay_now()
+        floating, moved = [], []
+        for ours, theirs in zip(_tensors(self.average), _tensors(trainer.model), strict=True):
+            if ours.is_floating_point() or ours.is_complex():
+                floating.append(ours)
+                moved.append(theirs)
+            else:  # counts
+                ours.copy_(theirs)
+        if self.updates == 0:
+            torch._foreach_copy_(floating, moved)
+        else:
+            torch._foreach_lerp_(floating, moved, share)
+        self.updates += 1
+
+    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+        if self.refresh is not None:
+            self.refresh(self.average, trainer)
+
+    def _decay_now(self) -> float:
+        return min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
 
     def state_dict(self) -> dict[str, Any]:
-        return self.average.state_dict()
+        weights = {_MODULE + name: value for name, value in self.average.state_dict().items()}
+        return {_UPDATES: torch.tensor(self.updates), _WARMUP: torch.tensor(self.warmup), **weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.average.load_state_dict(state)
+        self.average.load_state_dict(averaged_weights(state))
+        self.updates = int(state[_UPDATES])
+        self.warmup = bool(state.get(_WARMUP, False))  # averages did not start short before there was a choice
 
 
 def averaged_weights(state: dict[str, Any]) -> dict[str, Tensor]:
     """The network's weights from the event's state."""
-    return {name.removeprefix("module."): value for name, value in state.items() if name != "n_averaged"}
+    return {name.removeprefix(_MODULE): value for name, value in state.items() if name.startswith(_MODULE)}
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*(parameter.detach() for parameter in model.parameters()), *model.buffers()]
 
 
 def _build(options: AveragingOptions, parts: Parts) -> Averaging | None:
-    return Averaging(parts.model, options.ewa_decay) if options.ewa_decay else None
+    if not options.ewa_decay:
+        return None
+    refresh = parts.average_statistics(options.ewa_bn_batches)
+    return Averaging(parts.model, options.ewa_decay, warmup=options.ewa_warmup, refresh=refresh)
 
 
 EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions)

@@ -58,6 +58,8 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
     accuracies = ""
     if "clean" in record:
         accuracies = f", clean {record['clean']:.1f} %, robust {record['curve_robust']:.1f} %"
+    if "last_clean" in record:
+        accuracies += f" (last weights {record['last_clean']:.1f} %, {record['last_curve_robust']:.1f} %)"
     inner = f", inner loop {record['inner_share']:.1%} of the time" if record["inner_share"] else ""
     lines = [
         f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{accuracies}, "

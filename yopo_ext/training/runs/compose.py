@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...ball import Ball
-from ...data import Batch, Dataset, MixedBatches, make_loader
+from ...data import Dataset
 from ...found_first_layer import FoundFirstLayer
 from ...joint_generator import JointGenerator
 from ...models.heads import note_of
@@ -23,6 +23,7 @@ from ..events import EVENTS, Event
 from ..files import LAST
 from ..host import Processes, StopRequest, open_device
 from ..loop import GraphedAdversary, Trainer, check_last_batch, with_joint_statistics
+from .batches import training_batches
 from .first_layer import choose_first_layer
 from .networks import last_layer_outputs, make_model, memory_format
 from .objective import make_objective
@@ -82,7 +83,9 @@ class Run:
         loop = config.loop
         self.trainer = Trainer(
             model, _as_asked(config, crafting, ingredients.generator, processes, place),
-            _batches(config, self.data, processes, place),
+            training_batches(
+                config, self.data.train, processes, place, seed=loop.seed, drop_last=config.data.drop_last
+            ),
             make_optimizer(config, model, first_layer), epochs=loop.epochs, schedule=learning_rates(config),
             folder=folder, events=_events(self.parts), processes=processes, seed=loop.seed, amp=config.speed.amp,
             memory_format=memory_format(config), log_every=loop.log_every,
@@ -98,17 +101,6 @@ class Run:
     def fit(self) -> None:
         """Trains; raises as `Trainer.fit`."""
         self.trainer.fit(self.stop)
-
-
-def _batches(config: Config, data: Dataset, processes: Processes, device: torch.device) -> Iterable[Batch]:
-    options, seed = config.data, config.loop.seed
-    loader = make_loader(
-        data.train, config.loop.batch_size, device=device, seed=seed, augment=options.augment,
-        drop_last=options.drop_last, rows=processes.rows,
-    )  # fmt: skip
-    if options.mixup is None:
-        return loader
-    return MixedBatches(loader, options.mixup, num_classes=data.train.num_classes, seed=seed)
 
 
 def _new_model(

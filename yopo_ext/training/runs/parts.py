@@ -15,6 +15,7 @@ from ...evaluation.frozen_costate import Staleness, staleness
 from ...evaluation.image_source import device_of
 from ..config import Config
 from ..host import Processes, StopRequest
+from .average_statistics import AverageStatistics, norms_of
 from .measuring import curve_accuracies
 
 # Images that the staleness of the co-state is measured on.
@@ -52,6 +53,10 @@ class Parts:
         """What trains on clean images, with the run's objective."""
         method = METHODS["natural"]
         return method.build(replace(self.ingredients, options=method.options()))
+
+    def average_statistics(self, batches: int) -> AverageStatistics | None:
+        """What recomputes an average's batch norm on so many mini-batches; None where there is nothing to do."""
+        return AverageStatistics(self, batches) if batches and norms_of(self.model) else None
 
     def measure_curve(self, model: nn.Module, stop: StopRequest) -> dict[str, float]:
         """A point of the accuracy-time curve."""

@@ -57,10 +57,12 @@ def open_run(
     device: str = "cpu",
     limit: int | None = None,
     source: Mapping[str, Any] | None = None,
+    last_weights: bool = False,
 ) -> Subject:
     """The network of a checkpoint or a run folder, and ``limit`` test images (`draw_part`; None: as many as its run).
 
-    ``source``: options of the data set's own, by name, of those that may change from host to host.
+    ``source``: options of the data set's own, by name, of those that may change from host to host. ``last_weights``:
+    those in training, where the run measured an average of them.
 
     Raises:
         ValueError: a checkpoint that cannot be read, data files that are missing, arguments out of range.
@@ -79,7 +81,7 @@ def open_run(
         **(source or {}),
     )
     images = prepare_test_images(config)
-    model = trained_network(config, Dataset(options.dataset, images, images), state)
+    model = trained_network(config, Dataset(options.dataset, images, images), state, last_weights=last_weights)
     name, ball, final = f"{config.model.model} on {options.dataset}", config.ball, config.measuring
     return Subject(
         name, options.dataset, model.to(place), images.to(place), ball.eps, ball.norm, own=True,
@@ -126,11 +128,11 @@ def open_weights(
 
 
 def open_networks(
-    paths: Sequence[Path], images: ImageSet, dataset: str, *, device: str = "cpu"
+    paths: Sequence[Path], images: ImageSet, dataset: str, *, device: str = "cpu", last_weights: bool = False
 ) -> dict[str, nn.Module]:
     """The networks of several checkpoints for ``images`` of ``dataset``, by short names, all on ``device``.
 
-    Each path stands for what `checkpoint_files` finds.
+    Each path stands for what `checkpoint_files` finds; ``last_weights`` as of `open_run`.
 
     Raises:
         ValueError: a file given twice, a checkpoint that cannot be read, or a run on another data set.
@@ -146,7 +148,8 @@ def open_networks(
             raise ValueError(f"{file}: of a run on {config.data.dataset}, expected {dataset}")
         if (classes := config.get("classes")) != images.class_names:
             raise ValueError(f"{file}: of a run on classes {classes}, expected {images.class_names}")
-        models[name] = trained_network(config, Dataset(dataset, images, images), state).to(place)
+        network = trained_network(config, Dataset(dataset, images, images), state, last_weights=last_weights)
+        models[name] = network.to(place)
     return models
 
 

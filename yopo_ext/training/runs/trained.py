@@ -30,16 +30,16 @@ def open_checkpoint(path: Path) -> tuple[Config, dict[str, Any]]:
         raise CheckpointError(f"{path}: its configuration is not valid ({error})") from error
 
 
-def measured_weights(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights to measure: the average where the run kept one."""
+def measured_weights(state: dict[str, Any], *, last_weights: bool = False) -> dict[str, Tensor]:
+    """The weights to measure: the average where the run kept one, unless its last weights are asked for."""
     average = state["events"].get(Averaging.name)
-    return state["model"] if average is None else averaged_weights(average)
+    return state["model"] if average is None or last_weights else averaged_weights(average)
 
 
-def trained_network(config: Config, data: Dataset, state: dict[str, Any]) -> nn.Module:
+def trained_network(config: Config, data: Dataset, state: dict[str, Any], *, last_weights: bool = False) -> nn.Module:
     """The configuration's network for these images, with the weights to measure, on the CPU."""
     model = make_model(config, data)
-    model.load_state_dict(measured_weights(state))
+    model.load_state_dict(measured_weights(state, last_weights=last_weights))
     return model
 
 
