@@ -20,13 +20,20 @@ from .module_sequence import Modules
 
 
 class Costate:
-    """What `capture_costate` and `cut_at_first_layer` yield; `value` is p once the backward pass is over."""
+    """What `capture_costate` and `cut_at_first_layer` yield; `value` is p once the backward pass is over.
+
+    Attributes:
+        beginning: the leaf that the graph begins at where nothing before it is in the graph, as at a cut. A backward
+            pass to this input alone, ``loss.backward(inputs=[costate.beginning])``, finds p and no other gradient. None
+            before the forward pass, and where the first layer is in the graph.
+    """
 
     def __init__(self, module: nn.Module, catcher: StatisticsCatcher) -> None:
         self._name = type(module).__name__
         self._catcher = catcher
         self._calls = 0
         self._p: Tensor | None = None
+        self.beginning: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
@@ -95,7 +102,8 @@ class _OutputHook:
             output.register_hook(self.costate._add)
             return None
         # Nothing before this is in the graph (a frozen first layer, or a cut), so the graph may begin here.
-        started = _GraphStart.apply(output, torch.empty((), device=output.device, requires_grad=True))
+        self.costate.beginning = torch.empty((), device=output.device, requires_grad=True)
+        started = _GraphStart.apply(output, self.costate.beginning)
         started.register_hook(self.costate._add)
         return started
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from yopo_ext import YOPO, Ball, FirstLayer
-from yopo_ext.adversaries import TRADESYOPO
+from yopo_ext.adversaries import TRADESYOPO, YOPOAttack
 from yopo_ext.adversaries.first_pass import gradients_held_back
 from yopo_ext.input_gradient import input_gradient_error
 from yopo_ext.models import Normalize
@@ -28,10 +28,15 @@ def crafted(model, first_layer, bn_mode="eval", norm="linf", **options):
     return TRADESYOPO(model, first_layer, Ball(0.05, 0.02, norm=norm), 2, 2, bn_mode=bn_mode, **options)
 
 
+def attacked(model, first_layer, norm="linf", **options):
+    return YOPOAttack(model, first_layer, Ball(0.05, 0.02, norm=norm), 2, 2, **options)
+
+
 METHODS = {
     **{name: partial(plain, first_layer_grad=name) for name in ("hamiltonian", "backprop", "both")},
     "trades-yopo": crafted,
     "trades-yopo, train": partial(crafted, bn_mode="train"),
+    "yopo-attack": attacked,
 }
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
 
@@ -216,7 +221,8 @@ def test_a_right_first_layer_passes(stem, state, amp, method):
     with torch.autocast("cpu", torch.bfloat16, enabled=amp):
         adversary.accumulate(x, Y)
     assert adversary.first_layer.input_gradient_error < (0.02 if amp else 2e-6)
-    assert adversary._checked
+    crafting = getattr(adversary, "_crafting", None)
+    assert adversary._checked if crafting is None else crafting.checked
     assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
 
 

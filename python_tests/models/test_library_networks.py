@@ -178,7 +178,9 @@ def test_a_run_goes_on_bit_for_bit(name, first, tmp_path, capsys):
     assert len(parts.trainer.optimizer.param_groups[0]["params"]) == 3  # the convolution's and the batch norm's
 
 
-@pytest.mark.parametrize("method", ["natural", "fast", "free-2", "pgd-1", "trades-1", "trades-yopo-1-1", "n-fgsm"])
+@pytest.mark.parametrize(
+    "method", ["natural", "fast", "free-2", "pgd-1", "trades-1", "trades-yopo-1-1", "n-fgsm", "yopo-attack-1-1"]
+)
 def test_every_method(method, tmp_path):
     library("timm")
     config = make_config(model="timm:test_resnet", method=method, **{**TINY, "epochs": 1})

@@ -19,7 +19,13 @@ def counted_backend(graphs):
 
 @pytest.mark.parametrize(
     ("method", "model"),
-    [("yopo", "digits-cnn"), ("trades-yopo", "digits-cnn"), ("free", "digits-cnn"), ("yopo", batch_norm_net.NAME)],
+    [
+        ("yopo", "digits-cnn"),
+        ("trades-yopo", "digits-cnn"),
+        ("free", "digits-cnn"),
+        ("yopo", batch_norm_net.NAME),
+        ("yopo-attack", batch_norm_net.NAME),
+    ],
 )
 def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method, model):
     config = change_config(runs.config, method=method, model=model, epochs=2, limit_train=48)

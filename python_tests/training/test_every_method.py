@@ -6,7 +6,7 @@ import pytest
 import torch
 from same_runs import assert_equal, everything
 
-from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free
+from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free, YOPOAttack
 from yopo_ext.adversaries.method import METHODS
 from yopo_ext.ball import Ball
 from yopo_ext.training import Event, Run, change_config, make_config, parse_method
@@ -20,6 +20,7 @@ PASSES = {
     "deep-2": (2 + 1, 2 + 1),  # beside the line searches' forward passes
     "free-2": (2, 2),
     "yopo-2-2": (2, 2),
+    "yopo-attack-2-2": (2 + 1, 2 + 1),
     "trades-3": (1 + 3 + 2, 3 + 2),
     "trades-yopo-2-2": (1 + 2 + 2, 2 + 2),
 }
@@ -73,6 +74,8 @@ EXTRAS = [
     {"model": batch_norm_net.NAME, "first_layer_grad": "both", "staleness_every": 2, "ewa_decay": 0.5},
     {"model": batch_norm_net.NAME, "bn_statistics": "batch"},
     {"model": batch_norm_net.NAME, "method": "trades-yopo-2-2", "bn_mode": "train"},
+    {"model": batch_norm_net.NAME, "method": "yopo-attack-1-2", "staleness_every": 2, "objective": "trades"},
+    {"method": "yopo-attack-2-1", "start": "zero", "bn_mode": "eval", "eps_warmup_epochs": 2},
 ]
 
 
@@ -107,6 +110,11 @@ def test_settings_reach_the_adversaries(runs):
     assert isinstance(crafted, TRADESYOPO)
     assert (crafted.m, crafted.n, crafted.bn_mode) == (3, 4, "train")
     assert crafted.first_layer.bn_statistics == "batch"
+    apart = runs.trainer(method="yopo-attack", m=3, n=4, start="zero", bn_mode="eval", bn_statistics="batch").adversary
+    assert isinstance(apart, YOPOAttack)
+    assert (apart.m, apart.n, apart.random_start, apart.bn_mode) == (3, 4, False, "eval")
+    assert apart.first_layer.bn_statistics == "batch"
+    assert apart.ball.alpha == pytest.approx(2.5 / 3 / 4 * 0.1)
     kinds = [runs.trainer(bn_statistics=kind).adversary.first_layer.bn_statistics for kind in ("frozen", "batch")]
     assert kinds == ["frozen", "batch"]
 
@@ -161,5 +169,5 @@ def test_a_digits_run_with_every_default(tmp_path, method):
     assert type(trainer.adversary).__name__.lower() == {"fast": "fgsm"}.get(name, name.replace("-", ""))
     if name != "natural":
         assert trainer.adversary.ball.eps == 0.15
-        expected = {"fast": 1.25 * 0.15, "n-fgsm": 0.15, "free": 0.15, "deep": 0.15}.get(name, 0.03)
-        assert trainer.adversary.ball.alpha == pytest.approx(expected)
+        expected = {"fast": 1.25, "n-fgsm": 1.0, "free": 1.0, "deep": 1.0, "yopo-attack": 1.25 / 3}.get(name, 0.2)
+        assert trainer.adversary.ball.alpha == pytest.approx(expected * 0.15)

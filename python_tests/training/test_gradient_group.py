@@ -9,7 +9,7 @@ from same_runs import assert_equal, everything
 from torch import nn
 
 from yopo_ext import YOPO, Ball
-from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, Natural
+from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, Natural, YOPOAttack
 from yopo_ext.training import StopRequest, Trainer, TrainingError, change_config, make_config
 from yopo_ext.training.loop.clipping import clip_gradients
 from yopo_ext.training.loop.gradient_group import GradientGroup
@@ -21,6 +21,7 @@ ADVERSARIES = {
     "n-fgsm": lambda net, draws: NFGSM(net, BALL, generator=draws),
     "pgd": lambda net, draws: PGD(net, BALL, 2, generator=draws),
     "trades": lambda net, draws: TRADES(net, BALL, 2, generator=draws),
+    "yopo-attack": lambda net, draws: YOPOAttack(net, (net[0], net[1]), BALL, 2, 2, generator=draws),
     "trades-yopo": lambda net, draws: TRADESYOPO(net, (net[0], net[1]), BALL, 2, 2, generator=draws),
     **{
         f"yopo, {grad}, {reduction}": lambda net, draws, grad=grad, reduction=reduction: YOPO(

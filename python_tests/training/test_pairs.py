@@ -21,12 +21,12 @@ BASE = make_config(
 )  # fmt: skip
 #: Methods with their numbers, small ones.
 WRITTEN = {"yopo": "yopo-2-1", "pgd": "pgd-2", "free": "free-2", "trades": "trades-2", "trades-yopo": "trades-yopo-2-1",
-           "deep": "deep-2"}  # fmt: skip
+           "deep": "deep-2", "yopo-attack": "yopo-attack-2-1"}  # fmt: skip
 #: Images (C, H, W), classes.
 SETS = {"digits": (1, 8, 8, 10), "two classes": (2, 8, 8, 2), "four channels": (4, 8, 8, 5)}
 VALUES = {
     "set": list(SETS),
-    "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo", "deep"],
+    "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo", "deep", "yopo-attack"],
     "objective": [None, "cross-entropy", "trades", "reverse-cross-entropy"],
     "norm": ["linf", "l2"],
     "bn_mode": [None, "train", "eval"],

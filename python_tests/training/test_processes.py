@@ -37,6 +37,7 @@ EQUAL = {
     # A process remembers η by its own rows, so they must be the same ones.
     "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
     "trades-yopo": change_config(CONFIG, method="trades-yopo-2-2"),
+    "yopo-attack": change_config(CONFIG, method="yopo-attack-1-2"),
     "deep": change_config(CONFIG, method="deep-2", form="recursive", limit_train=33),
     "pgd, augmented": change_config(CONFIG, method="pgd-10", augment=True),
     # Weight steps of three mini-batches and of the last one.

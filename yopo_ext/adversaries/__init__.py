@@ -26,3 +26,4 @@ from .random_start import random_start as random_start
 from .trades import TRADES as TRADES
 from .trades_yopo import TRADESYOPO as TRADESYOPO
 from .yopo import YOPO as YOPO
+from .yopo_attack import YOPOAttack as YOPOAttack

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -35,17 +36,18 @@ class Adversary(Protocol):
         ...
 
 
-def backward(loss: Tensor, scale: float = 1.0) -> None:
+def backward(loss: Tensor, scale: float = 1.0, *, inputs: Sequence[Tensor] | None = None) -> None:
     """Accumulate the gradients of scale · loss, outside of autocast, as torch recommends.
 
-    In a block of `LossScale` they are scaled by that too.
+    In a block of `LossScale` they are scaled by that too. With `inputs` these leaves get one and no other does.
 
     Raises:
         TypeError, ValueError: the loss is not a single value.
     """
     require_single(loss)
     with torch.autocast(loss.device.type, enabled=False):
-        scaled(loss if scale == 1.0 else loss * scale, for_weights=True).backward()
+        value = scaled(loss if scale == 1.0 else loss * scale, for_weights=inputs is None)
+        value.backward(inputs=inputs)
 
 
 def require_single(loss: object) -> None:

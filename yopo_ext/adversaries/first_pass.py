@@ -23,13 +23,14 @@ class InputProbe:
 
     Attributes:
         images: what the model is to be given.
+        leaf: what they were made of, which gets the gradient.
     """
 
     def __init__(self, first_layer: FirstLayer, adversarial: Tensor) -> None:
         self._first_layer = first_layer
         with torch.enable_grad():
-            self._leaf = adversarial.detach().requires_grad_()
-            self.images = self._leaf.clone()
+            self.leaf = adversarial.detach().requires_grad_()
+            self.images = self.leaf.clone()
         self._shift: float | None = None
 
     @contextmanager
@@ -39,7 +40,7 @@ class InputProbe:
         Raises:
             RuntimeError: as `capture_costate` or `cut_at_first_layer`; or the first layer sees other images.
         """
-        caught = cut_at_first_layer(self._first_layer, past=self._leaf) if cuts else capture_costate(self._first_layer)
+        caught = cut_at_first_layer(self._first_layer, past=self.leaf) if cuts else capture_costate(self._first_layer)
         handle = self._first_layer.modules[0].register_forward_pre_hook(self._require_images)
         try:
             with caught as costate:
@@ -55,7 +56,7 @@ class InputProbe:
                 shift before a linear layer leaves the input gradient as it is, but not ∂H/∂W.
         """
         found = require_input_gradient(
-            self._first_layer, self._leaf.detach(), costate.value, self._leaf.grad, costate.statistics
+            self._first_layer, self.leaf.detach(), costate.value, self.leaf.grad, costate.statistics
         )
         if self._shift is not None and self._shift > TOLERANCE:
             raise RuntimeError(
@@ -68,9 +69,9 @@ class InputProbe:
     def _require_images(self, module: nn.Module, args: tuple[object, ...]) -> None:
         if not args or not isinstance(args[0], Tensor):
             return
-        given, expected, name = tuple(args[0].shape), tuple(self._leaf.shape), type(module).__name__
+        given, expected, name = tuple(args[0].shape), tuple(self.leaf.shape), type(module).__name__
         if given == expected:
-            self._shift = relative_error(args[0].detach(), self._leaf.detach())
+            self._shift = relative_error(args[0].detach(), self.leaf.detach())
             return
         if given[1:] == expected[1:] and given[0] < expected[0]:
             raise RuntimeError(

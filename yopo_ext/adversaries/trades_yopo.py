@@ -12,21 +12,19 @@ from torch import Tensor, nn
 from .. import arguments
 from ..ball import Ball
 from ..batch_statistics import BN_STATISTICS, BN_STATISTICS_HELP
-from ..costate import Costate, capture_costate
 from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import normal_like
-from ..loss_scale import losses_are_scaled, watched
+from ..loss_scale import losses_are_scaled
 from ..module_sequence import Modules
 from ..objectives import Trades
 from ..objectives.kl_divergence import kl_divergence
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
-from .adversary import backward
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, model_in, without_weight_gradients
-from .first_pass import InputProbe, is_recorded
+from .crafting_mode import BN_MODES, model_in
+from .frozen_crafting import FrozenCrafting
 from .method import Ingredients, Method
 from .random_start import feasible_images
 from .trades import START, clean_log_probabilities
@@ -71,16 +69,13 @@ class TRADESYOPO:
         self.model, self.ball = model, ball
         self.first_layer = FirstLayer(first_layer, bn_statistics)
         self.objective = Trades() if loss is None else as_objective(loss)
-        self.m = arguments.count("m", m)
-        if m == 0:
-            raise ValueError("m: got 0, expected at least 1 crafting pass")
-        self.n = arguments.count("n", n)
+        self._crafting = FrozenCrafting(model, self.first_layer, m, n)
+        self.m, self.n = m, n
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
-        self._checked = False
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -92,35 +87,18 @@ class TRADESYOPO:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        eta = feasible.project(START * normal_like(x, self.generator))
-        with model_in(self.bn_mode, self.model), without_weight_gradients(self.model):
-            with self.stopwatch.span("passes"):
-                target = clean_log_probabilities(self.model, x)
-            for _ in range(self.m):
-                with self.stopwatch.span("passes"):
-                    costate = self._costate(x + eta, target)
-                with self.stopwatch.span("inner"):
-                    eta = self.first_layer.ascend(
-                        self.ball, feasible, eta, watched(costate.value), steps=self.n, statistics=costate.statistics
-                    )
-        self.eta = eta
-        with self.stopwatch.span("passes"):
-            return weight_pass(self.model, self.objective, x + eta, y, clean=x)
-
-    def _costate(self, adversarial: Tensor, target: Tensor) -> Costate:
-        """That of the divergence at these images, summed; the first one that is not 0 everywhere is checked."""
+        start = feasible.project(START * normal_like(x, self.generator))
         # So close to the clean images the mean's gradient would leave the range of float16; its direction is the same.
         # Scaled losses are in that range, and the sum would leave it on the other side.
-        factor = 1 if losses_are_scaled() else len(adversarial)
-        if self._checked or is_recorded():
-            with capture_costate(self.first_layer) as costate:
-                backward(kl_divergence(self.model(adversarial), target), factor)
-            return costate
-        probe = InputProbe(self.first_layer, adversarial)
-        with probe.catch(cuts=False) as costate:
-            backward(kl_divergence(self.model(probe.images), target), factor)
-        self._checked = probe.compare(costate)
-        return costate
+        scale = 1 if losses_are_scaled() else len(x)
+        with model_in(self.bn_mode, self.model):
+            with self.stopwatch.span("passes"):
+                target = clean_log_probabilities(self.model, x)
+            self.eta = self._crafting.climb(
+                kl_divergence, target, self.ball, feasible, start, self.stopwatch, scale=scale
+            )
+        with self.stopwatch.span("passes"):
+            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
 
 
 @dataclass(frozen=True)
