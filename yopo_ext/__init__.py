@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .ball import Ball
     from .costate import capture_costate
     from .first_layer import FirstLayer
+    from .first_layer_cuts import find_cut, find_cuts
     from .first_layer_search import find_first_layer
     from .found_first_layer import FoundFirstLayer
     from .gradient_exchange import average_gradients
@@ -35,6 +36,8 @@ __all__ = [
     "average_gradients",
     "capture_costate",
     "explain",
+    "find_cut",
+    "find_cuts",
     "find_first_layer",
     "hamiltonian",
     "inner_ascent",
@@ -48,6 +51,8 @@ _LAZY = {
     "average_gradients": "yopo_ext.gradient_exchange",
     "FirstLayer": "yopo_ext.first_layer",
     "capture_costate": "yopo_ext.costate",
+    "find_cut": "yopo_ext.first_layer_cuts",
+    "find_cuts": "yopo_ext.first_layer_cuts",
     "find_first_layer": "yopo_ext.first_layer_search",
     "FoundFirstLayer": "yopo_ext.found_first_layer",
     "explain": "yopo_ext.ops",

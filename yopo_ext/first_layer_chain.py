@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -29,10 +30,6 @@ class Chain:
     calls: tuple[Call, ...]
     least: int
     end: str
-
-    def activated(self, length: int) -> bool:
-        """Whether an activation is among the first so many."""
-        return any(is_activation(call.module) for call in self.calls[self.least : length])
 
 
 def find_chain(trace: CallTrace) -> Chain:
@@ -69,20 +66,30 @@ def is_activation(module: nn.Module) -> bool:
 def _next_call(trace: CallTrace, last: Call | None) -> tuple[Call | None, str]:
     """The innermost module that alone is called on what the last one gave, or on the images; else why there is none."""
     what = "the images" if last is None else f"the output of {last}"
-    readers, call = _readers(trace, last), None
-    while readers:
-        outermost = [one for one in readers if not any(one.is_within(other) for other in readers)]
+    candidates, call = readers(trace, last), None
+    while candidates:
+        outermost = outermost_of(candidates)
         if len(outermost) > 1:
-            named = " and ".join(str(one) for one in outermost[:3])
-            return None, f"{named} are called on {what}; what all of it enters would have to be one module"
+            return None, several(outermost, what)
         call = outermost[0]
-        readers = [one for one in readers if one.is_within(call)]
+        candidates = [one for one in candidates if one.is_within(call)]
     if call is None:
-        return None, _no_module(trace, last, what)
+        return None, no_module(trace, last, what)
     return call, _unfit(trace, call, what)
 
 
-def _readers(trace: CallTrace, last: Call | None) -> list[Call]:
+def outermost_of(calls: Sequence[Call]) -> list[Call]:
+    """Those that are not made within another of them."""
+    return [one for one in calls if not any(one.is_within(other) for other in calls)]
+
+
+def several(calls: Sequence[Call], what: str) -> str:
+    """Why there is no next module where several are called side by side."""
+    named = " and ".join(str(one) for one in calls[:3])
+    return f"{named} are called on {what}; what all of it enters would have to be one module"
+
+
+def readers(trace: CallTrace, last: Call | None) -> list[Call]:
     """All calls on what the last one gave, those that give it back unchanged left out."""
     if last is not None:
         later = trace.calls[trace.calls.index(last) + 1 :]
@@ -114,7 +121,8 @@ def _not_after(layer: list[Call], call: Call) -> str:
     return f"{call} is {'no batch norm and ' if may_be_norm else ''}no activation that the kernels know"
 
 
-def _no_module(trace: CallTrace, last: Call | None, what: str) -> str:
+def no_module(trace: CallTrace, last: Call | None, what: str) -> str:
+    """What the network does with `what` instead of giving it to a module."""
     names = trace.followers(last)
     computed = f" ({', '.join(names[:3])})" if names else ""
     if last is None:

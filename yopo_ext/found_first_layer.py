@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What `find_first_layer` says of a network."""
+"""What `find_first_layer` and `find_cut` say of a network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+
+from .call_trace import Call
+from .first_layer import FirstLayer
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,13 @@ class FoundFirstLayer:
     reason: str
     end: str
     error: float
+
+    @classmethod
+    def of(cls, calls: Sequence[Call], root: str, *, linear: bool, end: str, error: float) -> FoundFirstLayer:
+        """That of these calls; `root` stands before their names."""
+        modules = tuple(call.module for call in calls)
+        reason = FirstLayer(modules).explain().reason
+        return cls(modules, tuple(root + call.name for call in calls), linear, not reason, reason, end, error)
 
     def __str__(self) -> str:
         kinds = ", ".join(type(module).__name__ for module in self.modules)

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""f0, H and the inner steps by the first layer's own modules, differentiated by autograd: what fits any layer."""
+"""f0, H and the inner steps by the first layer's own modules, differentiated by autograd: what fits any layer.
+
+One layer is computed in float32, as the kernels do. A first layer that reaches deeper is a part of the network whose
+cost counts, and is computed as the network is: under autocast where the caller has it on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +18,7 @@ from .arguments import Bounds, PerChannel
 from .batch_statistics import BatchStatistics, held_at
 from .compiled_regions import unwrap_compiled
 from .inference_mode import outside_inference_mode
+from .layer_modules import weighted_layers
 from .leaf_gradients import add_through_graph
 from .projection import FeasibleSet, feasible_set, per_channel
 
@@ -38,7 +44,7 @@ def hamiltonian(modules: Modules, u: Tensor, p: Tensor, held: BatchStatistics) -
 
 def accumulate(modules: Modules, trained: Sequence[Tensor], u: Tensor, p: Tensor, scale: float) -> None:
     """Adds scale · ∂H/∂θ to `.grad` of the parameters `trained`."""
-    with torch.enable_grad(), torch.autocast(u.device.type, enabled=False):
+    with torch.enable_grad(), _precision(modules, u):
         h = hamiltonian(modules, u, p, {})
     add_through_graph([(h, torch.ones_like(h))], trained, scale)
 
@@ -66,12 +72,30 @@ def climb(
     x = feasible.x
     _require_shape("eta", eta, tuple(x.shape), "x")
     eta = feasible.project(eta.detach())
-    for _ in range(steps):
-        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-            leaf = eta.requires_grad_()
-            g = torch.autograd.grad(hamiltonian(modules, x + leaf, p, held), leaf)[0]
-        eta = feasible.step(eta.detach(), g, step_size, direction)
+    with _precision(modules, x), _constant(modules):
+        for _ in range(steps):
+            with torch.enable_grad():
+                leaf = eta.requires_grad_()
+                g = torch.autograd.grad(hamiltonian(modules, x + leaf, p, held), leaf)[0]
+            eta = feasible.step(eta.detach(), g, step_size, direction)
     return eta
+
+
+def _precision(modules: Modules, like: Tensor) -> AbstractContextManager[object]:
+    return nullcontext() if weighted_layers(modules) > 1 else torch.autocast(like.device.type, enabled=False)
+
+
+@contextmanager
+def _constant(modules: Modules) -> Iterator[None]:
+    """Parameters require no gradient in the block, so that nothing is kept for one."""
+    trained = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...], whose: str) -> None:

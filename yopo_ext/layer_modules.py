@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +80,22 @@ def read_layer(modules: Sequence[nn.Module], statistics: BatchStatistics | None 
         try:
             activation = parse_activation(parts[0])
         except TypeError:
-            raise NotAConvolutionLayer(f"{_name(parts[0])} is not a known activation") from None
+            raise _too_much(parts[0], "is not a known activation") from None
     if len(parts) > 1:
-        raise NotAConvolutionLayer(f"{_name(parts[1])} follows the activation")
+        raise _too_much(parts[1], "follows the activation")
     return ConvolutionLayer(weight, bias, {**geometry, **mean_and_std, "activation": activation})
+
+
+def weighted_layers(modules: Iterable[nn.Module]) -> int:
+    """How many convolutions and linear layers are in them, at any depth: more than one is deeper than a kernel goes."""
+    kinds = (nn.modules.conv._ConvNd, nn.Linear)
+    return len({one for module in modules for one in module.modules() if isinstance(one, kinds)})
+
+
+def _too_much(module: nn.Module, why: str) -> NotAConvolutionLayer:
+    if weighted_layers([module]):
+        return NotAConvolutionLayer(f"it goes on with {_name(module)}, another layer")
+    return NotAConvolutionLayer(f"{_name(module)} {why}")
 
 
 def _name(module: nn.Module) -> str:

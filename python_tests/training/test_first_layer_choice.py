@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a run takes as its first layer (`--first-layer`), which weights it starts from, and for how many classes."""
 
+import batch_norm_net
 import pytest
 import torch
+from same_runs import assert_equal, everything
 from torch import nn
 
 from yopo_ext.models import MODELS, Network, build_model
@@ -72,6 +74,48 @@ def test_the_normalisation_is_always_part_of_it(runs):
     run = runs.run("run", mean=(0.5,), std=(0.25,), first_layer="features.conv1,features.relu1")
     assert layer_of(run) == run.trainer.model.first_layer
     run.fit()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"first_layer_grad": "both", "amp": "bf16"},
+        {"first_layer_grad": "backprop", "bn_statistics": "batch"},
+        {"method": "trades-yopo-2-2", "bn_mode": "train", "staleness_every": 2},
+    ],
+    ids=lambda settings: ", ".join(map(str, settings.values())),
+)
+def test_a_cut_reaches_deeper_and_goes_on_bit_for_bit(runs, settings):
+    """Up to and with the second of two batch norms, in every kind of crafting."""
+    config = change_config(runs.config, model=batch_norm_net.NAME, cut="bn2", **settings)
+    whole = runs.run("whole", config)
+    model = whole.trainer.model
+    assert layer_of(whole) == (model.conv1, model.bn1, model.relu1, model.conv2, model.bn2)
+    assert [len(group["params"]) for group in whole.trainer.optimizer.param_groups] == [8, 2]
+    whole.fit()
+    assert (
+        model.bn2.num_batches_tracked == model.bn1.num_batches_tracked == 3 * 4 * (2 if "method" not in settings else 5)
+    )
+    runs.interrupted("parts", config, 7)
+    parts = runs.run("parts", config)
+    parts.resume()
+    parts.fit()
+    assert_equal(everything(parts.trainer), everything(whole.trainer))
+
+
+def test_a_cut_that_is_none_is_refused_before_work_starts(runs):
+    for settings, message in (
+        (
+            {"cut": "features.conv9"},
+            "cut: got 'features.conv9', expected the name of a module of DigitsCNN, as features.conv3",
+        ),
+        ({"cut": "classifier.fc1"}, "cut: no chain of modules leads to classifier.fc1: the output of features.relu3"),
+        ({"cut": "features.conv2", "first_layer": "auto"}, "cut: got 'features.conv2' beside first_layer 'auto'"),
+        ({"cut": "features.conv2", "members": 2, "objective": "adp"}, "cut: got 'features.conv2' with 2 members"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            runs.run("run", **settings)
+    assert not (runs.root / "run").exists()
 
 
 def test_names_that_are_not_there(runs):

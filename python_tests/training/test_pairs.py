@@ -54,6 +54,7 @@ VALUES = {
     "centralize": ["none", "convolutions", "all"],
     "schedule": ["piecewise", "cosine", "one-cycle", "cyclic"],
     "first_layer_milestones": [None, (1,)],
+    "cut": [None, "features.maxpool"],
     "lr_decay": [0.1, 0.5],
     "lr_batch": [None, 16],
     "warmup_epochs": [0.0, 1.0],

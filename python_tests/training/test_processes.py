@@ -49,6 +49,8 @@ EQUAL = {
     "centres": change_config(CONFIG, objective="mmc", head="random-centres", feature_dim=5, lr=0.005),
     "image folder": change_config(CONFIG, dataset="folder", image_size=8, augment=True),
     # Five images and four in the last mini-batch. YOPO freezes the joint statistics; TRADES' attack has no batch.
+    # Two batch norms in the first layer, and a convolution between them.
+    "joint batch norm, cut": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True, cut="bn2"),
     "joint batch norm, yopo": change_config(CONFIG, model=batch_norm_net.NAME, sync_bn=True),
     "joint batch norm, trades": change_config(
         CONFIG, model=batch_norm_net.NAME, method="trades-2", sync_bn=True, beta=1.0, ewa_decay=0.5, ewa_bn_batches=2

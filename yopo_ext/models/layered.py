@@ -40,6 +40,23 @@ class Layered(nn.Module):
         """The network as layers called one after another, for what looks into each (`yopo_ext.maximum_principle`)."""
         return None if self.tail_layers is None else (self.first_layer, *self.tail_layers)
 
+    @property
+    def cuts(self) -> dict[str, tuple[nn.Module, ...]]:
+        """First layers that YOPO may take instead, from `first_layer` on ever deeper, each named by its last module.
+
+        A cut after each of `layers`, up to where what is called is no module (pooling, flatten): "conv1", "layer1.0",
+        "layer1.1", … As the command line's ``--cut`` names them.
+        """
+        names = {module: name for name, module in self.named_modules()}
+        found: dict[str, tuple[nn.Module, ...]] = {}
+        modules: tuple[nn.Module, ...] = ()
+        for layer in self.layers or (self.first_layer,):
+            if not all(isinstance(one, nn.Module) for one in layer):
+                break
+            modules = (*modules, *(one for one in layer if isinstance(one, nn.Module)))
+            found[names[modules[-1]]] = modules
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float images in [0, 1] to (B, num_classes) logits."""
         for part in self.first_layer:

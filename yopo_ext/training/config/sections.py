@@ -53,12 +53,25 @@ class ModelOptions(Options):
         None, "what YOPO takes as the first layer: auto, or names of modules, as conv1,bn1,relu (default: the "
         "network's own, auto for a library's)",
     )  # fmt: skip
+    cut: str | None = option(
+        None, "take the network up to and with this module as the first layer, as layer1.0 (yopo cuts lists them)"
+    )
     sync_bn: bool = option(False, "batch norm over the joint mini-batch of several processes")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean, std: got one of them, expected both or neither")
+        if self.cut is not None and self.first_layer is not None:
+            raise ValueError(
+                f"cut: got {self.cut!r} beside first_layer {self.first_layer!r}, expected one of them: a cut names the "
+                "first layer's last module, first_layer all of them"
+            )
+        if self.cut is not None and self.members > 1:
+            raise ValueError(
+                f"cut: got {self.cut!r} with {self.members} members, expected none: the first layer of an ensemble is "
+                "its members' own, side by side"
+            )
 
 
 @dataclass(frozen=True)
