@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 
+from itertools import pairwise
+
 import pytest
 import torch
 from passes import batch, relu_net
@@ -7,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from yopo_ext.adversaries import random_start
-from yopo_ext.evaluation import plot_staleness, staleness
+from yopo_ext.evaluation import Staleness, plot_staleness, staleness
 
 EPS, ALPHA = 0.3, 0.1
 
@@ -56,6 +58,42 @@ def test_gains_add_up_to_the_losses_difference():
     assert start + sum(found.gain) > start
     again = measured(model, (model[0], model[1]))
     assert again == found
+
+
+def literal_losses(model, x, y, eta, n):
+    """Of n sign steps along the gradient at the start."""
+    leaf = eta.clone().requires_grad_()
+    g = torch.autograd.grad(cross_entropy(model(x + leaf), y), leaf)[0]
+    losses = []
+    for _ in range(n):
+        losses.append(cross_entropy(model(x + eta), y).item())
+        eta = torch.clamp((eta + ALPHA * g.sign()).clamp(-EPS, EPS), -x, 1 - x)
+    return [*losses, cross_entropy(model(x + eta), y).item()]
+
+
+def test_what_n_buys_is_the_difference_to_the_first_gradient_repeated():
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.Tanh(), nn.Conv2d(6, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))
+    model = model.double()
+    with torch.no_grad():
+        model[0].weight *= 6
+    x, y = batch()
+    found = measured(model, tuple(model[:4]))
+    eta = random_start(x, eps=EPS, generator=torch.Generator().manual_seed(0))
+    losses = literal_losses(model, x, y, eta, 4)
+    assert found.repeated_gain == pytest.approx([after - before for before, after in pairwise(losses)])
+    assert found.repeated_gain[0] == pytest.approx(found.gain[0])
+    assert found.bought[0] == pytest.approx(0, abs=1e-9)
+    assert found.bought[-1] == pytest.approx(sum(found.gain) - sum(found.repeated_gain))
+    assert found.bought[-1] > 1e-3
+    linear = measured(model, model[0])  # its steps are those
+    assert linear.gain == pytest.approx(linear.repeated_gain)
+
+
+def test_logs_without_the_repeated_gradient_are_read(tmp_path):
+    old = Staleness([1.0], [1.0], [0.1], [0.1])
+    assert old.bought == []
+    plot_staleness([("epoch 1", old)], tmp_path / "staleness.png", title="YOPO-5-3")
 
 
 def test_the_model_is_left_as_it_was():

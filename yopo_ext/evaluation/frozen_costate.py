@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,7 @@ from ..costate import capture_costate
 from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..module_sequence import Modules
-from ..projection import feasible_set, per_channel
+from ..projection import FeasibleSet, feasible_set, per_channel
 from .mode import frozen_eval
 
 
@@ -31,12 +32,22 @@ class Staleness:
     sign_agreement: share of the elements where the two have the same sign, which is what a linf step sees.
     gain: what the step added to the mean loss. fresh_gain: what a step along the network's own gradient, from the same
     η, would have added; it costs a full pass.
+    repeated_gain: what each further step along the first gradient added, from the same start and without evaluating f0
+    again: what one step of so many times the size does. The sum of `gain` less the sum of this is what n buys. Empty in
+    logs of versions that did not measure it.
     """
 
     cosine: list[float]
     sign_agreement: list[float]
     gain: list[float]
     fresh_gain: list[float]
+    repeated_gain: list[float] = field(default_factory=list)
+
+    @property
+    def bought(self) -> list[float]:
+        """By the first step, the first two, …: how much more loss the frozen steps reach than the repeated gradient."""
+        differences = (one - other for one, other in zip(self.gain, self.repeated_gain, strict=False))
+        return list(accumulate(differences))
 
 
 @outside_inference_mode
@@ -57,8 +68,8 @@ def staleness(
     """Follows n inner steps from a random start, and beside each step asks the whole network.
 
     Where the cosine has decayed, or the gain left that of a fresh step, further steps are wasted and another full pass
-    is better: fewer n, more m. With a bare convolution as first layer the frozen gradient is one and the same at every
-    step.
+    is better: fewer n, more m. Where the gains are those of the first gradient repeated, n is a factor of the step size
+    and no more; with a bare convolution as first layer the frozen gradient is one and the same at every step.
 
     Args:
         model: in evaluation mode meanwhile; afterwards as it was.
@@ -71,8 +82,12 @@ def staleness(
     """
     if n < 1:
         raise ValueError(f"n: got {n}, expected at least 1 step")
+
+    def loss_at(eta: Tensor) -> float:
+        return float(loss(model(x + eta), y))
+
     layer = FirstLayer(first_layer)
-    result = Staleness([], [], [], [])
+    result = Staleness([], [], [], [], [])
     generator = torch.Generator(x.device).manual_seed(seed)
     eta = random_start(x, eps=eps, bounds=bounds, norm=norm, generator=generator)
     with frozen_eval(model):
@@ -80,6 +95,7 @@ def staleness(
             backward(loss(model(x + eta), y))
         p, held = costate.value, costate.statistics
         feasible = feasible_set(x, eps, bounds, norm)
+        repeated = _Repeated(loss_at, feasible, eta, per_channel(alpha, x))
         for _ in range(n):
             before, fresh = _loss_and_gradient(model, loss, x, eta, y)
             frozen = _frozen_gradient(layer, x + eta, p, held)
@@ -89,9 +105,28 @@ def staleness(
             budget: dict[str, Any] = {"eps": eps, "alpha": alpha, "steps": 1, "bounds": bounds, "norm": norm}
             eta = layer.inner_ascent(x, eta, p, statistics=held, **budget)
             with torch.no_grad():
-                result.gain.append(float(loss(model(x + eta), y)) - before)
-                result.fresh_gain.append(float(loss(model(x + by_network), y)) - before)
+                result.gain.append(loss_at(eta) - before)
+                result.fresh_gain.append(loss_at(by_network) - before)
+                result.repeated_gain.append(repeated.gain(before, fresh))
     return result
+
+
+class _Repeated:
+    """Steps along the gradient at the start, again and again."""
+
+    def __init__(
+        self, loss_at: Callable[[Tensor], float], feasible: FeasibleSet, eta: Tensor, alpha: Tensor
+    ) -> None:
+        self._loss_at, self._feasible, self._eta, self._alpha = loss_at, feasible, eta, alpha
+        self._first: tuple[float, Tensor] | None = None
+
+    def gain(self, loss: float, gradient: Tensor) -> float:
+        """Of one more; loss and gradient are those at the start, at the first call, and of no use later."""
+        before, gradient = self._first or (loss, gradient)
+        self._eta = self._feasible.step(self._eta, gradient, self._alpha)
+        after = self._loss_at(self._eta)
+        self._first = after, gradient
+        return after - before
 
 
 def _loss_and_gradient(model: nn.Module, loss: Loss, x: Tensor, eta: Tensor, y: Tensor) -> tuple[float, Tensor]:
@@ -124,6 +159,8 @@ def plot_staleness(measured: Sequence[tuple[str, Staleness]], target: Path | Bin
         left.plot(steps, one.cosine, label=name, **colour)
         right.plot(steps, one.gain, label=f"{name}, frozen p", **colour)
         right.plot(steps, one.fresh_gain, label=f"{name}, fresh gradient", linestyle="--", **colour)
+        if one.repeated_gain:
+            right.plot(steps, one.repeated_gain, label=f"{name}, first gradient again", linestyle=":", **colour)
     left.set(xlabel="inner step", ylabel="cosine (frozen p, whole network)", ylim=(None, 1.02))
     right.set(xlabel="inner step", ylabel="gain in loss")
     for axes in (left, right):
