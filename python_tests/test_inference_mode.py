@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import yopo_ext
-from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, Natural, YOPOAttack, pgd
+from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, Free, FreeYOPO, Natural, YOPOAttack, pgd
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import PGDAttack, accuracy, adversarial_examples, measure, staleness, sweep, transfer_matrix
 
@@ -120,6 +120,7 @@ ACTIONS = {
     "NFGSM": trained(lambda model: NFGSM(model, BALL, generator=seeded())),
     "Free": trained(lambda model: Free(model, BALL, 2)),
     "TRADES": trained(lambda model: TRADES(model, BALL, 2, generator=seeded())),
+    "FreeYOPO": trained(lambda model: FreeYOPO(model, (model[0], model[1]), 2, 2, **BUDGET)),
     "YOPOAttack": trained(lambda model: YOPOAttack(model, (model[0], model[1]), BALL, m=2, n=2, generator=seeded())),
     "TRADESYOPO": trained(lambda model: TRADESYOPO(model, (model[0], model[1]), BALL, m=2, n=2, generator=seeded())),
 }

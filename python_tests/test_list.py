@@ -11,7 +11,7 @@ from yopo_ext.training.config.layout import homes
 KNOWN = {
     "methods": {
         "natural", "fast", "n-fgsm", "pgd-STEPS", "deep-ITERATIONS", "free-M", "yopo-M-N", "trades-STEPS",
-        "trades-yopo-M-N", "yopo-attack-M-N",
+        "trades-yopo-M-N", "yopo-attack-M-N", "free-yopo-M-N",
     },
     "objectives": {"cross-entropy", "reverse-cross-entropy", "trades", "mmc", "mmlda", "g-sce"},
     "heads": {"linear", "max-mahalanobis", "random-centres"},

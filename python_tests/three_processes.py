@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import yopo_ext
 from yopo_ext import gradient_exchange
-from yopo_ext.adversaries import PGD, TRADES, TRADESYOPO, Free, Natural, YOPOAttack
+from yopo_ext.adversaries import PGD, TRADES, TRADESYOPO, Free, FreeYOPO, Natural, YOPOAttack
 from yopo_ext.ball import Ball
 from yopo_ext.cli import main as command
 from yopo_ext.data import ImageSet, load_dataset, to_float
@@ -130,13 +130,14 @@ def adversaries(model, first_layer, generator=None):
         ),
         "trades-yopo": TRADESYOPO(model, first_layer, BALL, 2, 2, **same),
         "yopo-attack": YOPOAttack(model, first_layer, BALL, 2, 2, **same),
+        "free-yopo": FreeYOPO(model, first_layer, 2, 2, 0.1, 0.03, start="random", **same),
         "trades": TRADES(model, BALL, 2, **same),
         "pgd": PGD(model, BALL, 2, **same),
         "free": Free(model, BALL, 2),
     }
 
 
-NAMES = ("yopo", "yopo-both", "trades-yopo", "yopo-attack", "trades", "pgd", "free")
+NAMES = ("yopo", "yopo-both", "trades-yopo", "yopo-attack", "free-yopo", "trades", "pgd", "free")
 
 
 def gradients_of(adversary, model, x, y, *, outside=False, bf16=False):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from yopo_ext import Ball
-from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Free, Natural, YOPOAttack
+from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Free, FreeYOPO, Natural, YOPOAttack
 from yopo_ext.adversaries.metrics import batch_metrics
 from yopo_ext.objectives import as_objective, largest_logit, trades
 
@@ -26,6 +26,7 @@ ONE_LOSS = {
     "pgd": lambda model, **options: PGD(model, BALL, 2, **options),
     "free": lambda model, **options: Free(model, BALL, 2, **options),
     "yopo-attack": lambda model, **options: YOPOAttack(model, model.first_layer, BALL, 2, 2, **options),
+    "free-yopo": lambda model, **options: FreeYOPO(model, model.first_layer, 2, 2, 0.1, 0.05, **options),
     "yopo": lambda model, **options: YOPO(model, model.first_layer, 2, 2, 0.1, 0.05, **options),
     "yopo, backprop": lambda model, **options: YOPO(
         model, model.first_layer, 2, 2, 0.1, 0.05, first_layer_grad="backprop", **options

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from yopo_ext import Ball
-from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Free, YOPOAttack
+from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Free, FreeYOPO, YOPOAttack
 from yopo_ext.adversaries.bounds_watch import BoundsWatch
 
 X = torch.rand(4, 2, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -26,6 +26,9 @@ METHODS = {
     "free": lambda model, ball: Free(model, ball, 2),
     "yopo": lambda model, ball: YOPO(model, model[0], 1, 1, ball.eps, ball.alpha, bounds=ball.bounds, norm=ball.norm),
     "trades": lambda model, ball: TRADES(model, ball, 1),
+    "free-yopo": lambda model, ball: FreeYOPO(
+        model, model[0], 1, 1, ball.eps, ball.alpha, bounds=ball.bounds, norm=ball.norm
+    ),
     "yopo-attack": lambda model, ball: YOPOAttack(model, model[0], ball, 1, 1),
     "trades-yopo": lambda model, ball: TRADESYOPO(model, model[0], ball, 1, 1),
 }
@@ -61,7 +64,7 @@ def test_other_radii_are_taken(eps, bounds, images, method):
     assert model[0].weight.grad.any()
 
 
-@pytest.mark.parametrize("method", ["fgsm", "pgd", "free", "yopo", "trades", "trades-yopo", "yopo-attack"])
+@pytest.mark.parametrize("method", ["fgsm", "pgd", "free", "yopo", "trades", "trades-yopo", "yopo-attack", "free-yopo"])
 def test_an_l2_radius_may_exceed_the_width(method):
     METHODS[method](net(), Ball(2.0, 0.5, norm="l2")).accumulate(X, Y)
 

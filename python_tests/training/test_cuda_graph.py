@@ -6,7 +6,7 @@ from passes import batch, relu_net, seeded
 from played_graph import Recorder
 
 from yopo_ext import Ball
-from yopo_ext.adversaries import PGD, YOPO, Free, YOPOAttack
+from yopo_ext.adversaries import PGD, YOPO, Free, FreeYOPO, YOPOAttack
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
 
@@ -14,12 +14,14 @@ from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
 def adversary_of(kind, model):
     if kind is Free:
         return Free(model, Ball(0.06, 0.06), 2)
+    if kind is FreeYOPO:
+        return FreeYOPO(model, (model[0], model[1]), 2, 2, 0.06, 0.02, start="random", generator=seeded())
     if kind is YOPOAttack:
         return YOPOAttack(model, (model[0], model[1]), Ball(0.06, 0.02), 2, 2, generator=seeded())
     return YOPO(model, (model[0], model[1]), 2, 2, 0.06, 0.02, generator=seeded())
 
 
-@pytest.mark.parametrize("kind", [YOPO, Free, YOPOAttack])
+@pytest.mark.parametrize("kind", [YOPO, Free, YOPOAttack, FreeYOPO])
 def test_replays_train_as_eager_steps_do(kind):
     eager = adversary_of(kind, relu_net())
     inner = adversary_of(kind, relu_net())
@@ -65,7 +67,8 @@ def test_without_a_gpu_it_is_refused(runs):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(
-    "method", ["yopo", "pgd-2", "fast", "n-fgsm", "free", "trades-2", "trades-yopo", "yopo-attack", "natural"]
+    "method",
+    ["yopo", "pgd-2", "fast", "n-fgsm", "free", "trades-2", "trades-yopo", "yopo-attack", "free-yopo", "natural"],
 )
 def test_on_a_gpu(runs, method):
     trainers = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 from same_runs import assert_equal, everything
 
-from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free, YOPOAttack
+from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free, FreeYOPO, YOPOAttack
 from yopo_ext.adversaries.method import METHODS
 from yopo_ext.ball import Ball
 from yopo_ext.training import Event, Run, change_config, make_config, parse_method
@@ -20,6 +20,7 @@ PASSES = {
     "deep-2": (2 + 1, 2 + 1),  # beside the line searches' forward passes
     "free-2": (2, 2),
     "yopo-2-2": (2, 2),
+    "free-yopo-2-2": (2, 2),
     "yopo-attack-2-2": (2 + 1, 2 + 1),
     "trades-3": (1 + 3 + 2, 3 + 2),
     "trades-yopo-2-2": (1 + 2 + 2, 2 + 2),
@@ -75,6 +76,8 @@ EXTRAS = [
     {"model": batch_norm_net.NAME, "bn_statistics": "batch"},
     {"model": batch_norm_net.NAME, "method": "trades-yopo-2-2", "bn_mode": "train"},
     {"model": batch_norm_net.NAME, "method": "yopo-attack-1-2", "staleness_every": 2, "objective": "trades"},
+    {"model": batch_norm_net.NAME, "method": "free-yopo-2-2", "start": "random", "first_layer_grad": "both"},
+    {"method": "free-yopo-2-1", "bn_statistics": "batch", "delay": 1, "staleness_every": 2},
     {"method": "yopo-attack-2-1", "start": "zero", "bn_mode": "eval", "eps_warmup_epochs": 2},
 ]
 
@@ -115,6 +118,11 @@ def test_settings_reach_the_adversaries(runs):
     assert (apart.m, apart.n, apart.random_start, apart.bn_mode) == (3, 4, False, "eval")
     assert apart.first_layer.bn_statistics == "batch"
     assert apart.ball.alpha == pytest.approx(2.5 / 3 / 4 * 0.1)
+    stepping = runs.trainer(method="free-yopo", m=3, n=4, start="random", first_layer_grad="both").adversary
+    assert isinstance(stepping, FreeYOPO)
+    assert (stepping.replays, stepping.m, stepping.n, stepping.starts_anew) == (3, 1, 4, True)
+    assert stepping.first_layer_grad == "both"
+    assert stepping.ball.alpha == pytest.approx(0.1 / 4)
     kinds = [runs.trainer(bn_statistics=kind).adversary.first_layer.bn_statistics for kind in ("frozen", "batch")]
     assert kinds == ["frozen", "batch"]
 
@@ -170,4 +178,5 @@ def test_a_digits_run_with_every_default(tmp_path, method):
     if name != "natural":
         assert trainer.adversary.ball.eps == 0.15
         expected = {"fast": 1.25, "n-fgsm": 1.0, "free": 1.0, "deep": 1.0, "yopo-attack": 1.25 / 3}.get(name, 0.2)
+        expected = 1 / 3 if name == "free-yopo" else expected
         assert trainer.adversary.ball.alpha == pytest.approx(expected * 0.15)

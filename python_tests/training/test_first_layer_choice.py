@@ -133,7 +133,9 @@ def test_a_wrong_name_is_found_on_the_first_batch(runs):
         runs.run("run", first_layer="features.conv2").fit()
 
 
-@pytest.mark.parametrize("method", ["yopo-1-1", "trades-yopo-1-1", "yopo-attack-1-1", "pgd-1", "natural", "free-2"])
+@pytest.mark.parametrize(
+    "method", ["yopo-1-1", "trades-yopo-1-1", "yopo-attack-1-1", "free-yopo-1-1", "pgd-1", "natural", "free-2"]
+)
 def test_where_there_is_none_only_those_complain_that_want_one(runs, method):
     config = change_config(runs.config, model="functional", method=method, epochs=1, milestones=())
     if "yopo" in method:

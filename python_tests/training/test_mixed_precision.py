@@ -10,14 +10,24 @@ from same_runs import assert_equal, everything
 from torch import nn
 
 from yopo_ext import YOPO, Ball
-from yopo_ext.adversaries import FGSM, PGD, TRADES, TRADESYOPO, Free, Natural, YOPOAttack
+from yopo_ext.adversaries import FGSM, PGD, TRADES, TRADESYOPO, Free, FreeYOPO, Natural, YOPOAttack
 from yopo_ext.loss_scale import LossScale, scaled, watched
 from yopo_ext.stopwatch import NoStopwatch
 from yopo_ext.training import Trainer, TrainingError, change_config
 from yopo_ext.training.loop.mixed_precision import LEAST_SCALE, MixedPrecision
 
 CPU = torch.device("cpu")
-METHODS = ["natural", "fast", "pgd-2", "free-2", "trades-2", "trades-yopo-2-2", "yopo-2-2", "yopo-attack-2-2"]
+METHODS = [
+    "natural",
+    "fast",
+    "pgd-2",
+    "free-2",
+    "trades-2",
+    "trades-yopo-2-2",
+    "yopo-2-2",
+    "yopo-attack-2-2",
+    "free-yopo-2-2",
+]
 
 
 def adversaries(net, ball, draws):
@@ -25,6 +35,7 @@ def adversaries(net, ball, draws):
     yield from (Natural(net), FGSM(net, ball, generator=draws), PGD(net, ball, 2, generator=draws), Free(net, ball, 1))
     yield from (TRADES(net, ball, 2, generator=draws), TRADESYOPO(net, layer, ball, 2, 2, generator=draws))
     yield YOPOAttack(net, layer, ball, 2, 2, generator=draws)
+    yield FreeYOPO(net, layer, 1, 2, ball.eps, ball.alpha, norm=ball.norm)
     for grad in ("hamiltonian", "backprop", "both"):
         for reduction in ("mean", "sum"):
             yield YOPO(net, layer, 2, 2, ball.eps, ball.alpha, norm=ball.norm, first_layer_grad=grad,

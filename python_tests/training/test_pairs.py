@@ -21,18 +21,31 @@ BASE = make_config(
 )  # fmt: skip
 #: Methods with their numbers, small ones.
 WRITTEN = {"yopo": "yopo-2-1", "pgd": "pgd-2", "free": "free-2", "trades": "trades-2", "trades-yopo": "trades-yopo-2-1",
-           "deep": "deep-2", "yopo-attack": "yopo-attack-2-1"}  # fmt: skip
+           "deep": "deep-2", "yopo-attack": "yopo-attack-2-1", "free-yopo": "free-yopo-2-1"}  # fmt: skip
 #: Images (C, H, W), classes.
 SETS = {"digits": (1, 8, 8, 10), "two classes": (2, 8, 8, 2), "four channels": (4, 8, 8, 5)}
 VALUES = {
     "set": list(SETS),
-    "method": ["yopo", "natural", "fast", "n-fgsm", "pgd", "free", "trades", "trades-yopo", "deep", "yopo-attack"],
+    "method": [
+        "yopo",
+        "natural",
+        "fast",
+        "n-fgsm",
+        "pgd",
+        "free",
+        "trades",
+        "trades-yopo",
+        "deep",
+        "yopo-attack",
+        "free-yopo",
+    ],
     "objective": [None, "cross-entropy", "trades", "reverse-cross-entropy"],
     "norm": ["linf", "l2"],
     "bn_mode": [None, "train", "eval"],
     "reduction": ["mean", "sum"],
     "first_layer_grad": ["hamiltonian", "backprop", "both"],
     "bn_statistics": ["frozen", "batch"],
+    "start": ["the method's own", "random", "zero"],
     "form": ["residual", "recursive"],
     "penalties": [(1.0,), (4.0,)],
     "hidden_eps": [None, 0.1],
@@ -87,7 +100,7 @@ def config_of(row):
 
 
 #: Each of their passes is on perturbed images, and TRADES asks for the outputs at the clean ones too.
-ONE_PASS = {"yopo", "free", "deep"}
+ONE_PASS = {"yopo", "free", "free-yopo", "deep"}
 
 
 def is_allowed(row):
@@ -96,7 +109,7 @@ def is_allowed(row):
         return any(is_allowed({**row, "method": method}) for method in VALUES["method"])
     if row["method"] in ONE_PASS and (row.get("objective") == "trades" or row.get("beta", 6.0) != 6.0):
         return False
-    if row["method"] == "free" and row.get("accumulate", 1) > 1:
+    if row["method"] in ("free", "free-yopo") and row.get("accumulate", 1) > 1:
         return False
     try:
         config_of({"held_out": 8, **row} if "patience" in row else row)

@@ -37,6 +37,7 @@ EQUAL = {
     # A process remembers η by its own rows, so they must be the same ones.
     "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
     "trades-yopo": change_config(CONFIG, method="trades-yopo-2-2"),
+    "free-yopo": change_config(CONFIG, method="free-yopo-2-2", batch_size=19, alpha=0.02),
     "yopo-attack": change_config(CONFIG, method="yopo-attack-1-2"),
     "deep": change_config(CONFIG, method="deep-2", form="recursive", limit_train=33),
     "pgd, augmented": change_config(CONFIG, method="pgd-10", augment=True),
@@ -123,7 +124,7 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
     config = placed(EQUAL[name], two.root)
     Run(config, tmp_path / "one", show=False).fit()
     first, second = two.of(name)
-    replays = config["m"] if config.method.name == "free" else 1
+    replays = config["m"] if config.method.name in ("free", "free-yopo") else 1
     assert first["exchanges"] == first["steps"] * replays  # once a weight step, not once a pass
     assert first["state"] == second["state"]  # the generators' too
     if name == "yopo":

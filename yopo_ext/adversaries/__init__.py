@@ -8,7 +8,7 @@ optimiser are the caller's business, and so is the model's mode:
     metrics = adversary.accumulate(x, y)
     optimizer.step()
 
-These three lines are repeated `adversary.replays` times a mini-batch, which is 1 for all but `Free`.
+These three lines are repeated `adversary.replays` times a mini-batch, which is 1 for all but `Free` and `FreeYOPO`.
 """
 
 from ..objectives.objective import Loss as Loss
@@ -18,6 +18,7 @@ from .deep_crafting import DeepPerturbation as DeepPerturbation
 from .deep_crafting import deep_attack as deep_attack
 from .fgsm import FGSM as FGSM
 from .free import Free as Free
+from .free_yopo import FreeYOPO as FreeYOPO
 from .n_fgsm import NFGSM as NFGSM
 from .natural import Natural as Natural
 from .pgd import PGD as PGD

@@ -27,7 +27,7 @@ class Adversary(Protocol):
     where augmentation put them (`batch.placement`), each None where the loader does not know.
     """
 
-    #: How often a mini-batch is given to `accumulate`, with a step of the optimiser after each; 1 for all but Free.
+    #: How often a mini-batch is given to `accumulate`, with a step of the optimiser after each; 1 for most.
     replays: int
     stopwatch: Stopwatch | NoStopwatch
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward, require_single
 from .bounds_watch import BoundsWatch
+from .kept_perturbation import KeptPerturbation
 from .method import Ingredients, Method
 from .metrics import batch_metrics
 from .random_start import feasible_images
@@ -50,8 +50,6 @@ class Free:
 
     Attributes:
         ball: may be set between mini-batches.
-        eta: the perturbation, (B, C, H, W) of the largest mini-batch so far; a smaller one uses its first rows. None
-            before the first, which starts at 0.
         replays: m.
 
     Raises:
@@ -65,7 +63,7 @@ class Free:
         if m == 0:
             raise ValueError("m: got 0, expected at least 1 pass")
         self.objective = one_pass_objective(as_objective(loss), "Free")
-        self.eta: Tensor | None = None
+        self._kept = KeptPerturbation()
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
 
@@ -82,8 +80,8 @@ class Free:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        memory = self._make_room(x)
-        eta = feasible.project(memory[: len(x)]).requires_grad_()
+        memory = self._kept.rows(x)
+        eta = feasible.project(memory).requires_grad_()
         with self.stopwatch.span("passes"):
             outputs = self.model(x + eta)
             loss = self.objective.train(outputs, y)
@@ -92,39 +90,26 @@ class Free:
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
             gradient: Any = eta.grad
-            memory[: len(x)] = feasible.step(eta.detach(), watched(gradient), self.ball.step_size(x))
+            memory.copy_(feasible.step(eta.detach(), watched(gradient), self.ball.step_size(x)))
         return metrics
+
+    @property
+    def eta(self) -> Tensor | None:
+        """The perturbation, (B, C, H, W) of the largest mini-batch so far; a smaller one uses its first rows.
+
+        None before the first, which starts at 0.
+        """
+        return self._kept.eta
 
     def state_dict(self) -> dict[str, Tensor | None]:
         """The memory, for a checkpoint."""
-        return {"eta": self.eta}
+        return self._kept.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
         """What `state_dict` gave."""
-        self.eta = state["eta"]
+        self._kept.load_state_dict(state)
 
-    @staticmethod
-    def reshare(
-        states: Sequence[dict[str, Tensor | None]], rows: Callable[[int], tuple[int, int]]
-    ) -> dict[str, Tensor | None]:
-        """This process's state, of those of a run on another number of processes.
-
-        Args:
-            states: of all of them, by rank: each remembers its rows of the joint mini-batch.
-            rows: of a joint mini-batch's size, this process's (start, stop).
-        """
-        known = [eta for state in states if (eta := state["eta"]) is not None]
-        if not known:
-            return {"eta": None}
-        start, stop = rows(sum(map(len, known)))
-        return {"eta": torch.cat(known)[start:stop].clone()}
-
-    def _make_room(self, x: Tensor) -> Tensor:
-        known = x[:0] if self.eta is None or self.eta.shape[1:] != x.shape[1:] else self.eta.to(x)
-        if len(known) < len(x) or self.eta is None:
-            known = torch.cat([known, torch.zeros_like(x[len(known) :])])
-        self.eta = known
-        return known
+    reshare = staticmethod(KeptPerturbation.reshare)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class YOPO:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        eta = draw(feasible, self.generator)
+        eta = self.start(feasible)
         if not self._checked:
             self._cuts = self._prepare(x)
         if self.first_layer.trains and (self._cuts or self.first_layer_grad != "backprop"):
@@ -153,6 +153,10 @@ class YOPO:
                     eta = self._ascend(feasible, eta, costate)
         self.eta = eta
         return batch_metrics(self.objective, torch.stack(losses).mean(), outputs, y, len(x))
+
+    def start(self, feasible: FeasibleSet) -> Tensor:
+        """η⁰ of a mini-batch, in the feasible set."""
+        return draw(feasible, self.generator)
 
     def explain(self, x: Tensor | None = None) -> LayerExplanation:
         """How the n steps run and, given images x, on which backend; see `FirstLayer.explain`."""
