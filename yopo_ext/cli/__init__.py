@@ -9,13 +9,13 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bench, compare, diagnose, evaluate, info, list_command, train
+from . import bench, compare, cuts, diagnose, evaluate, info, list_command, train
 from .argument_order import join_negative_numbers
 from .broken_pipe import quiet_when_cut_off
 from .crowd import make_room
 from .speaker import complain
 
-COMMANDS = (train, compare, evaluate, diagnose, list_command, info, bench)
+COMMANDS = (train, compare, evaluate, diagnose, cuts, list_command, info, bench)
 
 
 class _Parser(argparse.ArgumentParser):

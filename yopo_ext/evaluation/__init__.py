@@ -13,6 +13,9 @@ from .attacks.rays import RaySAttack
 from .attacks.spsa import SPSAAttack
 from .black_box import BoundaryDistance, Queries
 from .cross_sections import CrossSection, cross_section
+from .cut_picture import plot_cuts
+from .cut_report import Cut, CutReport, CutValue, cut_report
+from .cut_tuning import CutTuning, Setting, tune_cut
 from .detection import Detection, DetectionTable, fit_detectors, measure_with_detectors
 from .examples import Examples, adversarial_examples
 from .feature_distances import FeatureDistances, feature_distances
@@ -58,6 +61,10 @@ __all__ = [
     "ClassLogits",
     "CrossSection",
     "CurvePoint",
+    "Cut",
+    "CutReport",
+    "CutTuning",
+    "CutValue",
     "Detection",
     "DetectionTable",
     "Examples",
@@ -76,6 +83,7 @@ __all__ = [
     "Report",
     "ReportTable",
     "SPSAAttack",
+    "Setting",
     "Staleness",
     "Sweep",
     "SweepTable",
@@ -87,6 +95,7 @@ __all__ = [
     "check_sweep",
     "check_transfer",
     "cross_section",
+    "cut_report",
     "default_alpha",
     "dlr_loss",
     "feature_distances",
@@ -100,6 +109,7 @@ __all__ = [
     "outcomes",
     "plot_accuracy_time",
     "plot_cross_section",
+    "plot_cuts",
     "plot_distances",
     "plot_examples",
     "plot_features",
@@ -111,5 +121,6 @@ __all__ = [
     "sweep",
     "targeted_dlr_loss",
     "transfer_matrix",
+    "tune_cut",
     "verdict",
 ]

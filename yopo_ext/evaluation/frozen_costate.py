@@ -114,9 +114,7 @@ def staleness(
 class _Repeated:
     """Steps along the gradient at the start, again and again."""
 
-    def __init__(
-        self, loss_at: Callable[[Tensor], float], feasible: FeasibleSet, eta: Tensor, alpha: Tensor
-    ) -> None:
+    def __init__(self, loss_at: Callable[[Tensor], float], feasible: FeasibleSet, eta: Tensor, alpha: Tensor) -> None:
         self._loss_at, self._feasible, self._eta, self._alpha = loss_at, feasible, eta, alpha
         self._first: tuple[float, Tensor] | None = None
 

@@ -2,6 +2,7 @@
 """Runs: from a configuration to a trainer, several side by side, and what is measured of what they trained."""
 
 from .compose import Run
+from .cuts_of_run import RunCuts, cuts_of_run
 from .detection_job import DetectionPlan
 from .diagnose_run import RunDiagnosis, diagnose_run, epochs_table, named_checkpoints
 from .evaluate_many import evaluate_many
@@ -15,9 +16,11 @@ __all__ = [
     "Evaluation",
     "EvaluationPlan",
     "Run",
+    "RunCuts",
     "RunDiagnosis",
     "Subject",
     "checkpoint_files",
+    "cuts_of_run",
     "diagnose_run",
     "epochs_table",
     "evaluate_many",
