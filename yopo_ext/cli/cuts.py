@@ -29,7 +29,7 @@ def add_command(commands: Any) -> None:
     cuts.add_argument("--cuts", nargs="+", metavar="NAME", help=text)
     cuts.add_argument("--n", type=int, help="inner steps (default: the run's, and at least 5)")
     cuts.add_argument("--eps", type=number, help="radius; fractions like 8/255 are read (default: the run's)")
-    cuts.add_argument("--alpha", type=number, help="step size (default: the run's, a quarter of eps for one step)")
+    cuts.add_argument("--alpha", type=number, help="step size (default: the run's, or a quarter of eps)")
     text = "choose m, n and a cut: the cheapest that gain this share of the loss that ten fresh steps gain, as 0.9"
     cuts.add_argument("--tune", type=number, metavar="SHARE", help=text)
     cuts.add_argument("--settings", action="store_true", help="with --tune: print nothing but options for yopo train")

@@ -62,7 +62,8 @@ def cuts_of_run(
     Args:
         path: a checkpoint or a run's folder.
         cuts: names of modules; None: as `cut_report`.
-        n, eps, alpha: None: the run's own, and at least `CUT_STEPS` steps.
+        n, eps, alpha: None: the run's own, and at least `CUT_STEPS` steps; a quarter of eps, where that is another than
+            the run's, or its step is as wide.
         tune: the share of the loss that fresh steps gain which m, n and a cut are chosen for; None: no choice.
         data_dir, device: as for `open_run`.
         limit: images, all in one pass.
@@ -74,31 +75,26 @@ def cuts_of_run(
     subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
     config, _ = open_checkpoint(path)
     x, y = to_float(subject.images.images), subject.images.labels
-    radius = config.ball.eps if eps is None else eps
+    ball = config.ball
+    radius = ball.eps if eps is None else eps
+    # Single-step methods have a step as wide as the ball.
+    own = ball.alpha if eps is None and ball.alpha < ball.eps else radius / 4
+    steps = max(config.get("n", 0), CUT_STEPS) if n is None else n
     options: dict[str, Any] = {
-        "cuts": cuts, "eps": radius, "loss": make_objective(config).attack, "norm": config.ball.norm, "seed": seed,
+        "cuts": cuts, "eps": radius, "loss": make_objective(config).attack, "norm": ball.norm, "seed": seed,
     }  # fmt: skip
-    report = cut_report(
-        subject.model, x, y, alpha=_step(config, alpha), n=max(config.get("n", 0), CUT_STEPS) if n is None else n,
-        **options,
-    )  # fmt: skip
+    report = cut_report(subject.model, x, y, alpha=own if alpha is None else alpha, n=steps, **options)
     tuning = None if tune is None else tune_cut(subject.model, x, y, alpha=alpha, share=tune, **options)
     return RunCuts(config, subject.name, report, tuning)
-
-
-def _step(config: Config, alpha: float | None) -> float:
-    """The run's own step where its method makes several: single-step methods have one as wide as the ball."""
-    if alpha is not None:
-        return alpha
-    return config.ball.alpha if config.ball.alpha < config.ball.eps else config.ball.eps / 4
 
 
 def training_options(config: Config, chosen: Setting) -> str:
     """Options of `yopo train` that craft as the setting does.
 
-    YOPO's weights see η before its last n steps, so that it has one pass more than the setting.
+    Of the run's own method where it takes m and n, else of YOPO as an attack. YOPO's weights see η before its last n
+    steps, so that it has one pass more than the setting.
     """
     declared = config.declared_method
-    name = config.method.name if declared.in_first_layer and declared.numbers == ("m", "n") else "yopo"
+    name = config.method.name if declared.in_first_layer and declared.numbers == ("m", "n") else "yopo-attack"
     passes = chosen.m + 1 if name == "yopo" else chosen.m
     return f"--method {name}-{passes}-{chosen.n} --cut {chosen.cut} --alpha {chosen.alpha:.6g}"
