@@ -197,7 +197,7 @@ def test_the_papers_settings(name):
 
 
 def test_each_preset_is_tested_or_a_twin():
-    others = {"cifar10-trades-yopo-3-4", "cifar10-trades-yopo-2-5", "cifar10-fast"}
+    others = {"cifar10-trades-yopo-3-4", "cifar10-trades-yopo-2-5", "cifar10-fast", *SPEEDRUNS}
     assert set(PRESETS.names) == set(PAPERS) | {f"{name}-hamiltonian" for name in PAPERS} | others
 
 
@@ -215,6 +215,19 @@ def test_fast_as_published():
     assert [config[name] for name in ("method", "schedule", "lr", "epochs")] == ["fast", "cyclic", 0.2, 15]
     assert [config[name] for name in ("eps", "alpha", "batch_size")] == [8 / 255, 10 / 255, 128]
     assert (config["eval_steps"], config["eval_alpha"]) == (50, 2 / 255)
+
+
+SPEEDRUNS = {
+    "cifar10-speedrun": "preactresnet18", "cifar10-speedrun-resnet18": "resnet18", "cifar10-speedrun-small": "wrn-10-1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "model"), SPEEDRUNS.items())
+def test_speedruns_are_one_recipe(name, model):
+    config, first = make_config(name), make_config("cifar10-speedrun")
+    assert config["model"] == model
+    assert differences(config, first) == ([] if config == first else [f"model: {model!r} here, 'preactresnet18' there"])
+    assert (config["eps"], config["alpha"], config.base_lr, config["ewa_warmup"]) == (8 / 255, 8 / 255, 0.4, True)
 
 
 @pytest.mark.parametrize(

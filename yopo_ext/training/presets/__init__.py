@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings by name, those of the papers: one paper's runs a file."""
+"""Settings by name: one paper's runs a file, and one of our own."""
 
 from .preset import PRESETS, Preset
 

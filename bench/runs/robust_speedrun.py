@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""One preset of the robust speedrun: trials, a training of so many seconds, attacks (`robust_speedrun.sh` calls it).
+
+Seconds are those of `yopo train`: of all epochs, from the first mini-batch on, without measuring. Recording the CUDA
+graph and compiling out of the disk's cache are in them: the second trial says how long that takes. The first one says
+how long compiling takes without the cache, which is not in them. Every stage is a process of its own; what is known is
+written after each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from collect import settings
+
+from yopo_ext.benchmark.machine import describe_machine
+from yopo_ext.training import make_config, read_run
+from yopo_ext.training.files import write_text_atomically
+
+#: The first that works is taken.
+SPEEDS = (["--compile", "--cuda-graph"], ["--cuda-graph"], ["--compile"], [])
+TRIAL_EPOCHS, TRIAL_STEPS = 3, 20
+#: Share of the budget that is planned: a run is not as even as its trial.
+TRUST = 0.98
+TRAIN_IMAGES, TEST_IMAGES = 50_000, 1000
+#: name -> options of `yopo evaluate`
+ATTACKS = {
+    "pgd-50-10": "--attacks pgd --losses ce --steps 50 --restarts 10 --alpha 2/255",
+    "autoattack": "--attacks autoattack",
+}
+#: What a dry run changes: the network, and all sizes.
+DRY = "--model wrn-10-1 --batch-size 8 --device cpu"
+DRY_TRAIN, DRY_TEST, DRY_STEPS = 40, 8, 2
+DRY_ATTACKS = {
+    "pgd-50-10": "--attacks pgd --losses ce --steps 3 --restarts 2 --alpha 2/255",
+    "autoattack": "--attacks autoattack",
+}
+TARGET = {"pgd-50-10": 50.0, "autoattack": 46.0, "seconds": 60.0}
+POINT = ("epoch", "seconds", "units", "units_total", "lr", "loss", "clean", "fgsm", "curve_robust", "warning")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds: of what comes before the steps are as fast as they get, and of a step then."""
+
+    start: float
+    step: float
+
+
+class Speedrun:
+    """One preset's.
+
+    Args:
+        options: of the command line.
+        folder: of the runs.
+    """
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options, self.folder = options, folder
+        self.log = options.out / f"robust-{options.preset}.log"
+        self.log.write_text("")
+        dry = options.dry_run
+        self.train_images, self.test_images = (DRY_TRAIN, DRY_TEST) if dry else (TRAIN_IMAGES, TEST_IMAGES)
+        self.settings = [*(DRY.split() if dry else ["--device", "cuda"]), *options.extra.split()]
+        self.speeds = [[]] if dry else SPEEDS
+        self.attacks = DRY_ATTACKS if dry else ATTACKS
+        self.batch_size = 8 if dry else make_config(options.preset)["batch_size"]
+
+    def yopo(self, *arguments: str) -> str:
+        """What a command prints. Raises `CalledProcessError` where it fails; its words are in the log."""
+        command = [sys.executable, "-m", "yopo_ext", *arguments]
+        with self.log.open("a") as log:
+            log.write(f"$ yopo {' '.join(arguments)}\n")
+            log.flush()
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            log.write(f"{done.stdout}\n")
+        done.check_returncode()
+        return done.stdout
+
+    def train(self, name: str, *arguments: str) -> list[dict[str, Any]]:
+        """Trains the preset into the folder ``name``; its log."""
+        given = ["--data-dir", str(self.options.data_dir), *self.settings, *arguments]
+        self.yopo("train", "--preset", self.options.preset, *given, "--out", str(self.folder / name))
+        lines = map(json.loads, (self.folder / name / "metrics.jsonl").read_text().splitlines())
+        return [line for line in lines if "epoch" in line]
+
+    def trial(self, name: str, speed: list[str]) -> Pace:
+        """A few mini-batches of the run to come."""
+        steps = DRY_STEPS if self.options.dry_run else TRIAL_STEPS
+        few = f"--epochs {TRIAL_EPOCHS} --limit-train {steps * self.batch_size} --curve-every {TRIAL_EPOCHS} "
+        few += "--curve-images 8 --curve-steps 1 --limit-eval 8 --eval-steps 1"
+        seconds = [line["seconds"] for line in self.train(name, *speed, *few.split())]
+        an_epoch = seconds[-1] - seconds[-2]
+        return Pace(max(0.0, seconds[0] - an_epoch), an_epoch / steps)
+
+    def paces(self) -> tuple[list[str], Pace, Pace, dict[str, str]]:
+        """The speed that works, its paces without and with the disk's cache, and what was wrong before."""
+        failures: dict[str, str] = {}
+        for number, speed in enumerate(self.speeds):
+            try:
+                return speed, self.trial(f"cold-{number}", speed), self.trial(f"warm-{number}", speed), failures
+            except subprocess.CalledProcessError as error:
+                failures[" ".join(speed)] = f"status {error.returncode}"
+        raise SystemExit(f"no training works: see {self.log}")
+
+    def run(self) -> None:
+        """All stages; writes after each."""
+        options, steps = self.options, self.train_images // self.batch_size
+        speed, cold, warm, failures = self.paces()
+        epochs = int((TRUST * options.budget - warm.start) / (warm.step * steps))
+        epochs = min(epochs, 2) if options.dry_run else epochs
+        if epochs < 1:
+            raise SystemExit(f"--budget: got {options.budget:g} s, expected at least those of an epoch, "
+                             f"{warm.start + warm.step * steps:.1f}")  # fmt: skip
+        found = {
+            "date": str(date.today()), "machine": describe_machine("cpu" if options.dry_run else "cuda"),
+            "preset": options.preset, "dry_run": options.dry_run, "budget_s": options.budget, "target": TARGET,
+            "speed": speed, "failed_speeds": failures, "pace_without_cache": asdict(cold), "pace": asdict(warm),
+            "epochs": epochs,
+        }  # fmt: skip
+        self.write(found)
+        log = self.train("run", *speed, "--epochs", str(epochs), *self.measuring())
+        seconds = log[-1]["seconds"]
+        found |= {
+            "settings": settings(read_run(self.folder / "run" / "config.json")),
+            "seconds": seconds,
+            "within_budget": seconds <= options.budget,
+            "first_epoch_seconds": log[0]["seconds"],
+            "train_images": self.train_images, "test_images": self.test_images,
+            "curve": [{name: line[name] for name in POINT if name in line} for line in log],
+            "attacks": {},
+        }  # fmt: skip
+        self.write(found)
+        for name in options.attacks:
+            found["attacks"][name] = self.attack(name)
+            self.write(found)
+            print(f"{options.preset}: {epochs} epochs, {seconds:.1f} s, {name} {found['attacks'][name]}", flush=True)
+
+    def measuring(self) -> list[str]:
+        """Options of the run: a point of the curve after every epoch, on half of the test images."""
+        curve = max(1, self.test_images // 2)
+        given = f"--curve-every 1 --curve-images {curve} --limit-eval {self.test_images} --eval-steps 10"
+        return [*given.split(), *(["--limit-train", str(self.train_images)] if self.options.dry_run else [])]
+
+    def attack(self, name: str) -> dict[str, float]:
+        """Accuracies in percent of what the run measures, its average, and the seconds that took."""
+        started = perf_counter()
+        place = ["--limit", str(self.test_images), "--device", "cpu" if self.options.dry_run else "cuda", "--json"]
+        report = json.loads(self.yopo("evaluate", str(self.folder / "run"), *self.attacks[name].split(), *place))
+        seconds = round(perf_counter() - started, 1)
+        return {"images": report["images"], "clean": report["clean"], "robust": report["worst"], "seconds": seconds}
+
+    def write(self, found: dict[str, Any]) -> None:
+        """Into the JSON beside the log."""
+        write_text_atomically(self.log.with_suffix(".json"), json.dumps(found, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset")
+    parser.add_argument("--data-dir", type=Path, required=True, help="with CIFAR-10")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of training")
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
+    parser.add_argument("--out", type=Path, default=Path("out/speedrun"), help="for the JSON and the log")
+    parser.add_argument("--target", type=Path, default=Path("out/speedrun"), help="for the runs' folders")
+    parser.add_argument("--extra", default="", help="more options of `yopo train`")
+    parser.add_argument("--dry-run", action="store_true", help="on the CPU, with a tiny network and few images")
+    options = parser.parse_args()
+    if "autoattack" in options.attacks and find_spec("pyautoattack") is None:
+        raise SystemExit("AutoAttack needs pyautoattack: install it, put a folder of it into PYTHONPATH, or leave it "
+                         "out: ATTACKS=pgd-50-10")  # fmt: skip
+    for folder in (options.out, options.target):
+        folder.mkdir(parents=True, exist_ok=True)
+    Speedrun(options, Path(tempfile.mkdtemp(prefix=f"{options.preset}-", dir=options.target))).run()
+
+
+if __name__ == "__main__":
+    main()

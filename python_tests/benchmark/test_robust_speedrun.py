@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""bench/runs/robust_speedrun.py: commands are valid, epochs fit the budget, a speed that fails is passed over."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from yopo_ext.cli import build_parser
+from yopo_ext.cli.settings import given_settings
+from yopo_ext.training import make_config
+
+RUNS = Path(__file__).resolve().parents[2] / "bench" / "runs"
+START, STEP = 4.0, 0.01
+
+pytestmark = pytest.mark.skipif(not RUNS.exists(), reason="not in a source tree")
+
+
+@pytest.fixture
+def played(tmp_path, monkeypatch):
+    """The script on a played GPU: a step takes `STEP` seconds, and the first speed does not work."""
+    monkeypatch.setattr(sys, "path", [str(RUNS), *sys.path])
+    import robust_speedrun
+
+    class Played(robust_speedrun.Speedrun):
+        calls: ClassVar[list] = []
+
+        def yopo(self, *arguments):
+            options = build_parser().parse_args(list(arguments))
+            self.calls.append(options)
+            if arguments[0] == "evaluate":
+                return json.dumps({"images": options.limit, "clean": 80.0, "worst": 51.0})
+            config = make_config(options.preset, **given_settings(options))
+            if config["compile"] and config["cuda_graph"]:
+                raise subprocess.CalledProcessError(1, "yopo")
+            config.write(options.out / "config.json")
+            steps = (config["limit_train"] or 50_000) // config["batch_size"]
+            lines = [{"epoch": epoch, "seconds": START + epoch * steps * STEP, "loss": 1.0, "lr": 0.1, "spans": {}}
+                     for epoch in range(1, config["epochs"] + 1)]  # fmt: skip
+            (options.out / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+            return ""
+
+    monkeypatch.setattr(robust_speedrun, "describe_machine", lambda device: {"device": device})
+
+    def run(**changes):
+        given = {"preset": "cifar10-speedrun", "data_dir": tmp_path, "budget": 60.0, "out": tmp_path, "dry_run": False,
+                 "extra": "--method fast", "attacks": list(robust_speedrun.ATTACKS)}  # fmt: skip
+        for name in ("cold-0", "cold-1", "warm-1", "run"):
+            (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
+        Played.calls.clear()
+        Played(argparse.Namespace(**given | changes), tmp_path / "runs").run()
+        return json.loads((tmp_path / "robust-cifar10-speedrun.json").read_text()), Played.calls
+
+    return run
+
+
+def test_a_run_fits_its_budget(played):
+    found, calls = played()
+    an_epoch = 195 * STEP
+    assert found["pace"] == pytest.approx({"start": START, "step": STEP})
+    assert found["epochs"] == int((0.98 * 60 - START) / an_epoch) == len(found["curve"])
+    assert found["seconds"] == pytest.approx(START + found["epochs"] * an_epoch)
+    assert (found["within_budget"], found["speed"]) == (True, ["--cuda-graph"])
+    assert found["failed_speeds"] == {"--compile --cuda-graph": "status 1"}
+    assert found["settings"]["method"] == "fast"
+    assert {name: one["robust"] for name, one in found["attacks"].items()} == {"pgd-50-10": 51.0, "autoattack": 51.0}
+    pgd, autoattack = calls[-2:]
+    assert (pgd.steps, pgd.restarts, pgd.limit, autoattack.attacks) == (50, 10, 1000, ["autoattack"])
+
+
+def test_a_budget_below_an_epoch_is_refused(played):
+    with pytest.raises(SystemExit, match=r"--budget: got 5 s, expected at least those of an epoch, 5\.9"):
+        played(budget=5.0)
