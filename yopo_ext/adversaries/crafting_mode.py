@@ -24,8 +24,13 @@ def model_in(bn_mode: str, model: nn.Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def without_weight_gradients(model: nn.Module) -> Iterator[None]:
-    """No parameter requires grad in the block, so that a backward pass makes none of their gradients."""
-    switched = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """No parameter requires grad in the block, so that a backward pass makes none of their gradients.
+
+    To ask autograd for the images' gradient alone is not enough: a compiled region computes every gradient that was
+    asked for when it ran forward. It also saves what the weights' gradients would need.
+    """
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    switched = [parameter for parameter in parameters if parameter.requires_grad]
     try:
         for parameter in switched:
             parameter.requires_grad_(False)

@@ -16,7 +16,7 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..projection import feasible_set
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, batch_norm_in
+from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
 from .fgsm import FGSMOptions
 from .method import Ingredients, Method
 from .pgd import climb
@@ -84,7 +84,11 @@ class NFGSM:
         x, step_size = feasible.x, ball.step_size(feasible.x)
         noise = feasible_set(x, times(ball.eps, self.noise), ball.bounds)
         reach = feasible_set(x, (noise.eps + step_size.abs()).flatten(), ball.bounds)
-        with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model):
+        with (
+            self.stopwatch.span("inner"),
+            batch_norm_in(self.bn_mode, self.model),
+            without_weight_gradients(self.model),
+        ):
             start = draw(noise, self.generator)
             self.eta = climb(self.model, y, self.attack_objective.attack, reach, step_size, 1, start)
         with self.stopwatch.span("passes"):

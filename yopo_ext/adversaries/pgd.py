@@ -22,7 +22,7 @@ from ..projection import FeasibleSet, per_channel
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import require_single
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, batch_norm_in
+from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
 from .method import Ingredients, Method
 from .random_start import checked_feasible_set, draw, feasible_images
 from .weight_pass import weight_pass
@@ -161,7 +161,11 @@ class PGD:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model):
+        with (
+            self.stopwatch.span("inner"),
+            batch_norm_in(self.bn_mode, self.model),
+            without_weight_gradients(self.model),
+        ):
             start = draw(feasible, self.generator) if self.random_start else torch.zeros_like(x)
             self.eta = climb(
                 self.model, y, self.attack_objective.attack, feasible, self.ball.step_size(x), self.steps, start

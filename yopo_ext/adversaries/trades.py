@@ -20,7 +20,7 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, model_in
+from .crafting_mode import BN_MODES, model_in, without_weight_gradients
 from .method import Ingredients, Method
 from .pgd import climb
 from .random_start import feasible_images
@@ -86,7 +86,11 @@ class TRADES:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        with self.stopwatch.span("inner"), model_in(self.bn_mode, self.model):
+        with (
+            self.stopwatch.span("inner"),
+            model_in(self.bn_mode, self.model),
+            without_weight_gradients(self.model),
+        ):
             target = clean_log_probabilities(self.model, x)
             start = START * normal_like(x, self.generator)
             step_size = self.ball.step_size(x)

@@ -61,9 +61,10 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
     if "last_clean" in record:
         accuracies += f" (last weights {record['last_clean']:.1f} %, {record['last_curve_robust']:.1f} %)"
     inner = f", inner loop {record['inner_share']:.1%} of the time" if record["inner_share"] else ""
+    units = f", {record['units_total']:.4g} units" if "units_total" in record else ""
     lines = [
         f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{accuracies}, "
-        f"{record['seconds']:.1f} s{inner}"
+        f"{record['seconds']:.1f} s{units}{inner}"
     ]
     notes = [record[name] for name in ("resumed", "switch", "warning") if name in record]
     return "\n".join(lines + [f"{label}: {note}" for note in notes])

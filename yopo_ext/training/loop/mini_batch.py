@@ -54,16 +54,19 @@ class MiniBatch:
         x, y = self._on_device(batch)
         if hasattr(adversary, "see"):
             adversary.see(batch)
+        joint = len(batch) if batch.rows is None else batch.rows[2]
+        counter = self.trainer.units.counter(adversary)
         for _ in range(adversary.replays):
             if self.group.begins(position):
                 self._start(adversary)
-            joint = len(batch) if batch.rows is None else batch.rows[2]
             self.group.make_room(self.step.parameters, len(batch), joint)
-            metrics = self._accumulate(adversary, x, y)
+            with counter:
+                metrics = self._accumulate(adversary, x, y)
             if self.group.ends(position, self.trainer.steps_per_epoch):
                 self._finish(adversary, batch)
             else:
                 self.exchange.follow(batch)
+        self.trainer.units.add(adversary, counter, len(batch), joint)
         return metrics
 
     def _start(self, adversary: Adversary) -> None:

@@ -34,7 +34,7 @@ def gather_state(trainer: Trainer) -> State:
         "events": {event.name: event.state_dict() for event in trainer.events},
         "progress": {
             "log": trainer.log, "seconds": trainer.seconds, "epoch": trainer.epoch, "position": trainer.position,
-            "note": trainer.note, "device": trainer.device.type,
+            "note": trainer.note, "device": trainer.device.type, "units": trainer.units.state_dict(),
         },
         "processes": states,
     }  # fmt: skip
@@ -64,6 +64,7 @@ def restore_state(trainer: Trainer, state: State, path: Path) -> None:
     progress = state["progress"]
     trainer.log, trainer.seconds = progress["log"], progress["seconds"]
     trainer.epoch, trainer.position = progress["epoch"], progress["position"]
+    trainer.units.load_state_dict(progress.get("units", {}))
     trainer.note = what_differs(trainer, len(state["processes"])) or progress.get("note")
     if own["noise"] is not None:
         trainer.step.noise.load_state_dict(own["noise"])

@@ -25,6 +25,7 @@ from .epoch_sums import EpochSums
 from .exchange import require_bare
 from .own_batches import as_many_as_said, begin_epoch, require_different, require_equal_lengths
 from .step import Step
+from .unit_counts import UnitCounts
 
 Record = dict[str, Any]
 
@@ -66,6 +67,7 @@ class Trainer:
         epoch, position: epochs done, and mini-batches of the epoch under way.
         log: a record an epoch.
         seconds: of training, measuring left out.
+        units: what mini-batches cost, in forward passes of the network.
         note: what the epoch's record says of how it was resumed.
 
     Raises:
@@ -111,7 +113,7 @@ class Trainer:
         self.log: list[Record] = []
         self.epoch = self.position = 0
         self.seconds = 0.0
-        self.sums = EpochSums(self.device)
+        self.sums, self.units = EpochSums(self.device), UnitCounts(model)
         self.note: str | None = None
         self._stopped_early = self._has_looked = False
 
@@ -170,6 +172,8 @@ class Trainer:
     def _run_epoch(self) -> None:
         if not know_where_they_stand(self.batches):
             self.position, self.sums = 0, EpochSums(self.device)
+        if self.position == 0:
+            self.units.begin_epoch()
         begin_epoch(self.batches, self.epoch)
         self.model.train()
         stopwatch = self.in_use.stopwatch = Stopwatch(self.device)
@@ -202,6 +206,7 @@ class Trainer:
         """Lets the events look, then counts the epoch as done: interrupted in between, it is taken up here."""
         self.checkpoints.require_finite()
         record = self.sums.record(self.processes) | {"epoch": self.epoch, "seconds": round(self.seconds, 3)}
+        record |= self.units.record(self.log)
         record["lr"] = self.optimizer.param_groups[-1]["lr"]
         record |= self.step.weights.precision.record()
         if self.note is not None:

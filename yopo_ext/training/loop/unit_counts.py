@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What an epoch's mini-batches cost, in forward passes of the network, counted on a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ...adversaries import Adversary
+from ...units import UnitCounter
+
+#: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost, as a method may check in
+#: its very first one what it was given.
+COUNTED = 2
+#: What may change inside of an epoch and changes the cost.
+_NUMBERS = ("replays", "steps", "m", "n")
+
+
+@dataclass
+class _Kind:
+    """Mini-batches that cost the same an image.
+
+    Attributes:
+        units: an image; None before one was counted.
+        images: of this epoch, on all processes.
+        counted: mini-batches of this epoch.
+    """
+
+    units: float | None = None
+    images: int = 0
+    counted: int = 0
+
+
+class UnitCounts:
+    """Counts a mini-batch now and then (`UnitCounter`), and multiplies.
+
+    The first two of an epoch are counted, and of each kind in it: what crafts may be switched, or grow.
+
+    Args:
+        model: the network in training.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._kinds: dict[str, _Kind] = {}
+        self._met: set[str] = set()
+
+    def begin_epoch(self) -> None:
+        """Forgets the last epoch's images; what a mini-batch of a kind costs stays known."""
+        for kind in self._kinds.values():
+            kind.images = kind.counted = 0
+
+    def counter(self, adversary: Adversary) -> AbstractContextManager[UnitCounter | None]:
+        """The block that a mini-batch's passes run in."""
+        name = kind_of(adversary)
+        kind = self._kinds.setdefault(name, _Kind())
+        # Resumed between the two, the one that is met first here is checked again.
+        wanted = kind.counted < COUNTED and (kind.counted == 0 or name in self._met)
+        self._met.add(name)
+        return UnitCounter(self._model) if wanted else nullcontext()
+
+    def add(self, adversary: Adversary, counter: object, images: int, joint: int) -> None:
+        """Takes a mini-batch of so many images on this process and on all of them, after its last pass."""
+        kind = self._kinds[kind_of(adversary)]
+        kind.images += joint
+        if isinstance(counter, UnitCounter):
+            kind.counted += 1
+            if counter.has_seen_a_pass and images:  # not in a CUDA graph's replay
+                kind.units = counter.per_image(images)
+
+    def record(self, log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What the epoch's record says: "units" an image, "units_total" with those of the epochs in the log.
+
+        Where something was not counted, as where the network is never called as a module, they are left out.
+        """
+        kinds = [kind for kind in self._kinds.values() if kind.images]
+        if not kinds or any(kind.units is None for kind in kinds):
+            return {}
+        units = sum(kind.images * (kind.units or 0.0) for kind in kinds) / sum(kind.images for kind in kinds)
+        found = {"units": round(units, 4)}
+        before = log[-1].get("units_total") if log else 0.0
+        return found if before is None else found | {"units_total": round(before + found["units"], 4)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {name: [kind.units, kind.images, kind.counted] for name, kind in self._kinds.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self._kinds = {name: _Kind(*values) for name, values in state.items()}
+
+
+def kind_of(adversary: Any) -> str:
+    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, and its numbers."""
+    inner = getattr(adversary, "adversary", adversary)
+    numbers = [f"{name} {getattr(inner, name)}" for name in _NUMBERS if hasattr(inner, name)]
+    return ", ".join([type(inner).__name__, *numbers])
