@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .gradient_exchange import average_gradients
     from .perturbed_output import perturb_output
     from .principle import maximum_principle
+    from .units import UnitCounter
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Ball",
     "FirstLayer",
     "FoundFirstLayer",
+    "UnitCounter",
     "average_gradients",
     "capture_costate",
     "explain",
@@ -60,6 +62,7 @@ _LAZY = {
     "inner_ascent": "yopo_ext.ops",
     "maximum_principle": "yopo_ext.principle",
     "perturb_output": "yopo_ext.perturbed_output",
+    "UnitCounter": "yopo_ext.units",
 }
 
 

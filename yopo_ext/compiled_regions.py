@@ -14,6 +14,14 @@ def unwrap_compiled(module: nn.Module) -> nn.Module:
     return module
 
 
+def has_compiled_parts(model: nn.Module) -> bool:
+    """Whether torch.compile made something of it or of a module in it; functions that it compiled cannot be seen."""
+    return any(
+        unwrap_compiled(part) is not part or getattr(part, "_compiled_call_impl", None) is not None
+        for part in model.modules()
+    )
+
+
 def refuse_compilation(
     whose: str = "the first layer", why: str = "its co-state cannot be caught", it: str = "the first layer"
 ) -> None:

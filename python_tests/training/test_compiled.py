@@ -43,3 +43,4 @@ def test_the_tail_is_compiled_and_nothing_changes(runs, monkeypatch, method, mod
     for name, value in eager["model"].items():
         assert torch.equal(found["model"][name], value), name
     assert list(trainer.model.state_dict()) == list(eager["model"])
+    assert [line["units"] for line in found["log"]] == [line["units"] for line in eager["log"]]

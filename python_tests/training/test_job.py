@@ -57,7 +57,7 @@ def test_a_run_folder(tmp_path, config, natural, capsys):
     assert summary["eps"] == config.ball.eps
     assert summary["seconds"] > 0
     for name in methods:
-        assert set(summary[name]) == {"clean", "robust", "seconds"}
+        assert set(summary[name]) == {"clean", "robust", "seconds", "units"}
         assert 0 <= summary[name]["robust"] <= summary[name]["clean"] <= 100
     assert (folder / "accuracy-time.png").read_bytes()[:4] == b"\x89PNG"
     assert read_run(folder / "config.json") == config

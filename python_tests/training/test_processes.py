@@ -140,6 +140,8 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert ours["clean"] == pytest.approx(theirs["clean"])
         assert ours["attacked_accuracy"] == pytest.approx(theirs["attacked_accuracy"])
+        # How often a line search looks depends on the images.
+        assert ours["units"] == pytest.approx(theirs["units"], rel=0.2 if name == "deep" else 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +160,9 @@ def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, ho
         assert all(torch.equal(value, other[key]) for key, value in one.items())
     assert ("averaging" in whole["events"]) == (name == "batch norm")
     assert len(parts["processes"]) == 2
-    figures = [[line["loss"], line["clean"], line["curve_robust"]] for line in whole["progress"]["log"]]
-    assert figures == [[line["loss"], line["clean"], line["curve_robust"]] for line in parts["progress"]["log"]]
+    names = ("loss", "clean", "curve_robust", "units_total")
+    figures = [[line[name] for name in names] for line in whole["progress"]["log"]]
+    assert figures == [[line[name] for name in names] for line in parts["progress"]["log"]]
     first, second = two.of(f"{name}, {how}")
     assert first["state"] == second["state"] == two.of(name)[0]["state"]
     # Resumed, they made the steps that were missing, and no other.

@@ -22,7 +22,7 @@ def test_metrics_have_a_line_an_epoch(runs):
     found = lines(trainer)
     assert found == trainer.log
     assert [line["epoch"] for line in found] == [1, 2, 3]
-    always = {"epoch", "seconds", "loss", "attacked_accuracy", "inner_share", "lr"}
+    always = {"epoch", "seconds", "loss", "attacked_accuracy", "inner_share", "lr", "units", "units_total"}
     measured = {"clean", "curve_robust", "fgsm"}
     assert [set(line) - always for line in found] == [set(), measured, measured]
     for line in found:

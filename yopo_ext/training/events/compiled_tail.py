@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,15 @@ class CompiledTail(Event):
 
     def __call__(self, x: Tensor) -> Tensor:
         return (self._compiled if self._training else self._eager)(x)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledTail:
+        """Of a network that is copied, which is not compiled."""
+        copied = copy.copy(self)
+        copied._compiled = copied._eager = copy.deepcopy(self._eager, memo)
+        return copied
+
+    def on_start(self, trainer: Trainer) -> None:
+        trainer.units.on_copies = True
 
     def on_batches_start(self, trainer: Trainer) -> None:
         self._training = True

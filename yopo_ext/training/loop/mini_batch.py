@@ -14,6 +14,7 @@ from ...adversaries import Adversary
 from ...data import Batch, to_float
 from .exchange import Exchange
 from .gradient_group import GradientGroup
+from .rehearsal import rehearsed_units
 from .weight_step import WeightStep
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class MiniBatch:
         if hasattr(adversary, "see"):
             adversary.see(batch)
         joint = len(batch) if batch.rows is None else batch.rows[2]
-        counter = self.trainer.units.counter(adversary)
+        counter = self.trainer.units.counter(adversary, lambda: self._rehearse(adversary, batch))
         for _ in range(adversary.replays):
             if self.group.begins(position):
                 self._start(adversary)
@@ -68,6 +69,9 @@ class MiniBatch:
                 self.exchange.follow(batch)
         self.trainer.units.add(adversary, counter, len(batch), joint)
         return metrics
+
+    def _rehearse(self, adversary: Adversary, batch: Batch) -> float | None:
+        return rehearsed_units(self.trainer.model, adversary, batch, self._on_device, self.step.precision.accumulate)
 
     def _start(self, adversary: Adversary) -> None:
         # Recorded passes write gradients where they were when they were recorded.

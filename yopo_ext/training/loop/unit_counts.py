@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...adversaries import Adversary
+from ...compiled_regions import has_compiled_parts
 from ...units import UnitCounter
 
 #: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost, as a method may check in
@@ -42,10 +43,14 @@ class UnitCounts:
 
     Args:
         model: the network in training.
+
+    Attributes:
+        on_copies: whether what is counted is a rehearsal on copies instead of the run itself, which nothing may look at
+            while it is compiled, or else it runs without compilation.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._model, self.on_copies = model, has_compiled_parts(model)
         self._kinds: dict[str, _Kind] = {}
         self._met: set[str] = set()
 
@@ -54,14 +59,23 @@ class UnitCounts:
         for kind in self._kinds.values():
             kind.images = kind.counted = 0
 
-    def counter(self, adversary: Adversary) -> AbstractContextManager[UnitCounter | None]:
-        """The block that a mini-batch's passes run in."""
+    def counter(
+        self, adversary: Adversary, rehearse: Callable[[], float | None]
+    ) -> AbstractContextManager[UnitCounter | None]:
+        """The block that a mini-batch's passes run in; `rehearse` finds its units an image on copies, or None."""
         name = kind_of(adversary)
         kind = self._kinds.setdefault(name, _Kind())
         # Resumed between the two, the one that is met first here is checked again.
         wanted = kind.counted < COUNTED and (kind.counted == 0 or name in self._met)
         self._met.add(name)
-        return UnitCounter(self._model) if wanted else nullcontext()
+        if not wanted:
+            return nullcontext()
+        if not self.on_copies:
+            return UnitCounter(self._model)
+        kind.counted += 1
+        units = rehearse()
+        kind.units = kind.units if units is None else units
+        return nullcontext()
 
     def add(self, adversary: Adversary, counter: object, images: int, joint: int) -> None:
         """Takes a mini-batch of so many images on this process and on all of them, after its last pass."""

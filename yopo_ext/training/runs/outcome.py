@@ -41,15 +41,22 @@ class Result:
 
 
 def summary_of(runs: Mapping[str, Run], results: Mapping[str, Result]) -> dict[str, Any]:
-    """Plain values for ``summary.json``: a result and its seconds a run; eps, all seconds, names of classes."""
+    """Plain values for ``summary.json``: a result, its seconds and units a run; eps, all seconds, names of classes."""
     seconds = {name: run.trainer.seconds for name, run in runs.items()}
     found: dict[str, Any] = {
-        name: {**result.summary(), "seconds": round(seconds[name], 2)} for name, result in results.items()
+        name: {**result.summary(), "seconds": round(seconds[name], 2), **_units(runs[name])}
+        for name, result in results.items()
     }
     first = next(iter(runs.values()))
     found |= {"eps": first.config.ball.eps, "seconds": round(sum(seconds.values()), 2)}
     names = first.data.test.class_names
     return found if names is None else found | {"classes": list(names)}
+
+
+def _units(run: Run) -> dict[str, float]:
+    """What the run cost an image, where it was counted throughout."""
+    log = run.trainer.log
+    return {"units": round(log[-1]["units_total"], 2)} if log and "units_total" in log[-1] else {}
 
 
 def conclude(

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""A mini-batch's passes on copies of the network and the adversary, for what must not be looked at while it runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ...data import Batch
+from ...units import UnitCounter
+
+#: Images of a rehearsal: what an image costs does not depend on their number.
+IMAGES = 8
+
+#: accumulate(adversary, x, y, parameters)
+Accumulate = Callable[[Any, Tensor, Any, Sequence[nn.Parameter]], object]
+
+
+def rehearsed_units(
+    model: nn.Module, adversary: Any, batch: Batch, on_device: Callable[[Batch], tuple[Tensor, Any]],
+    accumulate: Accumulate,
+) -> float | None:  # fmt: skip
+    """Units an image of a mini-batch, by `UnitCounter`, on its first images; nothing of the run is touched by it.
+
+    None where the two cannot be copied, the network is not called, or there are no images.
+    """
+    inner = getattr(adversary, "adversary", adversary)  # a CUDA graph cannot be copied
+    try:
+        model, adversary = copy.deepcopy((model, inner))
+    except Exception:  # whatever their own ways of copying raise
+        return None
+    few = _first(batch, IMAGES)
+    x, y = on_device(few)
+    if not len(x):
+        return None
+    counter, parameters = UnitCounter(model), list(model.parameters())
+    with torch.random.fork_rng([x.device] if x.is_cuda else []), counter:
+        if hasattr(adversary, "see"):
+            adversary.see(few)
+        for _ in range(adversary.replays):
+            accumulate(adversary, x, y, parameters)
+    return counter.per_image(len(x)) if counter.has_seen_a_pass else None
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    def cut(value: Any) -> Any:
+        return value[:count] if isinstance(value, Tensor) and value.dim() else value
+
+    x, y, index, placement = pytree.tree_map(cut, (batch.x, batch.y, batch.index, batch.placement))
+    return Batch(x, y, index, placement)
