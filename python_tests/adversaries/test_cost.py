@@ -8,7 +8,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from yopo_ext import Ball
-from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Deep, Free, Natural
+from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Deep, Free, Natural, YOPOAttack
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import PGDAttack, outcomes
 from yopo_ext.evaluation.attacks import ATTACKS, Budget
@@ -50,6 +50,7 @@ COSTS = {
     "free-4": (lambda model: Free(model, BALL, 4), 3 * 4),
     "yopo-3-4": (yopo(), 3 * (3 - 2 * S) + 3 * (S + S)),
     "yopo-3-4, backprop": (yopo(first_layer_grad="backprop"), 3 * (3 - S) + 2 * S),
+    "yopo-attack-3-4": (lambda model: YOPOAttack(model, model.first, BALL, 3, 4), 3 * (2 - S + S) + 3 - S),
     "trades-4": (lambda model: TRADES(model, BALL, 4), 1 + 2 * 4 + 2 * (3 - S)),
     "trades-yopo-3-4": (lambda model: TRADESYOPO(model, model.first, BALL, 3, 4), 1 + 3 * (2 - S + S) + 2 * (3 - S)),
 }
@@ -79,6 +80,16 @@ def test_steps_in_a_nonlinear_first_layer_are_a_pass_there_each(options):
     # Where no kernel reads the layer, autograd evaluates it: H and its gradient at each step.
     model = Net(nn.Hardswish())
     assert cost(yopo()(model), model) == pytest.approx(expected, abs=1e-9)
+
+
+def test_steps_in_a_deeper_prefix_cost_its_share_twice():
+    model = Net(nn.ReLU())
+    prefix = S + SECOND / (FIRST + SECOND + LAST)
+    cut = (*model.first, *model.rest[:3])  # with the other convolution, batch norm and activation
+    adversary = YOPO(model, cut, 3, 4, BALL.eps, BALL.alpha)
+    # A pass that ends there, 4 steps to the images, and the prefix's own gradient, which needs none of the images.
+    expected = 3 * (3 - 2 * prefix + 4 * 2 * prefix + 3 * prefix - S)
+    assert cost(adversary, model) == pytest.approx(expected, abs=1e-9)
 
 
 class WeightGradients(TorchDispatchMode):
