@@ -74,13 +74,15 @@ WORDS = {
     "ewa_decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval_alpha": "1e-3", "mean": "0.5", "std": "0.5",
     "objective": "trades", "resize": "300", "broken_images": "skip", "least_crop": "0.5",
     "bn_statistics": "batch", "head": "random-centres", "form": "recursive", "centralize": "all",
+    "start": "zero", "start_decay": "0.5", "consistency_outputs": "detached",
 }  # fmt: skip
 #: What a setting needs beside it.
 BESIDE = {
     "mean": {"std": (0.5,)}, "std": {"mean": (0.5,)}, "patience": {"held_out": 9}, "members": {"objective": "adp"},
     "curve_last_weights": {"ewa_decay": 0.5}, "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
+    "start_decay": {"method": "fast"}, "consistency_ramp": {"method": "fast", "consistency": 1.0},
 }  # fmt: skip
-METHOD_OF = {"staleness_every": "yopo", "steps_warmup_epochs": "pgd", "beta": "trades"}
+METHOD_OF = {"start": "fast", "staleness_every": "yopo", "steps_warmup_epochs": "pgd", "beta": "trades"}
 
 
 @pytest.mark.parametrize("name", [*KINDS, *homes()])

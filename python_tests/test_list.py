@@ -13,6 +13,7 @@ KNOWN = {
         "natural", "fast", "n-fgsm", "pgd-STEPS", "deep-ITERATIONS", "free-M", "yopo-M-N", "trades-STEPS",
         "trades-yopo-M-N", "yopo-attack-M-N", "free-yopo-M-N",
     },
+    "starts": {"uniform", "zero", "previous-batch", "shared", "class", "previous-epoch", "momentum"},
     "objectives": {"cross-entropy", "reverse-cross-entropy", "trades", "mmc", "mmlda", "g-sce"},
     "heads": {"linear", "max-mahalanobis", "random-centres"},
     "attacks": {"fgsm", "bim", "ilcm", "pgd", "cw", "jsma", "deep", "adaptive"},

@@ -12,6 +12,7 @@ from .registry import Registry
 #: kind, as `yopo list` takes it -> module and name of its registry
 _REGISTRIES = {
     "methods": ("yopo_ext.adversaries.method", "METHODS"),
+    "starts": ("yopo_ext.adversaries.starts", "STARTS"),
     "objectives": ("yopo_ext.objectives.objective", "OBJECTIVES"),
     "heads": ("yopo_ext.models.heads", "HEADS"),
     "attacks": ("yopo_ext.evaluation.attacks", "ATTACKS"),

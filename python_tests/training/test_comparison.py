@@ -108,9 +108,10 @@ WORDS = {
     "first_layer_grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
     "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
     "objective": "trades", "bn_statistics": "batch", "head": "random-centres", "centralize": "all", "form": "recursive",
+    "start": "class", "start_decay": "0.5", "consistency_outputs": "detached",
 }  # fmt: skip
 #: An event's settings that not every method goes with.
-NEEDS = {"steps_warmup_epochs": "pgd"}
+NEEDS = {"steps_warmup_epochs": "pgd", "start": "fast", "start_decay": "fast", "consistency_ramp": "fast"}
 
 
 @pytest.mark.parametrize("name", [*KINDS, *homes()])
@@ -127,9 +128,10 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
         "members": ensemble,
         "entropy_weight": ensemble,
         "diversity_weight": ensemble,
+        "consistency_ramp": {"consistency": 1.0},
     }
     chosen = needs.get(name, {})
-    chosen |= {"head": found[0].owner} if found and found[0].section == "head" else {}
+    chosen |= {found[0].section: found[0].owner} if found and found[0].section in ("head", "start") else {}
     if name in (*SHARED, *source_homes(), "method") or (
         one is not None and (one.kind is bool or one.several or one.host)
     ):

@@ -24,7 +24,9 @@ class Adversary(Protocol):
     makes the state of a process of another number of them (`Free.reshare`), and without it such a run is not resumed on
     another number. It may have `see(batch)`, which a trainer calls with the
     `yopo_ext.data.Batch` before `accumulate(batch.x, batch.y)`: it says which images these are (`batch.index`) and
-    where augmentation put them (`batch.placement`), each None where the loader does not know.
+    where augmentation put them (`batch.placement`), each None where the loader does not know. And it may have `settle()`,
+    called after it. Where several processes share the mini-batches, both are called on all of them, also on those that
+    have no images of one: the place to exchange something.
     """
 
     #: How often a mini-batch is given to `accumulate`, with a step of the optimiser after each; 1 for most.

@@ -11,10 +11,12 @@ from torch import nn
 from ..ball import Ball
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective
-from ..options import Options, option
+from ..options import option
+from .consistency import Consistency, ConsistencyOptions
 from .crafting_mode import BN_MODES
 from .method import Ingredients, Method
 from .pgd import PGD
+from .starts import Start
 
 #: The published step, in units of eps.
 STEP = 1.25
@@ -27,7 +29,8 @@ class FGSM(PGD):
     catastrophic overfitting.
 
     Args:
-        model, ball, loss, attack_objective, random_start, bn_mode, generator: as for `PGD`.
+        model, ball, loss, attack_objective, random_start, start, consistency, bn_mode, generator: as for
+            `PGD`.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -41,30 +44,32 @@ class FGSM(PGD):
         loss: Loss | Objective = cross_entropy,
         attack_objective: Loss | Objective | None = None,
         random_start: bool = True,
+        start: Start | None = None,
+        consistency: Consistency | None = None,
         bn_mode: str = "train",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
-            model, ball, 1, loss=loss, attack_objective=attack_objective, random_start=random_start, bn_mode=bn_mode,
-            generator=generator,
+            model, ball, 1, loss=loss, attack_objective=attack_objective, random_start=random_start, start=start,
+            consistency=consistency, bn_mode=bn_mode, generator=generator,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class FGSMOptions(Options):
-    """Of methods that craft in one step."""
+class FGSMOptions(ConsistencyOptions):
+    """Of FGSM training."""
 
     bn_mode: str | None = option(None, "batch norm while crafting, train where not given", choices=BN_MODES)
 
 
 def _build(given: Ingredients) -> FGSM:
     return FGSM(
-        given.model, given.ball, loss=given.objective, bn_mode=given.options.bn_mode or "train",
-        generator=given.generator,
+        given.model, given.ball, loss=given.objective, start=given.start, consistency=given.options.made(),
+        bn_mode=given.options.bn_mode or "train", generator=given.generator,
     )  # fmt: skip
 
 
 METHOD = Method(
     "fast", "FastAT", "one random-start step of 1.25 eps (Wong, Rice, Kolter, ICLR 2020)", _build, FGSMOptions,
-    step_size=lambda eps, options: STEP * eps,
+    step_size=lambda eps, options: STEP * eps, starts=True,
 )  # fmt: skip

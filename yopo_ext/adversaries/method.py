@@ -15,6 +15,7 @@ from ..registry import Registry
 
 if TYPE_CHECKING:
     from .adversary import Adversary
+    from .starts import Start
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Ingredients:
         objective: what is climbed and descended.
         options: those that the method declares.
         generator: for random starts, on the images' device.
+        start: where the attack begins, for methods that take one; None: at random.
     """
 
     model: nn.Module
@@ -36,6 +38,7 @@ class Ingredients:
     objective: Any
     options: Any
     generator: torch.Generator
+    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Method:
         adversarial: whether it perturbs its images at all.
         in_first_layer: whether it moves inside the first layer, and so needs one.
         soft_targets: whether targets may be rows of probabilities (B, K) where the objective takes them.
+        starts: whether its attack may begin at any of `yopo_ext.adversaries.starts`.
         check: called as check(options, ball), raises ValueError where the two do not go together.
     """
 
@@ -69,6 +73,7 @@ class Method:
     adversarial: bool = True
     in_first_layer: bool = False
     soft_targets: bool = True
+    starts: bool = False
     check: Callable[[Any, Any], None] | None = None
 
     @property

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,11 +14,11 @@ from ..ball import Ball, times
 from ..inference_mode import outside_inference_mode
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
+from ..options import Options, option
 from ..projection import feasible_set
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
-from .fgsm import FGSMOptions
 from .method import Ingredients, Method
 from .pgd import climb
 from .random_start import draw, feasible_images
@@ -95,6 +96,13 @@ class NFGSM:
             return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
 
 
+@dataclass(frozen=True)
+class NFGSMOptions(Options):
+    """Of N-FGSM, whose start is its own."""
+
+    bn_mode: str | None = option(None, "batch norm while crafting, train where not given", choices=BN_MODES)
+
+
 def _build(given: Ingredients) -> NFGSM:
     return NFGSM(
         given.model, given.ball, loss=given.objective, bn_mode=given.options.bn_mode or "train",
@@ -109,5 +117,5 @@ def _require_linf(options: object, ball: Ball) -> None:
 
 METHOD = Method(
     "n-fgsm", "N-FGSM", "one step of eps from noise of 2 eps, not projected (de Jorge et al., NeurIPS 2022)", _build,
-    FGSMOptions, step_size=lambda eps, options: eps, check=_require_linf,
+    NFGSMOptions, step_size=lambda eps, options: eps, check=_require_linf,
 )  # fmt: skip

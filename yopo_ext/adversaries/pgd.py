@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,18 @@ from ..ball import Ball
 from ..inference_mode import outside_inference_mode
 from ..loss_scale import scaled, watched
 from ..objectives import cross_entropy
-from ..objectives.objective import Loss, Objective, as_objective
-from ..options import Options, option
+from ..objectives.objective import Loss, Objective, Outputs, as_objective
+from ..options import option
 from ..projection import FeasibleSet, per_channel
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import require_single
+from .attack_start import BeginsAtAStart, FirstStep, chosen_start
 from .bounds_watch import BoundsWatch
+from .consistency import Consistency, ConsistencyOptions, require_logits
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
 from .method import Ingredients, Method
 from .random_start import checked_feasible_set, draw, feasible_images
+from .starts import Start
 from .weight_pass import weight_pass
 
 
@@ -85,22 +89,31 @@ def climb(
     step_size: Tensor,
     steps: int,
     start: Tensor,
+    first: FirstStep | None = None,
 ) -> Tensor:
-    """`pgd` from a start (projected) in a feasible set, with a step size of the shape that `Ball.step_size` has."""
+    """`pgd` from a start (projected) in a feasible set, with a step size of the shape that `Ball.step_size` has.
+
+    `first` gets what the first step saw.
+    """
     x = feasible.x
     eta = feasible.project(start.detach())
-    for _ in range(steps):
+    for step in range(steps):
+        told = first if step == 0 else None
         with torch.enable_grad():
             leaf = eta.requires_grad_()
-            value = attack(model(x + leaf), y)
+            outputs = model(x + leaf)
+            value = attack(outputs, y)
             require_single(value)
             with torch.autocast(x.device.type, enabled=False):
-                g = watched(torch.autograd.grad(scaled(value), leaf)[0])
+                keeps_graph = told is not None and told.keeps_graph
+                g = watched(torch.autograd.grad(scaled(value), leaf, retain_graph=keeps_graph)[0])
+        if told is not None:
+            told.outputs, told.gradient = outputs, g
         eta = feasible.step(eta.detach(), g, step_size)
     return eta
 
 
-class PGD:
+class PGD(BeginsAtAStart):
     """PGD-`steps` training: one attack, then one forward and backward pass on what it found.
 
     Args:
@@ -111,11 +124,16 @@ class PGD:
             `train` the weights descend, with a pass on the clean images where it asks for their outputs.
         attack_objective: what is climbed instead of `loss`; a function or an objective.
         random_start: whether the attack starts at a random place in the ball, else at 0.
+        start: where it starts instead, one of `yopo_ext.adversaries.starts`. Those that remember have to be told of
+            each mini-batch before `accumulate` (`see`) and, where several processes share it, after (`settle`), as a
+            `Trainer` does.
+        consistency: what is added for the outputs at the start; of an attack of at least one step.
         bn_mode: batch norm while crafting: "train" uses the batch's statistics and updates the running ones
             at every step; "eval" uses the running ones, for higher clean accuracy (Pang et al., ICLR 2021).
-        generator: for the draw, on the images' device.
+        generator: for the random start, on the images' device; a start that is given has its own.
 
     Attributes:
+        start: where the attack starts.
         ball, steps: may be set between mini-batches, for attacks that grow.
         eta: the last batch's perturbation, None before the first.
 
@@ -134,6 +152,8 @@ class PGD:
         loss: Loss | Objective = cross_entropy,
         attack_objective: Loss | Objective | None = None,
         random_start: bool = True,
+        start: Start | None = None,
+        consistency: Consistency | None = None,
         bn_mode: str = "train",
         generator: torch.Generator | None = None,
     ) -> None:
@@ -143,9 +163,12 @@ class PGD:
         self.attack_objective = self.objective
         if attack_objective is not None:
             self.attack_objective = as_objective(attack_objective, "attack_objective")
-        self.random_start = random_start
+        self.start = chosen_start(start, random_start=random_start, generator=generator)
+        self.generator = self.start.generator if generator is None else generator
+        self.consistency = consistency
+        if consistency is not None:
+            require_logits(self.objective)
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
-        self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
@@ -160,22 +183,35 @@ class PGD:
         """
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
-        x = feasible.x
-        with (
-            self.stopwatch.span("inner"),
-            batch_norm_in(self.bn_mode, self.model),
-            without_weight_gradients(self.model),
-        ):
-            start = draw(feasible, self.generator) if self.random_start else torch.zeros_like(x)
-            self.eta = climb(
-                self.model, y, self.attack_objective.attack, feasible, self.ball.step_size(x), self.steps, start
-            )
+        x, step_size = feasible.x, self.ball.step_size(feasible.x)
+        self._require_a_step()
+        first = FirstStep(keeps_graph=self.consistency is not None and self.consistency.keeps_graph)
+        # What is to reach the weights later has to know them now.
+        apart = nullcontext() if first.keeps_graph else without_weight_gradients(self.model)
+        with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model), apart:
+            start = self.start.draw(feasible, y)
+            attack = self.attack_objective.attack
+            self.eta = climb(self.model, y, attack, feasible, step_size, self.steps, start, first)
         with self.stopwatch.span("passes"):
-            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
+            metrics = weight_pass(
+                self.model, self.objective, x + self.eta, y, clean=x, beside=self._beside(first.outputs)
+            )
+        with self.stopwatch.span("inner"):
+            self._keep(feasible, y, start, self.eta, first, step_size)
+        return metrics
+
+    def _beside(self, prior: Outputs) -> Callable[[Outputs], Tensor] | None:
+        consistency = self.consistency
+        return None if consistency is None else lambda outputs: consistency.penalty(self.objective, outputs, prior)
+
+    def _require_a_step(self) -> None:
+        if self.steps == 0 and (self.consistency is not None or self.start.needs_gradient):
+            who = "consistency" if self.consistency is not None else f"start {type(self.start).__name__}"
+            raise ValueError(f"steps: got 0 with {who}, which looks at the first step; expected at least 1")
 
 
 @dataclass(frozen=True)
-class PGDOptions(Options):
+class PGDOptions(ConsistencyOptions):
     """Of PGD training."""
 
     pgd_steps: int = option(10, "steps of the attack", least=1)
@@ -185,12 +221,12 @@ class PGDOptions(Options):
 def _build(given: Ingredients) -> PGD:
     options = given.options
     return PGD(
-        given.model, given.ball, options.pgd_steps, loss=given.objective, bn_mode=options.bn_mode or "train",
-        generator=given.generator,
+        given.model, given.ball, options.pgd_steps, loss=given.objective, start=given.start,
+        consistency=options.made(), bn_mode=options.bn_mode or "train", generator=given.generator,
     )  # fmt: skip
 
 
 METHOD = Method(
     "pgd", "PGD", "an attack of STEPS passes, then a pass for the weights (Madry et al., ICLR 2018)", _build,
-    PGDOptions, numbers=("pgd_steps",),
+    PGDOptions, numbers=("pgd_steps",), starts=True,
 )  # fmt: skip

@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from ..objectives.objective import Objective, Targets
+from ..objectives.objective import Objective, Outputs, Targets
 from .adversary import backward, require_single
 from .metrics import batch_metrics
 
 
 def weight_pass(
-    model: nn.Module, objective: Objective, images: Tensor, y: Targets, *, clean: Tensor
+    model: nn.Module,
+    objective: Objective,
+    images: Tensor,
+    y: Targets,
+    *,
+    clean: Tensor,
+    beside: Callable[[Outputs], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Add the gradients of `objective.train` at the images to `.grad`.
 
@@ -21,6 +29,7 @@ def weight_pass(
     Args:
         model: called as model(images).
         images, clean: (B, C, H, W).
+        beside: called with the outputs, what is added to the loss, 0-d.
 
     Returns:
         `batch_metrics` on the images.
@@ -35,6 +44,8 @@ def weight_pass(
     else:
         loss = objective.train(outputs, y)
     require_single(loss)
+    if beside is not None:
+        loss = loss + beside(outputs)
     metrics = batch_metrics(objective, loss, outputs, y, len(images))
     backward(loss)
     return metrics

@@ -85,19 +85,23 @@ def config_of(text: str, common: Mapping[str, Any]) -> Config:
 
     Raises ``ValueError`` that quotes what is wrong.
     """
+    from ..adversaries.method import METHODS
     from ..training import make_config, parse_method
 
     method, *changes = text.split(":")
     own = dict(_own_setting(change, text) for change in changes)
     named = parse_method(method)
-    bare = make_config(**{**_choices(common), **_choices(own), "method": method})
+    shared = _choices(common)
+    if not METHODS[named["method"]].starts:
+        shared.pop("start", None)
+    bare = make_config(**{**shared, **_choices(own), "method": method})
     read = {name: value for name, value in common.items() if bare.reads(name) and name not in named}
     return make_config(**{**read, **own, "method": method})
 
 
 def _choices(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What decides which settings there are, and the images whose recipe serves; an objective may want members."""
-    names = ("dataset", "objective", "members", "head", "optimizer", "schedule")
+    names = ("dataset", "start", "objective", "members", "head", "optimizer", "schedule")
     return {name: settings[name] for name in names if name in settings}
 
 

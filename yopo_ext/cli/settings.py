@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: choices that are options too, with their help
 _CHOICES = {
     "method": "how it is trained, with its numbers: yopo-M-N (default: yopo-5-3), see `yopo list methods`",
+    "start": "where the attack begins (default: uniform), see `yopo list starts`",
     "objective": "what is climbed and descended (default: the method's own), see `yopo list objectives`",
     "head": "what the network ends in (default: what the objective reads), see `yopo list heads`",
     "optimizer": "what moves the weights (default: sgd), see `yopo list optimizers`",

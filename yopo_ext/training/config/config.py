@@ -17,6 +17,7 @@ from ..files import write_text_atomically
 from .check_head import check_head
 from .check_members import check_members
 from .check_mixup import check_mixup
+from .check_start import DEFAULT_START, check_start
 from .chosen import Chosen
 from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, TAKEN_SECTION
 from .sections import (
@@ -45,6 +46,7 @@ class Config:
     model: ModelOptions
     ball: BallOptions
     method: Chosen
+    start: Chosen
     objective: Chosen
     head: Chosen
     optimizer: Chosen
@@ -61,6 +63,7 @@ class Config:
         method = METHODS[self.method.name]
         if method.check is not None:
             method.check(self.method.options, self.ball)
+        check_start(self.start.name, method, self.data)
         check_mixup(self.data, method, self.declared_objective)
         check_head(self.head.name, self.declared_objective)
         check_members(self.model, self.declared_objective)
@@ -88,6 +91,8 @@ class Config:
         """Whether a setting of that name decides anything in this run: some mean nothing to some methods."""
         if name == "alpha":
             return self.declared_method.adversarial
+        if name == "start":
+            return self.declared_method.starts
         for one in self.events:
             if name in options_of(type(one.options)):
                 reads = EVENTS[one.name].reads
@@ -122,6 +127,7 @@ class Config:
     def label(self) -> str:
         """For tables and figures: ``YOPO-5-3``, ``PGD-10``, ``FastAT``; a delayed method says so."""
         label = "-".join([self.declared_method.label, *self._numbers])
+        label = label if self.start.name == DEFAULT_START else f"{label}, start {self.start.name}"
         return label if self.get("delay") is None else f"{label}, delayed"
 
     @property

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...adversaries.method import METHODS
+from ...adversaries.starts import STARTS
 from ...data import DATASETS
 from ...models.heads import HEADS
 from ...objectives.objective import OBJECTIVES
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type] = {
 #: section -> what is chosen there by name; its options are the choice's
 KINDS: dict[str, Registry[Any]] = {
     "method": METHODS,
+    "start": STARTS,
     "objective": OBJECTIVES,
     "head": HEADS,
     "optimizer": OPTIMIZERS,

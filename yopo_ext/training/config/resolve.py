@@ -11,11 +11,12 @@ from ...adversaries.method import METHODS
 from ...data import DATASETS
 from ...objectives.objective import OBJECTIVES
 from ..events.event import EVENTS
+from .check_start import DEFAULT_START
 from .chosen import Chosen
 from .config import Config
 from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, Home, homes
 
-DEFAULT_CHOICES = {"method": "yopo", "optimizer": "sgd", "schedule": "piecewise"}
+DEFAULT_CHOICES = {"method": "yopo", "start": DEFAULT_START, "optimizer": "sgd", "schedule": "piecewise"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def _choices(layers: Sequence[Layer]) -> dict[str, str]:
     ]
     choices["objective"] = given[-1] if given else default
     OBJECTIVES[choices["objective"]]  # raises where there is none
+    starts = [layer.values["start"] for layer in layers if "start" in layer.values and _is_own(layer, choices)]
+    choices["start"] = starts[-1] if starts else DEFAULT_START
     heads = [layer.values["head"] for layer in layers if "head" in layer.values and not _has_stale_head(layer, choices)]
     choices["head"] = heads[-1] if heads else OBJECTIVES[choices["objective"]].head
     for kind, name in choices.items():
@@ -86,9 +89,14 @@ def _choices(layers: Sequence[Layer]) -> dict[str, str]:
     return choices
 
 
+def _is_own(layer: Layer, choices: Mapping[str, str]) -> bool:
+    """Whether what the layer says of its method holds for the one that is trained."""
+    return layer.of_method in (None, choices["method"])
+
+
 def _is_stale(layer: Layer, choices: Mapping[str, str]) -> bool:
     """Whether the layer's objective is but the default of a method that is not trained."""
-    if layer.of_method in (None, choices["method"]):
+    if _is_own(layer, choices):
         return False
     return layer.values["objective"] == METHODS[layer.of_method].objective
 

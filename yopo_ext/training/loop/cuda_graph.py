@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...adversaries import Adversary
+from ...data import Batch
 from ...stopwatch import NoStopwatch, Stopwatch
 
 Metrics = dict[str, Tensor]
@@ -63,6 +64,16 @@ class GraphedAdversary:
             self._replay()  # type: ignore[misc]  # which _record has set
             return {name: value.clone() for name, value in self._metrics.items()}
 
+    def see(self, batch: Batch) -> None:
+        """Tells the adversary, which notes it where the recorded pass reads it."""
+        if hasattr(self.adversary, "see"):
+            self.adversary.see(batch)
+
+    def settle(self) -> None:
+        """Tells the adversary."""
+        if hasattr(self.adversary, "settle"):
+            self.adversary.settle()
+
     def state_dict(self) -> dict[str, object]:
         """The adversary's memory."""
         return self.adversary.state_dict() if hasattr(self.adversary, "state_dict") else {}
@@ -72,8 +83,11 @@ class GraphedAdversary:
         if hasattr(self.adversary, "load_state_dict"):
             self.adversary.load_state_dict(state)
 
-    def _settings_now(self) -> tuple[object, object]:
-        return getattr(self.adversary, "ball", None), getattr(self.adversary, "steps", None)
+    def _settings_now(self) -> tuple[object, ...]:
+        adversary = self.adversary
+        # A memory of mini-batches that outgrew its room lies elsewhere then.
+        remembered = getattr(getattr(adversary, "start", None), "eta", None)
+        return getattr(adversary, "ball", None), getattr(adversary, "steps", None), remembered
 
     def _record(self, x: Tensor, y: Tensor) -> None:
         self._x, self._y = x.clone(), y.clone()

@@ -63,6 +63,8 @@ class MiniBatch:
             self.group.make_room(self.step.parameters, len(batch), joint)
             with counter:
                 metrics = self._accumulate(adversary, x, y)
+            if hasattr(adversary, "settle"):
+                adversary.settle()
             if self.group.ends(position, self.trainer.steps_per_epoch):
                 self._finish(adversary, batch)
             else:

@@ -81,7 +81,7 @@ def row_labels(configs: Sequence[Config]) -> list[str]:
 
 
 def _is_in_the_name(config: Config, name: str) -> bool:
-    return name == "method" or name in config.declared_method.numbers
+    return name in ("method", "start") or name in config.declared_method.numbers
 
 
 def _is_usual(config: Config, name: str) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
+from ...adversaries.starts import Start
 from ...ball import Ball
 from ...data import Dataset
 from ...found_first_layer import FoundFirstLayer
@@ -30,6 +31,7 @@ from .objective import make_objective
 from .optimizer import learning_rates, make_optimizer
 from .parts import Parts
 from .prepare_data import prepare_data, settled
+from .start import start_of
 from .trained import check_same_run
 
 
@@ -73,12 +75,15 @@ class Run:
             model, told = _new_model(config, self.data, processes, place, starts=starts)
             first_layer, found = choose_first_layer(config, model, self.data)
         processes.copy_from_first(model.state_dict().values())
-        ingredients = _ingredients(config, model, first_layer, place)
-        crafting = METHODS[config.method.name].build(ingredients)
         self.stop = StopRequest() if stop is None else stop
         show = show and processes.is_first
+        generator = JointGenerator(place).manual_seed(derive_seed(config.loop.seed, "starts"))
+        begins = start_of(config, self.data, generator, place, processes)
         if show:
-            _tell(config, told, found)
+            _tell(config, (*told, *begins.told), found)
+        with processes.together():
+            ingredients = _ingredients(config, model, first_layer, generator, begins.make())
+        crafting = METHODS[config.method.name].build(ingredients)
         self.parts = Parts(config, self.data, model, crafting, ingredients, processes, show)
         loop = config.loop
         self.trainer = Trainer(
@@ -134,12 +139,10 @@ def _tell(config: Config, told: Sequence[str], found: FoundFirstLayer | None) ->
 
 
 def _ingredients(
-    config: Config, model: nn.Module, first_layer: Sequence[nn.Module], device: torch.device
+    config: Config, model: nn.Module, first_layer: Sequence[nn.Module], generator: JointGenerator, start: Start
 ) -> Ingredients:
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
-    objective = make_objective(config)
-    generator = JointGenerator(device).manual_seed(derive_seed(config.loop.seed, "starts"))
-    return Ingredients(model, first_layer, ball, objective, config.method.options, generator)
+    return Ingredients(model, first_layer, ball, make_objective(config), config.method.options, generator, start)
 
 
 def _as_asked(

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""What adversaries have in common whose attack begins at a `Start`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..projection import FeasibleSet
+from .starts import Found, Start, Uniform, Zero
+
+
+class FirstStep:
+    """What the first step of an attack saw, for who asks.
+
+    Args:
+        keeps_graph: whether its outputs stay in the graph of the weights.
+
+    Attributes:
+        outputs: of the network at x + η⁰; None without a step.
+        gradient: of the attack's loss there, (B, C, H, W).
+    """
+
+    def __init__(self, *, keeps_graph: bool = False) -> None:
+        self.keeps_graph = keeps_graph
+        self.outputs: Any = None
+        self.gradient: Tensor | None = None
+
+
+class BeginsAtAStart:
+    """Tells its start what a trainer tells it, and what its attacks found.
+
+    Attributes:
+        start: where the attack begins.
+    """
+
+    start: Start
+
+    def see(self, batch: Any) -> None:
+        """The `yopo_ext.data.Batch` that comes next."""
+        self.start.see(batch)
+
+    def settle(self) -> None:
+        """After a mini-batch, on all processes that share the run, also those without images of it."""
+        self.start.settle()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the start remembers, for a checkpoint."""
+        return self.start.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self.start.load_state_dict(state)
+
+    def reshare(
+        self, states: Sequence[dict[str, Any]], rows: Callable[[int], tuple[int, int]]
+    ) -> dict[str, Any]:
+        """This process's state, of those of a run on another number of processes; as `Start.reshare`."""
+        return self.start.reshare(states, rows)
+
+    def _keep(self, feasible: FeasibleSet, y: Any, start: Tensor, eta: Tensor, first: FirstStep, step: Tensor) -> None:
+        if type(self.start).keep is Start.keep:
+            return
+        gradient = torch.zeros_like(eta) if first.gradient is None else first.gradient
+        self.start.keep(feasible, y, Found(feasible.project(start), eta, gradient, step))
+
+
+def chosen_start(start: Start | None, *, random_start: bool, generator: torch.Generator | None) -> Start:
+    """The one given, or a random one, or none at all.
+
+    Raises:
+        TypeError: no `Start`.
+        ValueError: one beside ``random_start=False``.
+    """
+    if start is None:
+        return Uniform(generator) if random_start else Zero()
+    if not isinstance(start, Start):
+        raise TypeError(f"start: got {type(start).__name__}, expected one of yopo_ext.adversaries.starts")
+    if not random_start:
+        raise ValueError(f"random_start: got False with start {type(start).__name__}, expected one of the two")
+    return start
