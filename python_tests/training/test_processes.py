@@ -25,7 +25,7 @@ from yopo_ext.training import (
 from yopo_ext.training.loop import with_joint_statistics
 from yopo_ext.training.loop.epoch_sums import EpochSums
 from yopo_ext.training.loop.exchange import Exchange, StopFlags
-from yopo_ext.training.loop.other_count import joint_sums
+from yopo_ext.training.loop.other_count import joint_sums, same
 from yopo_ext.training.runs.measuring import curve_accuracies
 from yopo_ext.training.runs.trained import measured_weights
 
@@ -45,6 +45,9 @@ EQUAL = {
     "accumulated": change_config(CONFIG, accumulate=3, clip_grad_norm=0.5),
     # One image in the last mini-batch: the first process has no rows, and draws nothing.
     "no rows": change_config(CONFIG, limit_train=33),
+    # Each remembers half of the images, and all remember one perturbation a class; the last mini-batch has one image.
+    "momentum": change_config(CONFIG, method="fast", start="momentum", augment=True, limit_train=49, consistency=0.5),
+    "class": change_config(CONFIG, method="pgd-2", start="class", limit_train=33),
     "ensemble": change_config(CONFIG, members=3, objective="adp", epochs=1, milestones=()),
     # Centres are drawn by the first process, and are the others' too.
     "centres": change_config(CONFIG, objective="mmc", head="random-centres", feature_dim=5, lr=0.005),
@@ -89,6 +92,8 @@ def jobs(root):
         {"folder": "frozen", "config": FROZEN},
         {"folder": "frozen, in parts", "config": FROZEN, "stop": [1, STEPS]},
         {"folder": "frozen, in parts", "config": FROZEN},
+        {"folder": "momentum, in parts", "config": EQUAL["momentum"], "stop": [1, STEPS]},
+        {"folder": "momentum, in parts", "config": EQUAL["momentum"]},
         {"folder": f"{JOINT}, in parts", "config": EQUAL[JOINT], "stop": [1, STEPS]},
         {"folder": f"{JOINT}, in parts", "config": EQUAL[JOINT]},
         {"folder": "half precision", "config": HALF},
@@ -133,6 +138,10 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
         assert [first["rows"], second["rows"]] == [[0, 0, 1], [0, 1, 1]]
     one = load_checkpoint(tmp_path / "one")
     both = two.checkpoint(name)
+    for key, value in (one["processes"][0]["adversary"] or {}).items() if name in ("momentum", "class") else ():
+        parts = [state["adversary"][key] for state in both["processes"]]
+        joint = torch.cat(parts) if name == "momentum" else parts[1]
+        assert (joint.float() - value.float()).abs().gt(0.02 * value.abs().max()).float().mean() < 0.01, key
     for theirs, ours in ((one["model"], both["model"]), (measured_weights(one), measured_weights(both))):
         for parameter, value in theirs.items():
             torch.testing.assert_close(ours[parameter], value, rtol=1e-3, atol=1e-4, msg=parameter)
@@ -152,6 +161,7 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
         ("batch norm", "in parts", STEPS + 1),
         ("frozen", "in parts", STEPS + 1),
         (JOINT, "in parts", STEPS + 1),
+        ("momentum", "in parts", STEPS + 1),
     ],
 )
 def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, how, done):
@@ -159,6 +169,7 @@ def test_a_stop_on_one_process_stops_both_which_resume_bit_for_bit(two, name, ho
     for one, other in ((whole["model"], parts["model"]), (measured_weights(whole), measured_weights(parts))):
         assert all(torch.equal(value, other[key]) for key, value in one.items())
     assert ("averaging" in whole["events"]) == (name == "batch norm")
+    assert same([one["adversary"] for one in whole["processes"]], [one["adversary"] for one in parts["processes"]])
     assert len(parts["processes"]) == 2
     names = ("loss", "clean", "curve_robust", "units_total")
     figures = [[line[name] for name in names] for line in whole["progress"]["log"]]

@@ -33,6 +33,8 @@ RESUMED = {
     "yopo": CONFIG,
     # A process remembers η by its rows, which are others then: all mini-batches are of one size.
     "free": change_config(CONFIG, method="free-2", batch_size=19, alpha=0.02),
+    "momentum": change_config(CONFIG, method="fast", start="momentum", augment=True, drop_last=True),
+    "shared": change_config(CONFIG, method="fast", start="shared", drop_last=True),
     "average": change_config(CONFIG, method="pgd-10", ewa_decay=0.5, drop_last=True),
 }
 # Each process normalises with its own images, so that it is another run from there on.

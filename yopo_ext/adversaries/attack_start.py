@@ -55,9 +55,7 @@ class BeginsAtAStart:
         """What `state_dict` gave."""
         self.start.load_state_dict(state)
 
-    def reshare(
-        self, states: Sequence[dict[str, Any]], rows: Callable[[int], tuple[int, int]]
-    ) -> dict[str, Any]:
+    def reshare(self, states: Sequence[dict[str, Any]], rows: Callable[[int], tuple[int, int]]) -> dict[str, Any]:
         """This process's state, of those of a run on another number of processes; as `Start.reshare`."""
         return self.start.reshare(states, rows)
 

@@ -93,7 +93,9 @@ class ConsistencyOptions(Options):
         0.0, "λ of λ · mean squared distance of the logits at η from those at the start of the attack", least=0
     )
     consistency_outputs: str = option(
-        "graph", "the logits at the start of the attack: in the graph, or a detached target", choices=CONSISTENCY_OUTPUTS
+        "graph",
+        "the logits at the start of the attack: in the graph, or a detached target",
+        choices=CONSISTENCY_OUTPUTS,
     )
 
     def made(self) -> Consistency | None:

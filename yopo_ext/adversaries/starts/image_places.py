@@ -98,7 +98,9 @@ class ImagePlaces:
                 "with a yopo_ext.data.Batch that has an index, as a Trainer does"
             )
         if tuple(x.shape) != (stop - start, *self.shape):
-            raise ValueError(f"start: got images {tuple(x.shape)}, expected {(stop - start, *self.shape)}, as were seen")
+            raise ValueError(
+                f"start: got images {tuple(x.shape)}, expected {(stop - start, *self.shape)}, as were seen"
+            )
         self._is_new = False
 
     @property

@@ -15,7 +15,9 @@ def check_start(name: str, method: Method, data: DataOptions) -> None:
     """Raises ``ValueError`` for a method that has no choice, and for images or targets that a start cannot follow."""
     if name != DEFAULT_START and not method.starts:
         fitting = ", ".join(one.name for one in METHODS if one.starts)
-        raise ValueError(f"start: got {name} with method {method.name}, whose start is its own; expected one of {fitting}")
+        raise ValueError(
+            f"start: got {name} with method {method.name}, whose start is its own; expected one of {fitting}"
+        )
     start = STARTS[name]
     if data.mixup is not None and (start.of_images or start.of_classes):
         needs = "which remembers images of the set" if start.of_images else "which needs one class an image"
