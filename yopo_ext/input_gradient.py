@@ -51,14 +51,14 @@ def input_gradient_error(
         ValueError: p is not shaped like the first layer's output.
     """
     gradient = torch.zeros_like(u) if gradient is None else gradient.detach()
-    as_read = _adjoint(first_layer.hamiltonian, u, p, statistics=statistics)
+    as_read = adjoint(first_layer.hamiltonian, u, p, statistics=statistics)
     if half is None and not statistics:
         return relative_error(gradient, as_read)
     by_modules = first_layer.hamiltonian_of_modules
     with _pass_precision(u, half):
-        errors = [relative_error(gradient, _adjoint(by_modules, u, p))]
+        errors = [relative_error(gradient, adjoint(by_modules, u, p))]
     with torch.autocast(u.device.type, enabled=False):
-        errors.append(relative_error(_adjoint(by_modules, u, p, statistics=statistics), as_read))
+        errors.append(relative_error(adjoint(by_modules, u, p, statistics=statistics), as_read))
         if statistics:
             with torch.no_grad():
                 errors.append(relative_error(first_layer.evaluate(u), first_layer.evaluate(u, statistics)))
@@ -71,7 +71,8 @@ def _pass_precision(u: Tensor, half: torch.dtype | None) -> Iterator[None]:
         yield
 
 
-def _adjoint(hamiltonian: Callable[..., Tensor], u: Tensor, p: Tensor, **statistics: BatchStatistics | None) -> Tensor:
+def adjoint(hamiltonian: Callable[..., Tensor], u: Tensor, p: Tensor, **statistics: BatchStatistics | None) -> Tensor:
+    """∂H/∂u, like u: where H is that of the first layer at the pass's u and p, the network's input gradient."""
     with torch.enable_grad():
         leaf = u.detach().requires_grad_()
         value = hamiltonian(leaf, p.detach(), **statistics)

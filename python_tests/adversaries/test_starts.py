@@ -250,18 +250,18 @@ def test_what_is_refused():
     images.see(seen)
     with pytest.raises(ValueError, match=r"start: got images \(6, 2, 6, 6\), expected \(4, 2, 6, 6\)"):
         FGSM(relu_net(), BALL, start=images).accumulate(x, y)
-    with pytest.raises(TypeError, match="start class: got targets torch.float64 of shape"):
+    with pytest.raises(TypeError, match=r"start class: got targets torch\.float64 of shape"):
         FGSM(relu_net(), BALL, start=PerClass(3, SHAPE)).accumulate(x, F.one_hot(y, 3).double())
     with pytest.raises(ValueError, match="start class: got targets from 0 to 2, expected 0 to 1"):
         FGSM(relu_net(), BALL, start=PerClass(2, SHAPE)).accumulate(x, y)
     with pytest.raises(ValueError, match="random_start: got False with start Zero"):
         FGSM(relu_net(), BALL, start=Zero(), random_start=False)
-    with pytest.raises(TypeError, match="start: got str, expected one of yopo_ext.adversaries.starts"):
+    with pytest.raises(TypeError, match=r"start: got str, expected one of yopo_ext\.adversaries\.starts"):
         FGSM(relu_net(), BALL, start="zero")
     with pytest.raises(ValueError, match="steps: got 0 with start Shared, which looks at the first step"):
         PGD(relu_net(), BALL, 0, start=Shared(SHAPE)).accumulate(x, y)
     for build in (Shared, lambda shape, decay: Momentum(3, shape, decay=decay)):
-        with pytest.raises(ValueError, match="start_decay: got 1.0"):
+        with pytest.raises(ValueError, match=r"start_decay: got 1\.0"):
             build(SHAPE, decay=1.0)
     with pytest.raises(ValueError, match=r"start: needs .* MB on cpu, of which .* MB are free"):
         PreviousEpoch(10**9, (3, 224, 224), padding=4)

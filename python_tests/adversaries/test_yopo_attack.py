@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM, Adversary, YOPOAttack
 from yopo_ext.adversaries.method import METHODS
+from yopo_ext.adversaries.starts import Start
 from yopo_ext.objectives import Trades, as_objective
 from yopo_ext.stopwatch import NoStopwatch
 
@@ -125,7 +126,8 @@ def test_crafting_makes_no_gradient_of_a_weight():
     feasible = BALL.feasible_set(batch()[0])
     for checked in (False, True):
         with Convolutions() as computed:
-            adversary._crafting.climb(climbed, batch()[1], BALL, feasible, adversary.start(feasible), NoStopwatch())
+            starts = adversary.start.draw(feasible, None)
+            adversary._crafting.climb(climbed, batch()[1], BALL, feasible, starts, NoStopwatch())
         assert adversary._crafting.checked
         assert all(one.grad is None for one in (*model.parameters(), scale, *head.parameters()))
         assert not any(weights or biases for _, weights, biases in computed.wanted)
@@ -150,14 +152,12 @@ def test_m_passes_and_one_for_the_weights():
 
 
 def test_the_start_is_taken_from_one_place():
-    """What starts elsewhere overrides one method."""
-
-    class Corner(YOPOAttack):
-        def start(self, feasible):
-            return feasible.project(torch.full_like(feasible.x, EPS))
+    class Corner(Start):
+        def draw(self, feasible, y):
+            return torch.full_like(feasible.x, EPS)
 
     model, (x, y) = relu_net(), batch()
-    adversary = Corner(model, tuple(model[RELU]), BALL, 1, 0)
+    adversary = YOPOAttack(model, tuple(model[RELU]), BALL, 1, 0, start=Corner())
     adversary.accumulate(x, y)
     assert torch.equal(adversary.eta, clipped(torch.full_like(x, EPS), x))
 

@@ -8,6 +8,7 @@ from same_runs import assert_equal, everything
 
 from yopo_ext.adversaries import FGSM, NFGSM, TRADES, TRADESYOPO, Free, FreeYOPO, YOPOAttack
 from yopo_ext.adversaries.method import METHODS
+from yopo_ext.adversaries.starts import Zero
 from yopo_ext.ball import Ball
 from yopo_ext.training import Event, Run, change_config, make_config, parse_method
 
@@ -76,7 +77,7 @@ EXTRAS = [
     {"model": batch_norm_net.NAME, "bn_statistics": "batch"},
     {"model": batch_norm_net.NAME, "method": "trades-yopo-2-2", "bn_mode": "train"},
     {"model": batch_norm_net.NAME, "method": "yopo-attack-1-2", "staleness_every": 2, "objective": "trades"},
-    {"model": batch_norm_net.NAME, "method": "free-yopo-2-2", "start": "random", "first_layer_grad": "both"},
+    {"model": batch_norm_net.NAME, "method": "free-yopo-2-2", "keep_eta": False, "first_layer_grad": "both"},
     {"method": "free-yopo-2-1", "bn_statistics": "batch", "delay": 1, "staleness_every": 2},
     {"method": "yopo-attack-2-1", "start": "zero", "bn_mode": "eval", "eps_warmup_epochs": 2},
 ]
@@ -115,10 +116,10 @@ def test_settings_reach_the_adversaries(runs):
     assert crafted.first_layer.bn_statistics == "batch"
     apart = runs.trainer(method="yopo-attack", m=3, n=4, start="zero", bn_mode="eval", bn_statistics="batch").adversary
     assert isinstance(apart, YOPOAttack)
-    assert (apart.m, apart.n, apart.random_start, apart.bn_mode) == (3, 4, False, "eval")
+    assert (apart.m, apart.n, type(apart.start), apart.bn_mode) == (3, 4, Zero, "eval")
     assert apart.first_layer.bn_statistics == "batch"
     assert apart.ball.alpha == pytest.approx(2.5 / 3 / 4 * 0.1)
-    stepping = runs.trainer(method="free-yopo", m=3, n=4, start="random", first_layer_grad="both").adversary
+    stepping = runs.trainer(method="free-yopo", m=3, n=4, keep_eta=False, first_layer_grad="both").adversary
     assert isinstance(stepping, FreeYOPO)
     assert (stepping.replays, stepping.m, stepping.n, stepping.starts_anew) == (3, 1, 4, True)
     assert stepping.first_layer_grad == "both"

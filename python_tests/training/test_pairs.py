@@ -50,7 +50,7 @@ VALUES = {
     "reduction": ["mean", "sum"],
     "first_layer_grad": ["hamiltonian", "backprop", "both"],
     "bn_statistics": ["frozen", "batch"],
-    "start": ["the method's own", "random", "zero"],
+    "keep_eta": [True, False],
     "form": ["residual", "recursive"],
     "penalties": [(1.0,), (4.0,)],
     "hidden_eps": [None, 0.1],

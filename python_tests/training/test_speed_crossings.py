@@ -16,7 +16,7 @@ CASES = {
     "fp16, both gradients": {"amp": "fp16", "first_layer_grad": "both", "clip_grad_norm": 0.5},
     "fp16, trades-yopo": {"amp": "fp16", "method": "trades-yopo-2-2", "accumulate": 2},
     "fp16, yopo-attack": {"amp": "fp16", "method": "yopo-attack-1-2", "accumulate": 2, "mixup": 0.4},
-    "fp16, free-yopo": {"amp": "fp16", "method": "free-yopo-2-2", "start": "random"},
+    "fp16, free-yopo": {"amp": "fp16", "method": "free-yopo-2-2", "keep_eta": False},
     "fp16, free": {"amp": "fp16", "method": "free-2"},
     "bf16, mixup, pgd": {"amp": "bf16", "mixup": 0.4, "method": "pgd-2", "accumulate": 3},
     "mixup, natural": {"mixup": 0.4, "method": "natural", "accumulate": 2, "clip_grad_norm": 0.05},

@@ -22,11 +22,11 @@ class Adversary(Protocol):
     An adversary that remembers something from one mini-batch to another has `state_dict()` and `load_state_dict(state)`
     as well, by which it gets into checkpoints; where what it remembers is each process's own, `reshare(states, rows)`
     makes the state of a process of another number of them (`Free.reshare`), and without it such a run is not resumed on
-    another number. It may have `see(batch)`, which a trainer calls with the
-    `yopo_ext.data.Batch` before `accumulate(batch.x, batch.y)`: it says which images these are (`batch.index`) and
-    where augmentation put them (`batch.placement`), each None where the loader does not know. And it may have `settle()`,
-    called after it. Where several processes share the mini-batches, both are called on all of them, also on those that
-    have no images of one: the place to exchange something.
+    another number. It may have `see(batch)`, which a trainer calls with the `yopo_ext.data.Batch` before
+    `accumulate(batch.x, batch.y)`: it says which images these are (`batch.index`) and where augmentation put them
+    (`batch.placement`), each None where the loader does not know. And it may have `settle()`, called after it. Where
+    several processes share the mini-batches, both are called on all of them, also on those that have no images of one:
+    the place to exchange something.
     """
 
     #: How often a mini-batch is given to `accumulate`, with a step of the optimiser after each; 1 for most.

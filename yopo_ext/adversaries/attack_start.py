@@ -18,14 +18,15 @@ class FirstStep:
 
     Args:
         keeps_graph: whether its outputs stay in the graph of the weights.
+        wants_gradient: whether the gradient is asked for, where it is not computed anyway.
 
     Attributes:
         outputs: of the network at x + η⁰; None without a step.
         gradient: of the attack's loss there, (B, C, H, W).
     """
 
-    def __init__(self, *, keeps_graph: bool = False) -> None:
-        self.keeps_graph = keeps_graph
+    def __init__(self, *, keeps_graph: bool = False, wants_gradient: bool = True) -> None:
+        self.keeps_graph, self.wants_gradient = keeps_graph, wants_gradient
         self.outputs: Any = None
         self.gradient: Tensor | None = None
 

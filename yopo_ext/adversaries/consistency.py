@@ -18,9 +18,11 @@ CONSISTENCY_OUTPUTS = ("graph", "detached")
 
 
 class Consistency:
-    """Adds λ · ‖z(x + η) − z(x + η⁰)‖² / K to what the weights descend, the mean over the mini-batch: the regulariser of
-    "Prior-guided adversarial initialization for fast adversarial training" (Jia et al., ECCV 2022), whose code has the
-    mean of the squares over images and classes and λ = 10. z are the objective's `logits`, (B, K).
+    """Adds λ · ‖z(x + η) − z(x + η⁰)‖² / K, the mean over the mini-batch, to what the weights descend.
+
+    It is the regulariser of "Prior-guided adversarial initialization for fast adversarial training" (Jia et al., ECCV
+    2022), whose code has the mean of the squares over images and classes and λ = 10. z are the objective's `logits`,
+    (B, K).
 
     The outputs at η⁰ are those of the attack's first step: no forward pass is added.
 

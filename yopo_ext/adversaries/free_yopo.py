@@ -131,9 +131,7 @@ class FreeYOPOOptions(Options):
 
     m: int = option(5, "full passes a mini-batch", least=1)
     n: int = option(3, "inner steps after each pass", least=0)
-    start: str = option(
-        "kept", "where a mini-batch starts: where the one before ended, or anywhere in the ball", choices=STARTS
-    )
+    keep_eta: bool = option(True, "a mini-batch starts where the one before ended, row by row; else anywhere in the ball")
     first_layer_grad: str = option("hamiltonian", "what the first layer's parameters get", choices=FIRST_LAYER_GRADS)
     bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 
@@ -143,7 +141,8 @@ def _build(given: Ingredients) -> FreeYOPO:
     return FreeYOPO(
         given.model, given.first_layer, options.m, options.n, ball.eps, ball.alpha, loss=given.objective,
         bounds=ball.bounds, norm=ball.norm, first_layer_grad=options.first_layer_grad,
-        bn_statistics=options.bn_statistics, start=options.start, generator=given.generator,
+        bn_statistics=options.bn_statistics, start="kept" if options.keep_eta else "random",
+        generator=given.generator,
     )  # fmt: skip
 
 

@@ -6,16 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .. import arguments
 from ..ball import Ball
 from ..costate import Costate, cut_at_first_layer
 from ..first_layer import FirstLayer
+from ..input_gradient import adjoint
 from ..loss_scale import watched
 from ..projection import FeasibleSet
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward, require_single
+from .attack_start import FirstStep
 from .crafting_mode import without_weight_gradients
 from .first_pass import InputProbe, is_recorded
 
@@ -59,6 +62,7 @@ class FrozenCrafting:
         stopwatch: Stopwatch | NoStopwatch,
         *,
         scale: float = 1.0,
+        first: FirstStep | None = None,
     ) -> Tensor:
         """The perturbation that the passes and steps make of η.
 
@@ -68,28 +72,41 @@ class FrozenCrafting:
             eta: where it starts, in the feasible set.
             stopwatch: of the spans "passes" and "inner".
             scale: of p, for losses whose gradients would leave the range of its dtype.
+            first: gets what the first pass saw: its outputs, detached, and the images' gradient where it wants that.
 
         Raises:
             TypeError, ValueError: what is climbed is not 0-d.
             RuntimeError: as `YOPO.accumulate`.
         """
-        for _ in range(self.m):
+        for index in range(self.m):
             with stopwatch.span("passes"):
-                costate = self._costate(feasible.x + eta, attack, y, scale)
+                costate, outputs = self._costate(feasible.x + eta, attack, y, scale)
+            if first is not None and index == 0:
+                self._tell(first, feasible.x + eta, costate, outputs)
             with stopwatch.span("inner"):
                 eta = self.first_layer.ascend(
                     ball, feasible, eta, watched(costate.value), steps=self.n, statistics=costate.statistics
                 )
         return eta
 
-    def _costate(self, images: Tensor, attack: Callable[[Any, Any], Tensor], y: Any, scale: float) -> Costate:
+    def _tell(self, first: FirstStep, images: Tensor, costate: Costate, outputs: Any) -> None:
+        first.outputs = outputs
+        if first.wants_gradient:
+            with torch.autocast(images.device.type, enabled=False):
+                hamiltonian = self.first_layer.hamiltonian
+                first.gradient = adjoint(hamiltonian, images, costate.value, statistics=costate.statistics)
+
+    def _costate(
+        self, images: Tensor, attack: Callable[[Any, Any], Tensor], y: Any, scale: float
+    ) -> tuple[Costate, Any]:
         probe = None if self.checked or is_recorded() else InputProbe(self.first_layer, images)
         catch = cut_at_first_layer(self.first_layer) if probe is None else probe.catch(cuts=True)
         with without_weight_gradients(self.model), catch as costate:
-            value = attack(self.model(images if probe is None else probe.images), y)
+            outputs = self.model(images if probe is None else probe.images)
+            value = attack(outputs, y)
             require_single(value)
             ends = (costate.beginning, None if probe is None else probe.leaf)
             backward(value, scale, inputs=[leaf for leaf in ends if leaf is not None])
         if probe is not None:
             self.checked = probe.compare(costate)
-        return costate
+        return costate, outputs.detach() if isinstance(outputs, Tensor) else outputs

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,25 +17,25 @@ from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..module_sequence import Modules
 from ..objectives import cross_entropy
-from ..objectives.objective import Loss, Objective, as_objective
-from ..options import Options, option
-from ..projection import FeasibleSet
+from ..objectives.objective import Loss, Objective, Outputs, as_objective
+from ..options import option
 from ..stopwatch import NoStopwatch, Stopwatch
+from .attack_start import BeginsAtAStart, FirstStep, chosen_start
 from .bounds_watch import BoundsWatch
+from .consistency import Consistency, ConsistencyOptions, require_logits
 from .crafting_mode import BN_MODES, batch_norm_in
 from .fgsm import STEP
 from .frozen_crafting import FrozenCrafting
 from .method import Ingredients, Method
-from .random_start import draw, feasible_images
+from .random_start import feasible_images
+from .starts import Start
 from .weight_pass import weight_pass
-
-STARTS = ("random", "zero")
 
 # What the steps of all passes go together, in units of eps, where there are more passes than two.
 WHOLE_WAY = 2 * STEP
 
 
-class YOPOAttack:
+class YOPOAttack(BeginsAtAStart):
     """η by m passes of n steps inside the first layer each, then one forward and backward pass on what they found.
 
     The crafting passes make no gradient of a weight and end at the first layer's output, so that they cost a forward
@@ -50,11 +51,15 @@ class YOPOAttack:
         ball: what a perturbation may be, and the size of an inner step.
         m: crafting passes >= 1.
         n: inner steps after each >= 0.
-        loss, attack_objective, random_start, bn_mode: as for `PGD`.
+        loss, attack_objective, random_start, start, bn_mode: as for `PGD`. A start that follows gradients takes that of
+            the images from the first pass's co-state.
+        consistency: as for `PGD`. With "graph" the outputs at the start take a forward pass of their own, for the first
+            pass's end at the first layer; it is made after the attack, in the mode of the weights' pass.
         bn_statistics: as for `YOPO`; with bn_mode="eval" batch norm has its running statistics in the n steps too.
-        generator: for the draw, on the images' device.
+        generator: for the random start, on the images' device; a start that is given has its own.
 
     Attributes:
+        start: where the attack starts.
         ball: may be set between mini-batches.
         eta: the last batch's perturbation, None before the first.
 
@@ -75,6 +80,8 @@ class YOPOAttack:
         loss: Loss | Objective = cross_entropy,
         attack_objective: Loss | Objective | None = None,
         random_start: bool = True,
+        start: Start | None = None,
+        consistency: Consistency | None = None,
         bn_mode: str = "train",
         bn_statistics: str | None = None,
         generator: torch.Generator | None = None,
@@ -87,9 +94,12 @@ class YOPOAttack:
         self.attack_objective = self.objective
         if attack_objective is not None:
             self.attack_objective = as_objective(attack_objective, "attack_objective")
-        self.random_start = random_start
+        self.start = chosen_start(start, random_start=random_start, generator=generator)
+        self.generator = self.start.generator if generator is None else generator
+        self.consistency = consistency
+        if consistency is not None:
+            require_logits(self.objective)
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
-        self.generator = generator
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
@@ -108,26 +118,31 @@ class YOPOAttack:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x, attack = feasible.x, self.attack_objective.attack
+        first = FirstStep(wants_gradient=self.start.needs_gradient)
         with batch_norm_in(self.bn_mode, self.model):
-            start = self.start(feasible)
-            self.eta = self._crafting.climb(attack, y, self.ball, feasible, start, self.stopwatch)
+            start = feasible.project(self.start.draw(feasible, y))
+            self.eta = self._crafting.climb(attack, y, self.ball, feasible, start, self.stopwatch, first=first)
         with self.stopwatch.span("passes"):
-            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
+            beside = self._beside(x + start, first.outputs)
+            metrics = weight_pass(self.model, self.objective, x + self.eta, y, clean=x, beside=beside)
+        # The n steps after a pass go together as one step of a start that follows gradients.
+        self._keep(feasible, y, start, self.eta, first, self.ball.step_size(x) * max(self.n, 1))
+        return metrics
 
-    def start(self, feasible: FeasibleSet) -> Tensor:
-        """η⁰, in the feasible set."""
-        if self.random_start:
-            return draw(feasible, self.generator)
-        return feasible.project(torch.zeros_like(feasible.x))
+    def _beside(self, begun: Tensor, prior: Outputs) -> Callable[[Outputs], Tensor] | None:
+        consistency = self.consistency
+        if consistency is None:
+            return None
+        prior = self.model(begun) if consistency.keeps_graph else prior
+        return lambda outputs: consistency.penalty(self.objective, outputs, prior)
 
 
 @dataclass(frozen=True)
-class YOPOAttackOptions(Options):
+class YOPOAttackOptions(ConsistencyOptions):
     """Of YOPO as an attack."""
 
     m: int = option(1, "crafting passes a mini-batch", least=1)
     n: int = option(3, "inner steps after each pass", least=0)
-    start: str = option("random", "where the attack starts: anywhere in the ball, or at the image", choices=STARTS)
     bn_mode: str | None = option(None, "batch norm while crafting, train where not given", choices=BN_MODES)
     bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 
@@ -141,7 +156,7 @@ def _build(given: Ingredients) -> YOPOAttack:
     options = given.options
     return YOPOAttack(
         given.model, given.first_layer, given.ball, options.m, options.n, loss=given.objective,
-        random_start=options.start == "random", bn_mode=options.bn_mode or "train",
+        start=given.start, consistency=options.made(), bn_mode=options.bn_mode or "train",
         bn_statistics=options.bn_statistics, generator=given.generator,
     )  # fmt: skip
 
@@ -149,4 +164,5 @@ def _build(given: Ingredients) -> YOPOAttack:
 METHOD = Method(
     "yopo-attack", "YOPO-attack", "an attack of M passes, N steps inside the first layer after each, then a pass for "
     "the weights", _build, YOPOAttackOptions, numbers=("m", "n"), step_size=_step_size, in_first_layer=True,
+    starts=True,
 )  # fmt: skip

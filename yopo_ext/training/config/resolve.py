@@ -96,7 +96,7 @@ def _is_own(layer: Layer, choices: Mapping[str, str]) -> bool:
 
 def _is_stale(layer: Layer, choices: Mapping[str, str]) -> bool:
     """Whether the layer's objective is but the default of a method that is not trained."""
-    if _is_own(layer, choices):
+    if layer.of_method in (None, choices["method"]):
         return False
     return layer.values["objective"] == METHODS[layer.of_method].objective
 

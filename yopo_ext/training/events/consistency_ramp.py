@@ -69,7 +69,8 @@ def _check(options: ConsistencyRampOptions, config: Config) -> None:
         )
     if options.consistency_ramp > config.loop.epochs:
         raise ValueError(
-            f"consistency_ramp: got {options.consistency_ramp:g} epochs, expected at most the run's {config.loop.epochs}"
+            f"consistency_ramp: got {options.consistency_ramp:g} epochs, expected at most the {config.loop.epochs} of "
+            "the run"
         )
 
 

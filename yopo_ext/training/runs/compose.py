@@ -139,7 +139,7 @@ def _tell(config: Config, told: Sequence[str], found: FoundFirstLayer | None) ->
 
 
 def _ingredients(
-    config: Config, model: nn.Module, first_layer: Sequence[nn.Module], generator: JointGenerator, start: Start
+    config: Config, model: nn.Module, first_layer: Sequence[nn.Module], generator: torch.Generator, start: Start
 ) -> Ingredients:
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
     return Ingredients(model, first_layer, ball, make_objective(config), config.method.options, generator, start)
