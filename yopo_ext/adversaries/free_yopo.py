@@ -131,7 +131,7 @@ class FreeYOPOOptions(Options):
 
     m: int = option(5, "full passes a mini-batch", least=1)
     n: int = option(3, "inner steps after each pass", least=0)
-    keep_eta: bool = option(True, "a mini-batch starts where the one before ended, row by row; else anywhere in the ball")
+    keep_eta: bool = option(True, "begin where the mini-batch before ended, row by row; else anywhere in the ball")
     first_layer_grad: str = option("hamiltonian", "what the first layer's parameters get", choices=FIRST_LAYER_GRADS)
     bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 
