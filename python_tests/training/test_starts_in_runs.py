@@ -12,12 +12,13 @@ from same_runs import assert_equal, everything
 from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM
 from yopo_ext.adversaries.consistency import Consistency
-from yopo_ext.adversaries.starts import Momentum, PreviousBatch
+from yopo_ext.adversaries.starts import Momentum, PreviousBatch, Uniform
 from yopo_ext.data import Batch, Dataset
 from yopo_ext.data.augment import draw_placement, place
 from yopo_ext.data.stored_images import StoredImageSet
 from yopo_ext.training import Run, Trainer, change_config, make_config
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
+from yopo_ext.training.loop.rehearsal import rehearsed_units
 
 RUNS = {
     "previous-epoch": {"augment": True, "consistency": 0.5, "consistency_ramp": 2.5, "accumulate": 2},
@@ -77,6 +78,20 @@ def test_recorded_passes_read_which_images_come_next(kind):
         assert_equal(inner.state_dict(), plain.state_dict())
     assert recorder.recorded == 1
     assert recorder.replayed > 3
+
+
+def test_a_rehearsal_leaves_the_memory_alone(runs):
+    """Units of compiled runs are counted on copies, of which none may take or ask for a memory."""
+    trainer = runs.trainer(method="fast", start="momentum", augment=True)
+    first = next(iter(trainer.batches))
+    before = [one.clone() for one in trainer.adversary.state_dict().values()]
+
+    def accumulate(adversary, x, y, weights):
+        assert isinstance(adversary.start, Uniform)
+        return adversary.accumulate(x, y)
+
+    assert 4 < rehearsed_units(trainer.model, trainer.adversary, first, lambda one: (one.x, one.y), accumulate) < 5
+    assert all(map(torch.equal, before, trainer.adversary.state_dict().values()))
 
 
 def test_its_size_is_said_before(runs, capsys):

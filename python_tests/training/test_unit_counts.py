@@ -55,6 +55,8 @@ def test_units_and_their_total_are_in_the_log(runs):
         ({"method": "fast", "accumulate": 3}, lambda s: 5 - s),
         ({"method": "fast", "amp": "bf16", "mixup": 0.4}, lambda s: 5 - s),
         ({"method": "fast", "amp": "fp16"}, lambda s: 5 - s),
+        ({"method": "fast", "start": "previous-epoch", "consistency": 1.0}, lambda s: 7 - s),
+        ({"method": "fast", "consistency": 1.0, "consistency_outputs": "detached"}, lambda s: 5 - s),
         ({"method": "trades-2"}, lambda s: 1 + 2 * 2 + 2 * (3 - s)),
     ],
     ids=str,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ...adversaries.starts import Start, Uniform
 from ...data import Batch
 from ...units import UnitCounter
 
@@ -31,7 +32,7 @@ def rehearsed_units(
     """
     inner = getattr(adversary, "adversary", adversary)  # a CUDA graph cannot be copied
     try:
-        model, adversary = copy.deepcopy((model, inner))
+        model, adversary = copy.deepcopy((model, inner), _without_memory(inner))
     except Exception:  # whatever their own ways of copying raise
         return None
     few = _first(batch, IMAGES)
@@ -45,6 +46,12 @@ def rehearsed_units(
         for _ in range(adversary.replays):
             accumulate(adversary, x, y, parameters)
     return counter.per_image(len(x)) if counter.has_seen_a_pass else None
+
+
+def _without_memory(adversary: Any) -> dict[int, Any]:
+    """For `copy.deepcopy`: a start's memory may be as large as the images, and ask the other processes for theirs."""
+    start = getattr(adversary, "start", None)
+    return {id(start): Uniform()} if isinstance(start, Start) else {}
 
 
 def _first(batch: Batch, count: int) -> Batch:
