@@ -20,15 +20,23 @@ def configs(runs):
 
 
 def test_a_folder_for_each_method_and_one_figure(tmp_path, configs, capsys):
-    summary = run_comparison(configs, tmp_path / "c", resume=False)
+    summary = run_comparison(configs, tmp_path / "c", resume=False, reach=[0.5, 100])
     methods = ["natural", "fast", "free-2", "yopo-2-2"]
-    assert list(summary) == [*methods, "eps", "seconds"]
+    assert list(summary) == [*methods, "eps", "seconds", "reached"]
     assert json.loads((tmp_path / "c" / "summary.json").read_text()) == summary
     assert {path.name for path in (tmp_path / "c").iterdir()} == {*methods, "summary.json", "accuracy-time.png"}
     for name in methods:
         assert len((tmp_path / "c" / name / "metrics.jsonl").read_text().splitlines()) == 2
     printed = capsys.readouterr().out
     assert all(label in printed for label in ("natural", "FastAT", "Free-2", "YOPO-2-2"))
+    first = json.loads((tmp_path / "c" / "fast" / "metrics.jsonl").read_text().splitlines()[0])
+    cost = {"seconds": round(first["seconds"], 2), "units": round(first["units_total"], 2)}
+    assert summary["reached"]["fast"] == {"0.5": cost if first["curve_robust"] >= 0.5 else None, "100": None}
+    assert summary["fast"]["units"] == pytest.approx(2 * first["units"], abs=0.01)
+    table = {line.split("  ")[0].strip(): line.split() for line in printed.split("first robust by")[1].splitlines()}
+    assert table["FastAT"][1:] == [f"{first['seconds']:.1f}", f"{first['units_total']:.4g}"]
+    assert "front of robust accuracy over seconds: " in printed
+    assert "front of robust accuracy over units: " in printed
 
 
 def test_methods_that_would_share_a_folder(tmp_path, configs):
@@ -46,7 +54,7 @@ def test_one_method_at_several_settings(tmp_path, configs, monkeypatch):
     assert row_names(rows[::-1]) == names[::-1]
     assert row_names(rows[1:3]) == ["yopo-2-2_alpha=0.03", "yopo-2-2_alpha=0.01"]  # neither goes without saying
     summary = run_comparison(rows, tmp_path / "c", resume=False, show=False)
-    assert list(summary) == [*names, "eps", "seconds"]
+    assert [name for name in summary if name != "reached"] == [*names, "eps", "seconds"]
     monkeypatch.chdir(tmp_path)
     for name in names[2:]:
         for file in ("last.pt", "metrics.jsonl"):
@@ -199,8 +207,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "YOPO-1-1" in capsys.readouterr().out
     assert main(["compare", "--methods", "natural,yopo-1-1", *options, "--out", "c"]) == 2
     assert "c holds a run already: resume it" in capsys.readouterr().err
-    assert main(["compare", "--resume", "c"]) == 0
+    assert main(["compare", "--resume", "c", "--reach", "1,5.5"]) == 0
+    assert "5.5 %, s" in capsys.readouterr().out
     for arguments, message in (
+        (
+            ["--resume", "c", "--reach", "many"],
+            "--reach: got 'many', expected numbers separated by commas",
+        ),
+        (["--resume", "c", "--reach", "0"], "reach: got 0, expected accuracies in percent, above 0 and at most 100"),
         ([], "--methods: expected names separated by commas"),
         (["--methods", "natural,natural"], "methods to compare must differ"),
         (["--resume", "c", "--epochs", "2"], "--resume takes its settings from the comparison"),

@@ -31,6 +31,10 @@ def add_command(commands: Any) -> None:
     compare.add_argument("--config", type=Path, metavar="FILE", help="settings from a file, for all methods")
     compare.add_argument("--resume", type=Path, metavar="DIR", help="go on with the comparison in this folder")
     compare.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/DATASET-comparison-TIME)")
+    compare.add_argument(
+        "--reach", metavar="A,B,...", help="robust accuracies in percent, as 30,40,50: tell what they cost each method "
+        "in seconds and in forward passes an image (default: the largest multiples of 10 that one comes to)",
+    )  # fmt: skip
     add_settings(compare, without=("method",))
     compare.set_defaults(run=run)
 
@@ -40,12 +44,14 @@ def run(options: argparse.Namespace) -> int:
     from ..training import run_comparison, started_processes
 
     configs, folder = _resumed(options) if options.resume is not None else _new(options)
+    reach = _accuracies(options.reach)
 
     def job() -> None:
         with started_processes(configs[0].host.device) as (processes, device):
             # Clocks and what a file system shows differ: the first process's word counts.
             agreed, place = processes.from_first((configs, folder))
-            run_comparison(agreed, place, resume=options.resume is not None, processes=processes, device=device)
+            resume = options.resume is not None
+            run_comparison(agreed, place, resume=resume, processes=processes, device=device, reach=reach)
 
     return finish(job, f"yopo compare --resume {folder}")
 
@@ -72,6 +78,20 @@ def _resumed(options: argparse.Namespace) -> tuple[list[Config], Path]:
     if not found:
         raise ValueError(f"{folder}: no runs to go on with")
     return [change_config(read_run(path), **given) for path in found], folder
+
+
+def _accuracies(text: str | None) -> list[float] | None:
+    """Of ``--reach``."""
+    from ..training.runs.cost_report import check_thresholds
+
+    if text is None:
+        return None
+    try:
+        values = [float(value) for value in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--reach: got {text!r}, expected numbers separated by commas, as 30,40,50") from None
+    check_thresholds(values)
+    return values
 
 
 def _of_file(path: Path | None) -> dict[str, Any]:

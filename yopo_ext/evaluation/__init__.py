@@ -12,6 +12,7 @@ from .attacks.jsma import JSMA
 from .attacks.rays import RaySAttack
 from .attacks.spsa import SPSAAttack
 from .black_box import BoundaryDistance, Queries
+from .cost_curves import CurvePoint, first_at_least, pareto_front
 from .cross_sections import CrossSection, cross_section
 from .cut_picture import plot_cuts
 from .cut_report import Cut, CutReport, CutValue, cut_report
@@ -28,7 +29,6 @@ from .input_checks import NormalisationWarning, normalisation_doubt
 from .losses import ATTACK_LOSSES, ce_loss, dlr_loss, margin_loss, targeted_dlr_loss
 from .outcomes import Outcomes, outcomes
 from .plots import (
-    CurvePoint,
     plot_accuracy_time,
     plot_cross_section,
     plot_distances,
@@ -100,6 +100,7 @@ __all__ = [
     "dlr_loss",
     "feature_distances",
     "feature_map",
+    "first_at_least",
     "fit_detectors",
     "format_table",
     "margin_loss",
@@ -107,6 +108,7 @@ __all__ = [
     "measure_with_detectors",
     "normalisation_doubt",
     "outcomes",
+    "pareto_front",
     "plot_accuracy_time",
     "plot_cross_section",
     "plot_cuts",

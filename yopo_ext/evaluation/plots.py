@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from torch import Tensor
+
+from .cost_curves import COSTS, CurvePoint, pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,30 +26,36 @@ _MOST_ANNOTATED = 16
 _MOST_TICKS = 12
 _BINS = 60
 _LINES = ("-", ":", "-.")
+_COST_LABELS = {"seconds": "training time (s)", "units": "training cost (forward passes of the network an image)"}
 # Planes of single images beside the one of all, and the colours that their classes share.
 _PLANES, _COLOURS = 3, 20
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """Accuracies in percent after that many seconds of training (evaluation not counted)."""
-
-    seconds: float
-    clean: float
-    robust: float
-
-
 def plot_accuracy_time(curves: Mapping[str, Sequence[CurvePoint]], target: Path | BinaryIO, *, title: str) -> None:
-    """Writes a PNG: one colour a method, robust accuracy solid and clean accuracy dashed over seconds of training."""
-    figure = new_figure(8.4, 4.0)
-    axes = figure.add_subplot()
-    for index, (name, points) in enumerate(curves.items()):
-        seconds = [point.seconds for point in points]
-        style: dict[str, Any] = {"color": f"C{index}", "marker": ".", "markersize": 4}
-        axes.plot(seconds, [point.robust for point in points], label=f"{name}, robust", **style)
-        axes.plot(seconds, [point.clean for point in points], label=f"{name}, clean", linestyle="--", **style)
-    _accuracy_axes(axes, "training time (s)", title)
-    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the curves, which may be anywhere
+    """Writes a PNG: one colour a method, robust accuracy solid and clean accuracy dashed over seconds of training.
+
+    Where units are known, a second panel is over these. Of several methods the front of robust accuracy is ringed: what
+    is not on it is no more robust than something that cost no more.
+    """
+    known = [cost for cost in COSTS if any(one.cost(cost) is not None for points in curves.values() for one in points)]
+    costs = known or [COSTS[0]]
+    figure = new_figure(4.2 + 4.2 * len(costs), 4.0)
+    panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
+    for axes, cost in zip(panels, costs, strict=True):
+        for index, (name, points) in enumerate(curves.items()):
+            counted = [point for point in points if point.cost(cost) is not None]
+            spent = [point.cost(cost) for point in counted]
+            style: dict[str, Any] = {"color": f"C{index}", "marker": ".", "markersize": 4}
+            axes.plot(spent, [point.robust for point in counted], label=f"{name}, robust", **style)
+            axes.plot(spent, [point.clean for point in counted], label=f"{name}, clean", linestyle="--", **style)
+        if len(curves) > 1 and (front := [point for _, point in pareto_front(curves, cost)]):
+            places = [point.cost(cost) for point in front], [point.robust for point in front]
+            axes.plot(*places, "o", label="front, robust", markersize=8, fillstyle="none", color="black", alpha=0.6)
+        _accuracy_axes(axes, _COST_LABELS[cost], title if axes is panels[0] else "")
+        axes.get_legend().remove()
+        axes.label_outer()
+    # Beside the curves, which may be anywhere.
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     save_figure(figure, target)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..config import Config, change_config
 from ..host import Processes
 from .comparison import check_rows, row_labels, row_names
+from .cost_report import check_thresholds
 from .outcome import Row
 from .run_all import run_all
 
@@ -42,13 +43,20 @@ def run_comparison(
     processes: Processes | None = None,
     device: str | None = None,
     show: bool = True,
+    reach: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """One run a configuration, each in a folder of its name (`row_names`); else as `run_all`.
 
+    Args:
+        reach: robust accuracies of the curve in percent, whose cost in seconds and units is told of each run; None: the
+            largest multiples of 10 that one of the runs comes to.
+
     Raises:
-        ValueError: also for no configuration, two that would share a folder, or other images or measurements.
+        ValueError: also for no configuration, two that would share a folder, or other images or measurements, and for
+            an accuracy to reach that is none.
     """
     check_rows(configs)
+    check_thresholds(reach or ())
     rows = {
         name: Row(config, folder / name, label)
         for name, config, label in zip(row_names(configs), configs, row_labels(configs), strict=True)
@@ -60,6 +68,7 @@ def run_comparison(
         device=device or configs[0].host.device,
         resume=resume,
         show=show,
+        reach=reach,
     )
 
 

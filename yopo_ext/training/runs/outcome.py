@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ...evaluation import CurvePoint, Staleness, format_table, plot_accuracy_tim
 from ..config import Config
 from ..files import SUMMARY, write_atomically, write_text_atomically
 from .compose import Run
+from .cost_report import cost_table, front_text, reached, thresholds_of
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,13 @@ class Result:
         return found
 
 
-def summary_of(runs: Mapping[str, Run], results: Mapping[str, Result]) -> dict[str, Any]:
-    """Plain values for ``summary.json``: a result, its seconds and units a run; eps, all seconds, names of classes."""
+def summary_of(
+    runs: Mapping[str, Run], results: Mapping[str, Result], reach: Sequence[float] | None = ()
+) -> dict[str, Any]:
+    """Plain values for ``summary.json``: a result, its seconds and units a run; eps, all seconds, names of classes.
+
+    Where there are several runs, "reached" has what robust accuracies of ``reach`` cost each of them; None: usual ones.
+    """
     seconds = {name: run.trainer.seconds for name, run in runs.items()}
     found: dict[str, Any] = {
         name: {**result.summary(), "seconds": round(seconds[name], 2), **_units(runs[name])}
@@ -49,6 +55,9 @@ def summary_of(runs: Mapping[str, Run], results: Mapping[str, Result]) -> dict[s
     }
     first = next(iter(runs.values()))
     found |= {"eps": first.config.ball.eps, "seconds": round(sum(seconds.values()), 2)}
+    curves = {name: _curve(run) for name, run in runs.items()}
+    if values := thresholds_of(curves, reach):
+        found["reached"] = reached(curves, values)
     names = first.data.test.class_names
     return found if names is None else found | {"classes": list(names)}
 
@@ -60,10 +69,16 @@ def _units(run: Run) -> dict[str, float]:
 
 
 def conclude(
-    folder: Path, rows: Mapping[str, Row], runs: Mapping[str, Run], results: Mapping[str, Result], *, show: bool
+    folder: Path,
+    rows: Mapping[str, Row],
+    runs: Mapping[str, Run],
+    results: Mapping[str, Result],
+    *,
+    reach: Sequence[float] | None = (),
+    show: bool,
 ) -> None:
-    """Writes the summary and the pictures, and prints a table if asked."""
-    write_text_atomically(folder / SUMMARY, json.dumps(summary_of(runs, results), indent=2) + "\n")
+    """Writes the summary and the pictures, and prints tables if asked."""
+    write_text_atomically(folder / SUMMARY, json.dumps(summary_of(runs, results, reach), indent=2) + "\n")
     first = next(iter(rows.values())).config
     curves = {rows[name].label: _curve(run) for name, run in runs.items()}
     models = "several networks" if len({row.config.model.model for row in rows.values()}) > 1 else first.model.model
@@ -74,13 +89,21 @@ def conclude(
     if show:
         images = len(next(iter(runs.values())).data.test)
         print(f"\n{_table(rows, runs, results)}")
+        if values := thresholds_of(curves, reach):
+            print(f"\n{cost_table(curves, values)}")
+        if len(curves) > 1:
+            print(f"\n{front_text(curves)}")
         print(f"{images} images not trained on, {first.ball.norm}, eps {first.ball.eps:.4g}\n\nrun folder: {folder}")
 
 
 def _curve(run: Run) -> list[CurvePoint]:
     """The accuracy-time curve."""
     log = run.trainer.log
-    return [CurvePoint(one["seconds"], one["clean"], one["curve_robust"]) for one in log if "clean" in one]
+    return [
+        CurvePoint(one["seconds"], one["clean"], one["curve_robust"], one.get("units_total"))
+        for one in log
+        if "clean" in one
+    ]
 
 
 def _plot_staleness(run: Run) -> None:
@@ -98,12 +121,13 @@ def _plot_staleness(run: Run) -> None:
 def _table(rows: Mapping[str, Row], runs: Mapping[str, Run], results: Mapping[str, Result]) -> str:
     lines = []
     for name, result in results.items():
-        label, seconds = rows[name].label, f"{runs[name].trainer.seconds:.1f}"
-        lines.append((label, *_cells(result.last), seconds))
+        label, units = rows[name].label, _units(runs[name]).get("units")
+        cost = f"{runs[name].trainer.seconds:.1f}", "" if units is None else f"{units:.4g}"
+        lines.append((label, *_cells(result.last), *cost))
         if result.best is not None:
-            lines.append((f"{label}, best (epoch {result.best_epoch})", *_cells(result.best), seconds))
+            lines.append((f"{label}, best (epoch {result.best_epoch})", *_cells(result.best), *cost))
     steps = next(iter(rows.values())).config.measuring.eval_steps
-    return format_table(("method", "clean %", f"PGD-{steps} %", "training s"), lines)
+    return format_table(("method", "clean %", f"PGD-{steps} %", "training s", "units"), lines)
 
 
 def _cells(accuracies: Mapping[str, float]) -> tuple[str, str]:

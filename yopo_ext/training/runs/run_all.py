@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,20 @@ from .trained import trained_network
 
 
 def run_all(
-    rows: Mapping[str, Row], folder: Path, *, processes: Processes, device: str, resume: bool, show: bool
+    rows: Mapping[str, Row],
+    folder: Path,
+    *,
+    processes: Processes,
+    device: str,
+    resume: bool,
+    show: bool,
+    reach: Sequence[float] | None = (),
 ) -> dict[str, Any]:
     """Trains each row's run, measures it, and writes summary.json and accuracy-time.png into ``folder``.
 
     Every run's own folder gets config.json, metrics.jsonl, last.pt, and what its settings ask for. Returns the
-    summary: for each name clean and robust accuracy in percent and the seconds of its training; eps, all seconds.
+    summary: for each name clean and robust accuracy in percent, the seconds of its training and its units; eps, all
+    seconds; what the robust accuracies ``reach``, in percent, cost each run on its curve; None: usual ones.
 
     Raises:
         ValueError: wrong settings, data files, or checkpoint; FileExistsError: the folder holds another run.
@@ -53,8 +61,8 @@ def run_all(
         results = {name: _result(run) for name, run in runs.items()}
     with processes.together():
         if processes.is_first:
-            conclude(folder, rows, runs, results, show=show)
-    return summary_of(runs, results)
+            conclude(folder, rows, runs, results, reach=reach, show=show)
+    return summary_of(runs, results, reach)
 
 
 def _require_unused(rows: Mapping[str, Row], folder: Path) -> None:
