@@ -79,7 +79,8 @@ WORDS = {
 #: What a setting needs beside it.
 BESIDE = {
     "mean": {"std": (0.5,)}, "std": {"mean": (0.5,)}, "patience": {"held_out": 9}, "members": {"objective": "adp"},
-    "curve_last_weights": {"ewa_decay": 0.5}, "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
+    "curve_last_weights": {"ewa_decay": 0.5}, "ewa_bn_batches": {"ewa_decay": 0.5},
+    "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
     "start_decay": {"method": "fast"}, "consistency_ramp": {"method": "fast", "consistency": 1.0},
 }  # fmt: skip
 METHOD_OF = {"start": "fast", "staleness_every": "yopo", "steps_warmup_epochs": "pgd", "beta": "trades"}

@@ -141,7 +141,9 @@ def test_recomputing_leaves_the_training_alone_and_resumes_bit_for_bit(runs, cha
     assert_equal(everything(again), whole)
 
 
-def test_a_network_without_batch_norm_has_nothing_to_recompute(runs):
+def test_recomputing_needs_an_average_and_batch_norm(runs):
+    with pytest.raises(ValueError, match="ewa_bn_batches: got 2 with ewa_decay 0"):
+        change_config(runs.config, ewa_bn_batches=2)
     assert runs.run(ewa_decay=0.9, ewa_bn_batches=2).trainer.events[0].refresh is None
 
 
@@ -158,4 +160,4 @@ def test_the_last_weights_beside_their_average(runs, capsys):
     assert found != {name: line[name] for name in names}
     assert f"(last weights {found['clean']:.1f} %" in capsys.readouterr().out
     with pytest.raises(ValueError, match="curve_last_weights: got ewa_decay 0"):
-        change_config(config, ewa_decay=0.0)
+        change_config(config, ewa_decay=0.0, ewa_bn_batches=0)

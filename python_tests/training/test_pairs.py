@@ -80,7 +80,6 @@ VALUES = {
     "accumulate": [1, 2],
     "clip_grad_norm": [None, 0.05],
     "ewa_decay": [0.0, 0.5],
-    "ewa_bn_batches": [0, 1],
     "staleness_every": [None, 2],
     "curve_every": [1, 2],
     "amp": ["off", "bf16", "fp16"],
@@ -149,7 +148,7 @@ def test_every_setting_is_crossed_or_named_here():
     counts = {"m", "n", "pgd_steps", "iterations"}
     sizes = {"eps", "alpha", "epochs", "batch_size", "lr", "weight_decay", "milestones"}
     measuring = {"curve_images", "curve_steps", "eval_steps", "eval_alpha", "keep_epochs", "log_every"}
-    averaging = {"ewa_warmup", "curve_last_weights"}
+    averaging = {"ewa_warmup", "ewa_bn_batches", "curve_last_weights"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
     networks = {

@@ -15,6 +15,7 @@ from ...options import Options, option
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
 
@@ -118,4 +119,9 @@ def _build(options: AveragingOptions, parts: Parts) -> Averaging | None:
     return Averaging(parts.model, options.ewa_decay, warmup=options.ewa_warmup, refresh=refresh)
 
 
-EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions)
+def _check(options: AveragingOptions, config: Config) -> None:
+    if options.ewa_bn_batches and not options.ewa_decay:
+        raise ValueError(f"ewa_bn_batches: got {options.ewa_bn_batches} with ewa_decay 0, expected an average, above 0")
+
+
+EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions, check=_check)
