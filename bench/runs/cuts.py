@@ -4,8 +4,8 @@
     OMP_NUM_THREADS=1 python bench/runs/cuts.py --work FOLDER --data-dir DIR --json bench/results/cuts.json
 
 Trains each network for a few epochs on a part of its images with FastAT; then `yopo cuts` measures it, at the eps that
-it was trained with and beyond, and chooses m, n and a cut. Interrupted, it goes on where it was. cuts_table.py and
-draw.py in docs/figures make the table and the picture.
+it was trained with, where it also chooses m, n and a cut, and beyond. Interrupted, it goes on where it was.
+cuts_table.py and draw.py in docs/figures make the table and the picture.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class Trained:
 
 NETWORKS = {
     "resnet8": Trained(
-        "cifar10", "resnet8", 6, 0.1, (8 / 255, 16 / 255), ("conv1", "relu1", "layer1.0", "layer2.0")
-    ),
-    "wrn-10-1": Trained(
-        "cifar10", "wrn-10-1", 6, 0.1, (8 / 255, 16 / 255), ("conv1", "block1.layer.0", "block2.layer.0")
+        "cifar10", "resnet8", 4, 0.1, (8 / 255, 16 / 255), ("conv1", "relu1", "layer1.0", "layer2.0")
     ),
     "smallcnn": Trained(
-        "mnist", "smallcnn", 3, 0.01, (0.3,),
+        "mnist", "smallcnn", 4, 0.01, (0.3,),
         ("feature_extractor.conv1", "feature_extractor.relu1", "feature_extractor.maxpool1"),
     ),
+    "wrn-10-1": Trained(
+        "cifar10", "wrn-10-1", 4, 0.1, (8 / 255, 16 / 255), ("conv1", "block1.layer.0", "block2.layer.0")
+    ),
 }  # fmt: skip
-#: Steps that are followed, a quarter of eps each: enough to cross the ball once.
-STEPS = 8
+#: Steps that are followed, a quarter of eps each: enough to cross the ball from its middle.
+STEPS = 5
 SHARE = 0.9
 
 
@@ -79,10 +79,12 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     found = []
     for eps in network.eps:
+        share = SHARE if eps == network.eps[0] else None
         cuts = cuts_of_run(
-            folder, cuts=network.cuts, n=STEPS, eps=eps, tune=SHARE, data_dir=options.data_dir, limit=options.images
+            folder, cuts=network.cuts, n=STEPS, eps=eps, tune=share, data_dir=options.data_dir, limit=options.images
         )
-        found.append({"eps": eps, "report": cuts.report.to_dict(), "tuning": cuts.tuning.to_dict()})
+        tuning = None if cuts.tuning is None else cuts.tuning.to_dict()
+        found.append({"eps": eps, "report": cuts.report.to_dict(), "tuning": tuning})
     accuracies = {key: last[key] for key in ("epoch", "clean", "curve_robust") if key in last}
     return {"dataset": network.dataset, "trained": {**accuracies, "eps": network.eps[0]}, "measured": found}
 
@@ -92,8 +94,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--data-dir", help="where MNIST and CIFAR-10 are")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--train-images", type=int, default=10000)
-    parser.add_argument("--images", type=int, default=256, help="test images that are measured on")
+    parser.add_argument("--train-images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=96, help="test images that are measured on")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     settings = {"train_images": options.train_images, "images": options.images, "steps": STEPS, "share": SHARE}

@@ -155,6 +155,13 @@ def test_what_is_compiled_follows_the_networks_own(runs, settings):
         runs.run("run", compile=True, **settings)
 
 
+def test_a_compiled_tail_is_divided_where_it_says_of_what_it_is_made(runs):
+    with pytest.raises(
+        ValueError, match=r"^compile: got a first layer that reaches into the tail of BatchNormNet, which"
+    ):
+        runs.run("run", model=batch_norm_net.NAME, cut="bn2", compile=True)
+
+
 def test_classes_are_those_of_the_data(runs):
     assert runs.run("right", num_classes=10).trainer.model.classifier.fc2.out_features == 10
     with pytest.raises(ValueError, match=r"^num_classes: got 12, expected 10, those of digits$"):

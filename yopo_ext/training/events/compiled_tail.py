@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from ...models.divided_tail import divided_tail
 from ...options import Options, option
 from .event import Event, NamedEvent
 
@@ -36,24 +37,35 @@ class CompiledTail(Event):
 
     Args:
         model: with a method ``tail``.
+        first_layer: the run's, of the model's modules; where it reaches into the tail, those of its modules stay as they
+            are too, and the model has to say of which layers its tail is made (``tail_layers``).
+
+    Raises:
+        ValueError: it does not, or the first layer ends inside of one of these layers' modules.
     """
 
     name = "compiled_tail"
     order = 0
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, first_layer: Sequence[nn.Module] = ()) -> None:
         self._eager: Callable[[Tensor], Tensor] = model.tail  # type: ignore[assignment]
-        self._compiled = torch.compile(self._eager, dynamic=False)
+        self._before, rest = divided_tail(model, first_layer)
+        self._compiled = torch.compile(rest, dynamic=False)
         self._training = False
         model.tail = self  # type: ignore[assignment]  # neither a module nor a tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        return (self._compiled if self._training else self._eager)(x)
+        if not self._training:
+            return self._eager(x)
+        for module in self._before:
+            x = module(x)
+        return self._compiled(x)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledTail:
         """Of a network that is copied, which is not compiled."""
         copied = copy.copy(self)
         copied._compiled = copied._eager = copy.deepcopy(self._eager, memo)
+        copied._before = ()
         return copied
 
     def on_start(self, trainer: Trainer) -> None:
@@ -74,7 +86,7 @@ def _build(options: CompiledTailOptions, parts: Parts) -> CompiledTail | None:
         raise ValueError(
             f"compile: got model {name}, which has no method tail, what follows its first layer, to compile"
         )
-    return CompiledTail(parts.model)
+    return CompiledTail(parts.model, parts.ingredients.first_layer)
 
 
 def _check(options: CompiledTailOptions, config: Config) -> None:
