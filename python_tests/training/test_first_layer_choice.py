@@ -156,9 +156,7 @@ def test_what_is_compiled_follows_the_networks_own(runs, settings):
 
 
 def test_a_compiled_tail_is_divided_where_it_says_of_what_it_is_made(runs):
-    with pytest.raises(
-        ValueError, match=r"^compile: got a first layer that reaches into the tail of BatchNormNet, which"
-    ):
+    with pytest.raises(ValueError, match=r"^compile: got a first layer that reaches into the tail of BatchNormNet"):
         runs.run("run", model=batch_norm_net.NAME, cut="bn2", compile=True)
 
 

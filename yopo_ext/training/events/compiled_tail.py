@@ -37,8 +37,8 @@ class CompiledTail(Event):
 
     Args:
         model: with a method ``tail``.
-        first_layer: the run's, of the model's modules; where it reaches into the tail, those of its modules stay as they
-            are too, and the model has to say of which layers its tail is made (``tail_layers``).
+        first_layer: the run's, of the model's modules; where it reaches into the tail, those modules stay as they are
+            too, and the model has to say of which layers its tail is made (``tail_layers``).
 
     Raises:
         ValueError: it does not, or the first layer ends inside of one of these layers' modules.
