@@ -216,6 +216,36 @@ def test_a_step_that_raises_leaves_the_parameters_learnable():
     assert [parameter.requires_grad for parameter in layer.parameters()] == [False, *[True] * 10]
 
 
+def test_compiled_steps_are_those_of_the_modules(monkeypatch):
+    """Compiled once for all passes, whatever statistics are held; the passes stay as they are."""
+    graphs, compile = [], torch.compile
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward  # traced and differentiated as ever, and run without generated code
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, backend=backend, **options))
+    torch._dynamo.reset()
+    x, y = batch()
+    runs = []
+    for compiled in (False, True):
+        model = network()
+        yopo = YOPO(model, find_cut(model, "stage.0", x).modules, 2, N, EPS, ALPHA, generator=seeded())
+        if compiled:
+            yopo.first_layer.compile_steps()
+        for _ in range(2):
+            yopo.accumulate(x, y)
+        assert len(graphs) == compiled
+        assert str(yopo.explain(x)).startswith(f"runs through autograd, {'compiled' if compiled else 'slower'}: ")
+        runs.append([yopo.eta, *(one.grad for one in model.parameters()), *model.buffers()])
+    assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))
+    exact = FirstLayer(yopo.first_layer, "batch")  # whose steps move running statistics, if they are not dropped
+    exact.inner_ascent(x, 0 * x, torch.ones(6, 6, 3, 3, dtype=torch.float64), eps=EPS, alpha=ALPHA, steps=1)
+    assert not exact.explain().compiled
+    assert (len(graphs), copy.deepcopy(yopo).explain().compiled) == (1, True)
+    torch._dynamo.reset()
+
+
 OURS = {
     "preactresnet18": (3, 8, ["conv1", "layer1.0", "layer1.1", "layer2.0", "layer2.1", "layer3.0"]),
     "preactresnet18-relu": (3, 8, ["relu0", "layer1.0"]),

@@ -163,6 +163,7 @@ def made_by(script: str, call: str) -> str:
         ("_detectors.md", "detectors_table", "tables()"),
         ("_ensembles.md", "ensembles_table", "tables()"),
         ("_maximum-principle.md", "principle_table", "table()"),
+        ("_cuts.md", "cuts_table", "table()"),
         ("_deep-forms.md", "deep_table", "forms()"),
         ("_deep-trainings.md", "deep_table", "trainings()"),
         ("_max-mahalanobis.md", "max_mahalanobis_table", "tables()"),

@@ -13,6 +13,7 @@ from . import arguments, layer_by_autograd, layer_gradients, ops
 from .arguments import Bounds, PerChannel
 from .ball import Ball
 from .batch_statistics import BN_STATISTICS, BatchStatistics, norms_on_the_batch, statistics_to_hold
+from .compiled_prefix import CompiledPrefix
 from .inference_mode import outside_inference_mode
 from .kept_reading import KeptReading
 from .layer_explanation import LayerExplanation, explain_layer
@@ -60,6 +61,7 @@ class FirstLayer:
         self.bn_statistics: str = arguments.one_of("bn_statistics", bn_statistics, BN_STATISTICS)
         self.input_gradient_error: float | None = None
         self._reading = KeptReading()
+        self._compiled: CompiledPrefix = CompiledPrefix(isinstance(module, FirstLayer) and module._compiled.wanted)
 
     def __repr__(self) -> str:
         return f"FirstLayer{self.names}"
@@ -82,6 +84,14 @@ class FirstLayer:
     def uses_batch_statistics(self) -> bool:
         """Whether a batch norm in it normalises with the batch, as in training mode."""
         return bool(norms_on_the_batch(self.modules))
+
+    def compile_steps(self) -> None:
+        """From now on inner steps run compiled, by `torch.compile`, where the layer is deeper than the kernels go.
+
+        The first call compiles, and another one with other shapes or dtypes again. Not where batch norm takes the
+        statistics of each step's images, nor where other modules than batch norms have buffers.
+        """
+        self._compiled.wanted = True
 
     def inner_ascent(
         self,
@@ -117,7 +127,8 @@ class FirstLayer:
         }  # fmt: skip
         layer, held = self._read_detached(backend, statistics)
         if layer is None:
-            return layer_by_autograd.inner_ascent(self.modules, x, eta, p, held, **options)
+            compiled = self._compiled.of(self.modules, [*held])
+            return layer_by_autograd.inner_ascent(self.modules, x, eta, p, held, **options, compiled=compiled)
         options |= {**layer.options, "precision": precision, "backend": backend}
         return ops.packed_inner_ascent((x, eta, p, layer.weight, layer.bias), options)
 
@@ -138,8 +149,9 @@ class FirstLayer:
         (layer, held), x = self._read_detached(backend, statistics), feasible.x
         if layer is None:
             return layer_by_autograd.climb(
-                self.modules, feasible, ball.step_size(x), eta, p, held, steps=steps, direction=direction
-            )
+                self.modules, feasible, ball.step_size(x), eta, p, held, steps=steps, direction=direction,
+                compiled=self._compiled.of(self.modules, [*held]),
+            )  # fmt: skip
         options = {
             **layer.options, "eps": ball.eps, "alpha": ball.alpha, "steps": steps, "bounds": ball.bounds,
             "norm": ball.norm, "direction": direction, "precision": precision, "backend": backend,
@@ -226,7 +238,8 @@ class FirstLayer:
         η and p default to tensors like those of a float32 network. Errors as `inner_ascent`.
         """
         return explain_layer(
-            self.modules, (x, eta, p), self.bn_statistics, self.input_gradient_error, eps=eps, alpha=alpha, steps=steps,
+            self.modules, (x, eta, p), self.bn_statistics, self.input_gradient_error,
+            compiled=self._compiled.takes(self.modules), eps=eps, alpha=alpha, steps=steps,
             bounds=bounds, norm=norm, direction=direction, precision=precision, backend=backend,
         )  # fmt: skip
 

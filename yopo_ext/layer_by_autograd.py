@@ -7,7 +7,7 @@ cost counts, and is computed as the network is: under autocast where the caller 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -23,6 +23,7 @@ from .leaf_gradients import add_through_graph
 from .projection import FeasibleSet, feasible_set, per_channel
 
 Modules = Sequence[nn.Module]
+Function = Callable[[Tensor], Tensor]
 
 
 def evaluate(modules: Modules, u: Tensor, held: BatchStatistics) -> Tensor:
@@ -36,7 +37,10 @@ def evaluate(modules: Modules, u: Tensor, held: BatchStatistics) -> Tensor:
 
 def hamiltonian(modules: Modules, u: Tensor, p: Tensor, held: BatchStatistics) -> Tensor:
     """H(u, p) = Σ p ⊙ f0(u), 0-d, in float32 at least; under autocast where it is on."""
-    output = evaluate(modules, u, held)
+    return _product(evaluate(modules, u, held), p)
+
+
+def _product(output: Tensor, p: Tensor) -> Tensor:
     _require_shape("p", p, tuple(output.shape), "the first layer's output")
     kind = torch.promote_types(output.dtype, torch.float32)
     return (output.to(kind) * p.detach().to(kind)).sum()
@@ -53,20 +57,22 @@ def accumulate(modules: Modules, trained: Sequence[Tensor], u: Tensor, p: Tensor
 @outside_inference_mode
 def inner_ascent(
     modules: Modules, x: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics, *, eps: PerChannel, alpha: PerChannel,
-    steps: int, bounds: Bounds, norm: str, direction: str,
+    steps: int, bounds: Bounds, norm: str, direction: str, compiled: Function | None = None,
 ) -> Tensor:  # fmt: skip
-    """As the operator of that name."""
+    """As the operator of that name; `compiled` as for `climb`."""
     arguments.budget_rows(eps, alpha, bounds, norm, x.shape[1])
     feasible = feasible_set(x.detach(), eps, bounds, norm)
-    return climb(modules, feasible, per_channel(alpha, x), eta, p, held, steps=steps, direction=direction)
+    return climb(
+        modules, feasible, per_channel(alpha, x), eta, p, held, steps=steps, direction=direction, compiled=compiled
+    )
 
 
 @torch.no_grad()
 def climb(
     modules: Modules, feasible: FeasibleSet, step_size: Tensor, eta: Tensor, p: Tensor, held: BatchStatistics,
-    *, steps: int, direction: str,
+    *, steps: int, direction: str, compiled: Function | None = None,
 ) -> Tensor:  # fmt: skip
-    """The steps of `inner_ascent` in a set that was made before."""
+    """The steps of `inner_ascent` in a set that was made before; `compiled` stands for the modules, norms held."""
     arguments.one_of("direction", direction, arguments.DIRECTIONS)
     arguments.count("steps", steps)
     x = feasible.x
@@ -76,7 +82,12 @@ def climb(
         for _ in range(steps):
             with torch.enable_grad():
                 leaf = eta.requires_grad_()
-                g = torch.autograd.grad(hamiltonian(modules, x + leaf, p, held), leaf)[0]
+                if compiled is None:
+                    h = hamiltonian(modules, x + leaf, p, held)
+                else:
+                    with held_at(held):
+                        h = _product(compiled(x + leaf), p)
+                g = torch.autograd.grad(h, leaf)[0]
             eta = feasible.step(eta.detach(), g, step_size, direction)
     return eta
 

@@ -27,6 +27,7 @@ class LayerExplanation:
         input_gradient_error: what the check of YOPO's first batch found (`input_gradient_error`); None before it.
         bn_statistics: "frozen" or "batch", what batch norm in training mode normalises with in the inner steps; None
             where the layer has none.
+        compiled: whether the steps through autograd are compiled (`FirstLayer.compile_steps`).
     """
 
     path: str
@@ -34,10 +35,11 @@ class LayerExplanation:
     backend: Explanation | None
     input_gradient_error: float | None = None
     bn_statistics: str | None = None
+    compiled: bool = False
 
     def __str__(self) -> str:
         if self.path == "autograd":
-            lines = [f"runs through autograd, slower: {self.reason}"]
+            lines = [f"runs through autograd, {'compiled' if self.compiled else 'slower'}: {self.reason}"]
         else:
             lines = [str(self.backend) if self.backend else "runs through the operators"]
         if self.bn_statistics is not None:
@@ -49,7 +51,7 @@ class LayerExplanation:
 
 def explain_layer(
     modules: Sequence[nn.Module], tensors: tuple[Tensor | None, ...], bn_statistics: str, error: float | None,
-    *, backend: str | None, **options: Any,
+    *, compiled: bool, backend: str | None, **options: Any,
 ) -> LayerExplanation:  # fmt: skip
     """`FirstLayer.explain` with `tensors` (x, η, p): each may be None, and η and p are then like those of a network."""
     bn = bn_statistics if norms_on_the_batch(modules) else None
@@ -58,7 +60,7 @@ def explain_layer(
     except NotAConvolutionLayer as reason:
         if backend is not None:
             raise reason.refuse(backend) from None
-        return LayerExplanation("autograd", str(reason), None, error, bn)
+        return LayerExplanation("autograd", str(reason), None, error, bn, compiled and bn != "batch")
     x, eta, p = tensors
     if x is None:
         return LayerExplanation("operator", "", None, error, bn)

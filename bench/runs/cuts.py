@@ -9,8 +9,8 @@ NAME is what the network is called in the file and RUN a run's folder, as of
         --batch-size 64 --schedule cyclic --lr 0.1 --out RUN
 
 `yopo cuts` measures each at the eps that it was trained with, where m, n and a cut are chosen too, and at twice that,
-if that is small enough. What is in the file already and is not named stays. cuts_table.py and draw.py in docs/figures make the
-table and the picture.
+if that is small enough. What is in the file already and is not named stays. cuts_table.py and draw.py in docs/figures
+make the table and the picture.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ method and kernel are drawings; speed and throughput plot bench/results/cpu-2-co
 `pytest bench --benchmark-only` and bench/condense.py measure; gpu plots bench/results/gpu-h100.json, which
 bench/gpu_check.sh measures; trainings plots bench/results/mnist-methods.json, which bench/runs/mnist_methods.sh
 measures; principle plots bench/results/maximum-principle.json, which bench/runs/maximum_principle.py measures;
+cuts plots bench/results/cuts.json, which bench/runs/cuts.py measures;
 strength and boundary plot bench/results/black-box.json, which bench/runs/black_box.py measures.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable
+from itertools import accumulate
 
 import matplotlib
 
@@ -21,6 +23,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from results import (
+    CUTS,
     DETECTORS,
     HERE,
     PRINCIPLE,
@@ -239,6 +242,41 @@ def draw_principle() -> None:
     weights.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
+def draw_cuts() -> None:
+    """The loss reached over its cost, a panel a network, and what the steps add to the first gradient repeated."""
+    networks = json.loads(CUTS.read_text(encoding="utf-8"))["networks"]
+    panels = [(name, report) for name, network in networks.items() for report in network["reports"]]
+    _, axes = pyplot.subplots(2, len(panels), figsize=(3.6 * len(panels), 6.4), layout="constrained", squeeze=False)
+    for loss, bought, (name, report) in zip(*axes, panels, strict=True):
+        steps = range(1, report["n"] + 1)
+        nonlinear = [cut for cut in report["cuts"] if not cut["linear"]]
+        for index, cut in enumerate(nonlinear):
+            style = {"color": f"C{index}", "marker": ".", "label": cut["name"].removeprefix("feature_extractor.")}
+            reached = list(accumulate(cut["gain"], initial=report["start"]))
+            loss.plot([2 + 2 * cut["share"] * step for step in steps], reached[1:], **style)
+            differences = (one - other for one, other in zip(cut["gain"], cut["repeated_gain"], strict=True))
+            bought.plot(steps, list(accumulate(differences)), **style)
+        for gains, costs, style in (
+            (report["fresh_gain"], [2 * step for step in steps], {"color": "black", "label": "fresh", "marker": "."}),
+            (
+                report["cuts"][0]["repeated_gain"],
+                [2] * report["n"],
+                {"color": GREY, "label": "repeated", "marker": "_"},
+            ),
+        ):
+            loss.plot(costs, list(accumulate(gains, initial=report["start"]))[1:], linestyle="--", **style)
+        eps = report["eps"]
+        loss.set_title(f"{name}, ε {255 * eps:.0f}/255" if eps < 0.1 else f"{name}, ε {eps:g}", fontsize=10)
+        loss.set(xlabel="forward passes")
+        bought.set(xlabel="inner steps")
+        bought.axhline(0, color=GREY, linewidth=0.8)
+        for one in (loss, bought):
+            one.grid(color="#dddddd")
+            one.legend(frameon=False, fontsize=8)
+    axes[0][0].set_ylabel("loss reached")
+    axes[1][0].set_ylabel("beyond the first gradient repeated")
+
+
 def draw_strength() -> None:
     """Accuracy over eps: PGD-40 where it was run, RayS from the distances that it found."""
     _, axes = pyplot.subplots(figsize=(8, 4))
@@ -278,7 +316,7 @@ def draw_boundary() -> None:
 DRAWINGS = {
     "method": draw_method, "kernel": draw_kernel, "speed": draw_speed, "throughput": draw_throughput,
     "gpu": draw_gpu, "trainings": draw_trainings, "features": draw_features, "principle": draw_principle,
-    "strength": draw_strength, "boundary": draw_boundary,
+    "cuts": draw_cuts, "strength": draw_strength, "boundary": draw_boundary,
 }  # fmt: skip
 
 

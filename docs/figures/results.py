@@ -17,6 +17,7 @@ MEASURED_ON_GPU = BENCH / "results" / "gpu-h100.json"
 DETECTORS = BENCH / "results" / "mnist-detectors.json"
 TRAININGS = BENCH / "results" / "mnist-methods.json"
 PRINCIPLE = BENCH / "results" / "maximum-principle.json"
+CUTS = BENCH / "results" / "cuts.json"
 BLACK_BOX = BENCH / "results" / "black-box.json"
 
 

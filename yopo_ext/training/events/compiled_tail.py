@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torch.compile of what follows the first layer."""
+"""torch.compile of what follows the first layer, and of the inner steps in one that reaches deeper."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ...first_layer import FirstLayer
 from ...models.divided_tail import divided_tail
 from ...options import Options, option
 from .event import Event, NamedEvent
@@ -86,7 +87,11 @@ def _build(options: CompiledTailOptions, parts: Parts) -> CompiledTail | None:
         raise ValueError(
             f"compile: got model {name}, which has no method tail, what follows its first layer, to compile"
         )
-    return CompiledTail(parts.model, parts.ingredients.first_layer)
+    crafting: Any = parts.crafting
+    if isinstance(layer := getattr(crafting, "first_layer", None), FirstLayer):
+        layer.compile_steps()
+    modules = parts.ingredients.first_layer
+    return CompiledTail(parts.model, (modules,) if isinstance(modules, nn.Module) else modules)
 
 
 def _check(options: CompiledTailOptions, config: Config) -> None:
