@@ -39,7 +39,7 @@ VALUES = {
         "yopo-attack",
         "free-yopo",
     ],
-    "start": ["uniform", "zero", "previous-batch", "shared", "class", "previous-epoch", "momentum"],
+    "start": ["uniform", "class", "momentum"],
     "start_decay": [0.3, 0.6],
     "consistency": [0.0, 0.5],
     "consistency_outputs": ["graph", "detached"],
