@@ -74,7 +74,7 @@ WORDS = {
     "ewa_decay": "0.25", "eps": "2/255", "alpha": "-2/255", "eval_alpha": "1e-3", "mean": "0.5", "std": "0.5",
     "objective": "trades", "resize": "300", "broken_images": "skip", "least_crop": "0.5",
     "bn_statistics": "batch", "head": "random-centres", "form": "recursive", "centralize": "all",
-    "smoothing": "zipf", "start": "zero", "start_decay": "0.5", "consistency_outputs": "detached",
+    "smoothing_kind": "zipf", "start": "zero", "start_decay": "0.5", "consistency_outputs": "detached",
 }  # fmt: skip
 #: What a setting needs beside it.
 BESIDE = {

@@ -43,7 +43,7 @@ def test_zipf_smoothing_gives_likelier_wrong_classes_more(classes):
     logits = torch.randn(7, classes, dtype=torch.float64, requires_grad=True)
     y = torch.arange(7) % classes
     targets = torch.stack([literal_zipf(z.tolist(), int(label), 0.3) for z, label in zip(logits, y, strict=True)])
-    loss = cross_entropy(logits, y, label_smoothing=0.3, smoothing="zipf")
+    loss = cross_entropy(logits, y, label_smoothing=0.3, smoothing_kind="zipf")
     torch.testing.assert_close(loss, -(targets * logits.log_softmax(1)).sum(1).mean())
     (g,) = torch.autograd.grad(loss, logits)
     torch.testing.assert_close(g, (logits.softmax(1) - targets).detach() / 7)
@@ -54,14 +54,14 @@ def test_zipf_smoothing_gives_likelier_wrong_classes_more(classes):
     ]
     found = CrossEntropy(0.3, "zipf").train(logits, soft)
     torch.testing.assert_close(found, -(torch.stack(every) * logits.log_softmax(1)).sum(1).mean())
-    assert torch.equal(cross_entropy(logits, y, smoothing="zipf"), cross_entropy(logits, y))
+    assert torch.equal(cross_entropy(logits, y, smoothing_kind="zipf"), cross_entropy(logits, y))
 
 
 def test_zipf_smoothing_that_cannot_be():
-    with pytest.raises(ValueError, match="smoothing: got 'zip', expected one of uniform, zipf"):
-        cross_entropy(torch.ones(2, 3), torch.zeros(2).long(), smoothing="zip")
-    with pytest.raises(ValueError, match=r"logits: got shape \(2, 3, 4\) with smoothing zipf"):
-        cross_entropy(torch.ones(2, 3, 4), torch.zeros(2, 4).long(), label_smoothing=0.1, smoothing="zipf")
+    with pytest.raises(ValueError, match="smoothing_kind: got 'zip', expected one of uniform, zipf"):
+        cross_entropy(torch.ones(2, 3), torch.zeros(2).long(), smoothing_kind="zip")
+    with pytest.raises(ValueError, match=r"logits: got shape \(2, 3, 4\) with zipf smoothing"):
+        cross_entropy(torch.ones(2, 3, 4), torch.zeros(2, 4).long(), label_smoothing=0.1, smoothing_kind="zipf")
 
 
 def test_half_precision_is_computed_in_float32():

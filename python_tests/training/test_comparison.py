@@ -116,7 +116,7 @@ WORDS = {
     "first_layer_grad": "both", "delay": "1", "optimizer": "nesterov", "schedule": "cosine", "amp": "off",
     "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
     "objective": "trades", "bn_statistics": "batch", "head": "random-centres", "centralize": "all", "form": "recursive",
-    "smoothing": "zipf", "start": "class", "start_decay": "0.5", "consistency_outputs": "detached",
+    "smoothing_kind": "zipf", "start": "class", "start_decay": "0.5", "consistency_outputs": "detached",
 }  # fmt: skip
 #: An event's settings that not every method goes with.
 NEEDS = {"steps_warmup_epochs": "pgd", "start": "fast", "start_decay": "fast", "consistency_ramp": "fast"}

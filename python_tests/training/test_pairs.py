@@ -56,7 +56,7 @@ VALUES = {
     "hidden_eps": [None, 0.1],
     "beta": [6.0, 1.0],
     "label_smoothing": [0.0, 0.1],
-    "smoothing": ["uniform", "zipf"],
+    "smoothing_kind": ["uniform", "zipf"],
     "eps_warmup_epochs": [0.0, 1.0],
     "steps_warmup_epochs": [0.0, 1.0],
     "delay": [None, 1, "auto"],

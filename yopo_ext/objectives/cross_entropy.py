@@ -14,29 +14,29 @@ from .objective import NamedObjective, OnLogits, Outputs, Targets
 from .zipf_smoothing import zipf_targets
 
 UNIFORM = "uniform"
-SMOOTHINGS = (UNIFORM, "zipf")
+SMOOTHING_KINDS = (UNIFORM, "zipf")
 
 
-def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0, smoothing: str = UNIFORM) -> Tensor:
+def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0, smoothing_kind: str = UNIFORM) -> Tensor:
     """The mean cross entropy of the batch, 0-d.
 
     Args:
         logits: (B, classes); half precision is computed in float32.
         y: class indices (B,) int64, or class probabilities (B, classes).
         label_smoothing: the share, 0 to 1, of the target that is spread.
-        smoothing: "uniform": evenly over all classes. "zipf": over the other classes, by their order in the network's
+        smoothing_kind: "uniform": evenly over all classes. "zipf": over the other classes, by their order in the network's
             own prediction, see `zipf_targets`.
 
     Raises:
         TypeError: logits are no tensor.
-        ValueError: label_smoothing outside [0, 1], another smoothing; logits of fewer than two classes.
+        ValueError: label_smoothing outside [0, 1], another kind; logits of fewer than two classes.
     """
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing: got {label_smoothing}, expected a value from 0 to 1")
-    if smoothing not in SMOOTHINGS:
-        raise ValueError(f"smoothing: got {smoothing!r}, expected one of {', '.join(SMOOTHINGS)}")
+    if smoothing_kind not in SMOOTHING_KINDS:
+        raise ValueError(f"smoothing_kind: got {smoothing_kind!r}, expected one of {', '.join(SMOOTHING_KINDS)}")
     logits = class_logits(logits)
-    if smoothing == UNIFORM or label_smoothing == 0.0:
+    if smoothing_kind == UNIFORM or label_smoothing == 0.0:
         return F.cross_entropy(logits, y, label_smoothing=label_smoothing)
     return F.cross_entropy(logits, zipf_targets(logits, y, label_smoothing))
 
@@ -50,16 +50,16 @@ class CrossEntropy(OnLogits, Options):
     """
 
     label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, most=1)
-    smoothing: str = option(
+    smoothing_kind: str = option(
         UNIFORM, "how it is spread: evenly, or over the wrong classes as 1 / their rank in the prediction",
-        choices=SMOOTHINGS,
+        choices=SMOOTHING_KINDS,
     )  # fmt: skip
 
     needs_clean = False
 
     def attack(self, outputs: Outputs, y: Targets) -> Tensor:
         """The cross entropy."""
-        return cross_entropy(outputs, y, label_smoothing=self.label_smoothing, smoothing=self.smoothing)
+        return cross_entropy(outputs, y, label_smoothing=self.label_smoothing, smoothing_kind=self.smoothing_kind)
 
     def train(self, outputs: Outputs, y: Targets, clean: Outputs | None = None) -> Tensor:
         """The cross entropy."""

@@ -25,7 +25,7 @@ def zipf_targets(logits: Tensor, y: Tensor, share: float) -> Tensor:
         ValueError: logits of another shape.
     """
     if logits.dim() != 2:
-        raise ValueError(f"logits: got shape {tuple(logits.shape)} with smoothing zipf, expected (B, classes)")
+        raise ValueError(f"logits: got shape {tuple(logits.shape)} with zipf smoothing, expected (B, classes)")
     classes = logits.shape[1]
     likely = y.to(logits.dtype) if y.is_floating_point() else F.one_hot(y, classes).to(logits.dtype)
     order = logits.argsort(dim=1, descending=True, stable=True)
