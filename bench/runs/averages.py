@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Averages of the weights in short runs: how they start, and what their batch norm normalises with.
 
-    python bench/runs/averages.py --data-dir DIR [--model wrn-10-1] [--json FILE]
+    python bench/runs/averages.py --data-dir DIR --test-images 600 --json bench/results/averages.json
+    python bench/runs/averages.py --data-dir DIR --dataset mnist --model smallcnn --method fast --lr 0.05 --epochs 4 \\
+        --measured 2 4 --train-images 2000 --test-images 500 --json bench/results/averages-smallcnn.json
 
 One training a seed, and several averages of it beside one another: of a constant decay, or one that starts short; with
 running statistics averaged as the weights are, or recomputed on 4 or 16 mini-batches of the method's own. Their
-accuracies, and the last weights', after some epochs, clean and under PGD-10, on the same test images. A network without
-batch norm (``--model smallcnn --dataset mnist``) has nothing to recompute. FILE is written after each seed.
+accuracies, and the last weights', after some epochs, clean and under PGD-10, on the same test images. SmallCNN has no
+batch norm to recompute. FILE is written after each seed.
 """
 
 from __future__ import annotations

@@ -72,18 +72,16 @@ class Averaging(Event):
 
     @torch.no_grad()
     def on_weights(self, trainer: Trainer) -> None:
-        share = 1.0 - self._decay_now()
-        floating, moved = [], []
-        for ours, theirs in zip(_tensors(self.average), _tensors(trainer.model), strict=True):
-            if ours.is_floating_point() or ours.is_complex():
-                floating.append(ours)
-                moved.append(theirs)
-            else:  # counts
-                ours.copy_(theirs)
-        if self.updates == 0:
-            torch._foreach_copy_(floating, moved)
-        else:
-            torch._foreach_lerp_(floating, moved, share)
+        pairs = list(zip(_tensors(self.average), _tensors(trainer.model), strict=True))
+        # Whole lists at a time: a launch or two on a GPU, not one a tensor.
+        averaged = [pair for pair in pairs if self.updates > 0 and _can_be_averaged(pair[0])]
+        copied = [pair for pair in pairs if self.updates == 0 or not _can_be_averaged(pair[0])]
+        if averaged:
+            ours, theirs = map(list, zip(*averaged, strict=True))
+            torch._foreach_lerp_(ours, theirs, 1.0 - self._decay_now())
+        if copied:
+            ours, theirs = map(list, zip(*copied, strict=True))
+            torch._foreach_copy_(ours, theirs)
         self.updates += 1
 
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
@@ -110,6 +108,11 @@ def averaged_weights(state: dict[str, Any]) -> dict[str, Tensor]:
 
 def _tensors(model: nn.Module) -> list[Tensor]:
     return [*(parameter.detach() for parameter in model.parameters()), *model.buffers()]
+
+
+def _can_be_averaged(tensor: Tensor) -> bool:
+    """Counts cannot."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _build(options: AveragingOptions, parts: Parts) -> Averaging | None:
