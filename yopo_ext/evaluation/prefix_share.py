@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..first_layer import FirstLayer
+from ..multiply_adds import MultiplyAdds
 
 
 @torch.no_grad()
@@ -21,10 +21,10 @@ def prefix_share(model: nn.Module, modules: Sequence[nn.Module], x: Tensor) -> f
         ValueError: the network has none.
     """
     image = x[:1]
-    whole = _operations(lambda: model(image))
+    whole = _counted(lambda: model(image))
     if whole == 0:
         raise ValueError(f"model: {type(model).__name__} makes no multiply-adds, so that no share of them can be given")
-    return _operations(lambda: FirstLayer(modules).evaluate(image)) / whole
+    return _counted(lambda: FirstLayer(modules).evaluate(image)) / whole
 
 
 def inner_units(share: float, n: int, *, linear: bool) -> float:
@@ -35,7 +35,7 @@ def inner_units(share: float, n: int, *, linear: bool) -> float:
     return (share if n else 0.0) if linear else 2 * share * n
 
 
-def _operations(run: Callable[[], Any]) -> int:
-    with FlopCounterMode(display=False) as counter:
+def _counted(run: Callable[[], Any]) -> int:
+    with MultiplyAdds() as counter:
         run()
-    return counter.get_total_flops()
+    return counter.total
