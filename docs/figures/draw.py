@@ -253,7 +253,7 @@ def draw_cuts() -> None:
         for index, cut in enumerate(nonlinear):
             style = {"color": f"C{index}", "marker": ".", "label": cut["name"].removeprefix("feature_extractor.")}
             reached = list(accumulate(cut["gain"], initial=report["start"]))
-            loss.plot([2 + 2 * cut["share"] * step for step in steps], reached[1:], **style)
+            loss.plot([2 + (2 * step - 1) * cut["share"] for step in steps], reached[1:], **style)
             differences = (one - other for one, other in zip(cut["gain"], cut["repeated_gain"], strict=True))
             bought.plot(steps, list(accumulate(differences)), **style)
         for gains, costs, style in (

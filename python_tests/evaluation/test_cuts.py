@@ -86,7 +86,7 @@ def test_the_report_is_of_staleness_cost_and_fresh_steps(tmp_path):
     assert linear.bought == pytest.approx(0, abs=1e-12)
     assert linear.bought_per_unit is None
     assert deep.bought > 1e-3
-    assert deep.bought_per_unit == pytest.approx(deep.bought / (2 * N * sum(ADDS[:2]) / total))
+    assert deep.bought_per_unit == pytest.approx(deep.bought / ((2 * N - 1) * sum(ADDS[:2]) / total))
     losses = fresh_losses(model, x, y, start_of(x), ALPHA, N)
     assert report.start == pytest.approx(losses[0])
     assert report.fresh_gain == pytest.approx([after - before for before, after in pairwise(losses)])
@@ -124,7 +124,7 @@ def test_the_choice_is_the_cheapest_that_gains_enough():
     for setting in tuning.settings:
         m, n, alpha = setting.m, setting.n, min(EPS, 2.5 * EPS / (setting.m * setting.n))
         gain = crafted_gain(model, int(setting.cut) + 1, x, y, m, n, alpha)
-        units = m * (2 + 2 * n * shares[setting.cut])
+        units = m * (2 + (2 * n - 1) * shares[setting.cut])
         assert setting == Setting(m, n, setting.cut, alpha, pytest.approx(units), pytest.approx(gain))
     assert tuning.suffices
     enough = [one for one in tuning.settings if one.gain >= 0.9 * tuning.reference]

@@ -30,7 +30,7 @@ def plot_cuts(report: CutReport, target: Path | BinaryIO, *, title: str) -> None
         cosine.plot(steps, found.cosine, marker=".", color=colour, label=label)
         if cut.linear:
             continue
-        costs = [2 + cut.units(step) for step in steps]
+        costs = [2 + cut.extra_units(step) for step in steps]
         loss.plot(costs, reached(report, found.gain)[1:], marker=".", color=colour, label=label)
         bought.plot(steps, found.bought, marker=".", color=colour, label=label)
     bought.axhline(0, color="black", linewidth=0.8, linestyle=":")

@@ -50,6 +50,13 @@ class Cut:
         """Cost of n inner steps, in forward passes of the network."""
         return inner_units(self.share, n, linear=self.linear)
 
+    def extra_units(self, n: int) -> float:
+        """Cost of a pass and n >= 1 inner steps beyond the 2 of a first gradient.
+
+        The pass's backward pass ends at the cut: the first step goes through it instead.
+        """
+        return self.units(n) - self.share
+
 
 @dataclass(frozen=True)
 class CutValue:
@@ -70,9 +77,8 @@ class CutValue:
 
     @property
     def bought_per_unit(self) -> float | None:
-        """By the cost of the n steps; None for a linear cut, whose steps are the first gradient repeated."""
-        units = self.cut.units(len(self.staleness.gain))
-        return None if self.cut.linear or units == 0 else self.bought / units
+        """By what the n steps cost beyond the first gradient; None for a linear cut, whose steps are just that."""
+        return None if self.cut.linear else self.bought / self.cut.extra_units(len(self.staleness.gain))
 
 
 @dataclass(frozen=True)

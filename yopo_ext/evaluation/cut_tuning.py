@@ -34,7 +34,7 @@ class Setting:
 
     Attributes:
         m, n, cut, alpha: what was tried; alpha is `step_for(eps, m * n)` where none was given.
-        units: cost of an image, in forward passes: 2 a pass, whose backward pass ends at the input, and the steps.
+        units: cost of an image, in forward passes: m passes, whose backward passes end at the cut, and their steps.
         gain: in the mean loss, from the random start on.
     """
 
@@ -151,7 +151,7 @@ def tune_cut(
                 f"({reference:.3g}): there is nothing to compare with"
             )
         settings = [
-            Setting(m, n, cut.name, step, m * (2 + cut.units(n)), craft(cut, m, Ball(eps, step, bounds, norm), n))
+            Setting(m, n, cut.name, step, m * (2 + cut.extra_units(n)), craft(cut, m, Ball(eps, step, bounds, norm), n))
             for cut in found for m in PASSES for n in STEPS
             for step in [step_for(eps, m * n) if alpha is None else alpha]
         ]  # fmt: skip
