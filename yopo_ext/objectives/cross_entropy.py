@@ -24,8 +24,8 @@ def cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0, sm
         logits: (B, classes); half precision is computed in float32.
         y: class indices (B,) int64, or class probabilities (B, classes).
         label_smoothing: the share, 0 to 1, of the target that is spread.
-        smoothing_kind: "uniform": evenly over all classes. "zipf": over the other classes, by their order in the network's
-            own prediction, see `zipf_targets`.
+        smoothing_kind: "uniform": evenly over all classes. "zipf": over the other classes, by their order in the
+            network's own prediction, see `zipf_targets`.
 
     Raises:
         TypeError: logits are no tensor.
