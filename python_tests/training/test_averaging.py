@@ -114,6 +114,7 @@ METHODS = [
     {"method": "trades-2", "beta": 1.0},  # crafts in evaluation mode
     {"method": "free-2", "mixup": 0.4},
     {"method": "yopo-2-2", "eps_warmup_epochs": 1, "augment": True},
+    {"method": "fast", "start": "previous-epoch", "augment": True},  # remembers, and draws
 ]
 
 

@@ -23,6 +23,7 @@ from ..host import StopRequest
 from ..loop.layer_noise import LayerNoise
 from .batches import training_batches
 from .networks import memory_format
+from .start import start_of
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
@@ -80,7 +81,11 @@ class AverageStatistics:
         names = {module: name for name, module in given.model.named_modules()}
         layer = [given.first_layer] if isinstance(given.first_layer, nn.Module) else given.first_layer
         first_layer = tuple(average.get_submodule(names[module]) for module in layer)
-        given = replace(given, model=average, first_layer=first_layer, generator=generator)
+        # The training's own start would draw from the training's generator, and remember these images.
+        data = replace(self.parts.data, train=self._images)
+        place = next(average.parameters()).device
+        start = start_of(self.parts.config, data, generator, place, self.parts.processes).make()
+        given = replace(given, model=average, first_layer=first_layer, generator=generator, start=start)
         if not natural:
             return METHODS[self.parts.config.method.name].build(given)
         method = METHODS["natural"]
@@ -92,8 +97,11 @@ class AverageStatistics:
         if hasattr(adversary, "see"):
             adversary.see(batch)
         x = batch.x.contiguous(memory_format=memory_format(self.parts.config))
-        for _ in range(adversary.replays if len(x) else 0):
-            adversary.accumulate(x, batch.y)
+        for _ in range(adversary.replays):
+            if len(x):
+                adversary.accumulate(x, batch.y)
+            if hasattr(adversary, "settle"):  # where processes exchange, those without images too
+                adversary.settle()
         return len(x)
 
     def _stop_if_asked(self, stop: StopRequest, device: torch.device) -> None:
