@@ -87,7 +87,8 @@ def test_a_list_of_pairs_without_a_folder(tmp_path, monkeypatch):
     one = trainer(pairs(), epochs=20)
     one.fit()
     assert [record["epoch"] for record in one.log] == list(range(1, 21))
-    assert set(one.log[0]) == {"loss", "inner_share", "epoch", "seconds", "lr"}  # nothing was counted or measured
+    costs = {"seconds", "units", "units_total"}
+    assert set(one.log[0]) == {"loss", "inner_share", "epoch", "lr", *costs}  # no predictions, nothing was measured
     assert one.log[-1]["loss"] < 0.7 * one.log[0]["loss"]
     assert (one.folder, one.is_done, one.measured_model) == (None, True, one.model)
     assert len(one.adversary.given) == 60
