@@ -46,8 +46,8 @@ def summary_of(
 ) -> dict[str, Any]:
     """Plain values for ``summary.json``: a result, its seconds and units a run; eps, all seconds, names of classes.
 
-    "reached" has what each of the robust accuracies ``reach`` cost each run, None where it never had it. Those are usual
-    ones where ``reach`` is None.
+    "reached" has what each of the robust accuracies ``reach`` cost each run, None where it never had it. Usual ones are
+    meant where ``reach`` is None.
     """
     seconds = {name: run.trainer.seconds for name, run in runs.items()}
     found: dict[str, Any] = {
