@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Deep, Free, FreeYOPO, Natural, YOPOAttack
+from yopo_ext.adversaries.consistency import Consistency
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import PGDAttack, outcomes
 from yopo_ext.evaluation.attacks import ATTACKS, Budget
@@ -44,6 +45,9 @@ COSTS = {
     "natural": (Natural, 3 - S),
     "fgsm": (lambda model: FGSM(model, BALL), 2 + 3 - S),
     "fgsm, batch norm evaluating": (lambda model: FGSM(model, BALL, bn_mode="eval"), 2 + 3 - S),
+    # The outputs at the start are the attack's own; in the graph they take a backward pass more.
+    "fgsm, consistent": (lambda model: FGSM(model, BALL, consistency=Consistency(1.0)), 2 + 3 - S + 2),
+    "fgsm, held": (lambda model: FGSM(model, BALL, consistency=Consistency(1.0, "detached")), 2 + 3 - S),
     "n-fgsm": (lambda model: NFGSM(model, BALL), 2 + 3 - S),
     "pgd-0": (lambda model: PGD(model, BALL, 0), 3 - S),
     "pgd-4": (lambda model: PGD(model, BALL, 4), 2 * 4 + 3 - S),
