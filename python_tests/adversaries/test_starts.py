@@ -7,7 +7,8 @@ from passes import batch, counted, gradients, relu_net, seeded
 from torch.nn import functional as F
 
 from yopo_ext import Ball
-from yopo_ext.adversaries import FGSM, PGD
+from yopo_ext.adversaries import FGSM, PGD, YOPOAttack
+from yopo_ext.adversaries.consistency import Consistency
 from yopo_ext.adversaries.starts import (
     STARTS,
     Momentum,
@@ -224,6 +225,22 @@ def test_every_start_stays_in_the_ball_costs_no_pass_and_goes_on_from_its_state(
         assert lengths.max() <= 0.3 + 1e-6
         assert ((one.x + eta >= -1e-12) & (one.x + eta <= 1 + 1e-12)).all()
         assert eta.any()
+
+
+@pytest.mark.parametrize("outputs", ["graph", "detached"])
+@pytest.mark.parametrize("name", STARTS.names)
+def test_one_step_inside_the_first_layer_from_there_is_fgsm(name, outputs):
+    """Its gradient comes from the co-state of the first pass, its outputs at the start from that pass or their own."""
+    consistency = [Consistency(2.0, outputs) for _ in range(2)]
+    fast = FGSM(relu_net(), BALL, start=of(name), consistency=consistency[0])
+    model = relu_net()
+    inside = YOPOAttack(model, (model[0], model[1]), BALL, 1, 1, start=of(name), consistency=consistency[1])
+    for expected, found in zip(run(fast, visits(epochs=2)), run(inside, visits(epochs=2)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+    for ours, theirs in zip(gradients(inside.model), gradients(fast.model), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    for key, value in fast.state_dict().items():
+        torch.testing.assert_close(inside.state_dict()[key], value, rtol=1e-3, atol=1e-5)
 
 
 def test_a_memory_grows_with_its_ball():

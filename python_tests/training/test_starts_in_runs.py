@@ -24,7 +24,7 @@ RUNS = {
     "previous-epoch": {"augment": True, "consistency": 0.5, "consistency_ramp": 2.5, "accumulate": 2},
     "momentum": {"augment": True, "start_decay": 0.6, "norm": "l2", "eps": 0.5, "amp": "fp16", "delay": 1},
     "class": {"consistency": 0.5, "consistency_outputs": "detached", "eps_warmup_epochs": 2},
-    "shared": {"amp": "bf16", "limit_train": 33},
+    "shared": {"method": "yopo-attack-1-2", "consistency": 0.5, "amp": "bf16", "limit_train": 33},
     "previous-batch": {"method": "pgd-2", "bn_mode": "eval"},
 }
 
