@@ -186,6 +186,29 @@ def test_the_page_s_words_on_the_maximum_principle_are_what_was_measured():
     assert {layer[name] for layer in stale for name in ("state", "costate")} == {0}
 
 
+def test_the_page_s_words_on_cuts_are_what_was_measured():
+    """What the first gradient repeated leaves over, and what blocks and stems buy of it, by the unit too."""
+    networks = json.loads((ROOT / "bench" / "results" / "cuts.json").read_text(encoding="utf-8"))["networks"]
+    left, blocks_, stems = {}, [], {}
+    for name, report in ((name, report) for name, network in networks.items() for report in network["reports"]):
+        fresh, repeated = sum(report["fresh_gain"]), sum(report["cuts"][0]["repeated_gain"])
+        left.setdefault(report["eps"], []).append(round(100 * repeated / fresh))
+        for cut in (cut for cut in report["cuts"] if not cut["linear"]):
+            ratio = cut["bought_per_unit"] / ((fresh - repeated) / (2 * (report["n"] - 1)))
+            if "layer" in cut["name"]:
+                blocks_.append((cut["bought"] / (fresh - repeated), ratio))
+            else:
+                stems.setdefault(name, []).append((cut["bought"] / (fresh - repeated), round(ratio)))
+    assert [(min(values), max(values)) for _, values in sorted(left.items())] == [(95, 97), (87, 92), (73, 73)]
+    assert all(0.33 < share < 0.44 and 0.74 < ratio < 0.96 for share, ratio in blocks_)
+    assert all(0.18 < share < 0.22 for values in stems.values() for share, _ in values)
+    assert {name: {ratio for _, ratio in values} for name, values in stems.items()} == {"resnet8": {5}, "smallcnn": {9}}
+    chosen = {name: network["tuning"]["chosen"] for name, network in networks.items()}
+    assert [(one["m"], one["n"], one["cut"]) for one in chosen.values()] == [
+        (1, 2, "conv1"), (1, 2, "conv1"), (3, 5, "feature_extractor.relu1")
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("script", "call"), [("methods_table", "final_text()"), ("gpu_table", "readme_table()")])
 def test_the_readme_s_tables_are_the_scripts(script, call):
     table = made_by(script, call)
