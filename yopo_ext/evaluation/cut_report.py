@@ -85,11 +85,8 @@ class CutValue:
 class CutReport:
     """All cuts of one network, at one start, on the same images.
 
-    Attributes:
-        images, eps, alpha, n: what was measured.
-        start: mean loss at the random start.
-        fresh_gain: what each of n steps along the network's own gradient at its own η added (PGD), 2 units each.
-        values: cut by cut, from the shallowest on.
+    images, eps, alpha, n: what was measured; start: mean loss at the random start; fresh_gain: what each of n steps
+    along the network's own gradient at its own η added (PGD), 2 units each; values: cut by cut, from the shallowest on.
     """
 
     images: int

@@ -50,11 +50,8 @@ class Setting:
 class CutTuning:
     """What was tried, and what was chosen.
 
-    Attributes:
-        images, eps, share: of the measurement; the share of `reference` that is wanted.
-        reference: loss that `REFERENCE_STEPS` steps along fresh gradients gained.
-        settings: all that were tried, by their cost.
-        chosen: the cheapest that gains the share; where none does, the one that gains most.
+    images, eps: of the measurement; reference: loss that `REFERENCE_STEPS` steps along fresh gradients gained; share:
+    of that, which is wanted; settings: all that were tried, by their cost.
     """
 
     images: int
