@@ -11,6 +11,9 @@ from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
 
 
+DEEPER = "YOPO whose first layer reaches deeper"
+
+
 def adversary_of(kind, model):
     if kind is Free:
         return Free(model, Ball(0.06, 0.06), 2)
@@ -18,10 +21,11 @@ def adversary_of(kind, model):
         return FreeYOPO(model, (model[0], model[1]), 2, 2, 0.06, 0.02, start="random", generator=seeded())
     if kind is YOPOAttack:
         return YOPOAttack(model, (model[0], model[1]), Ball(0.06, 0.02), 2, 2, generator=seeded())
-    return YOPO(model, (model[0], model[1]), 2, 2, 0.06, 0.02, generator=seeded())
+    depth = 4 if kind == DEEPER else 2
+    return YOPO(model, tuple(model[:depth]), 2, 2, 0.06, 0.02, generator=seeded())
 
 
-@pytest.mark.parametrize("kind", [YOPO, Free, YOPOAttack, FreeYOPO])
+@pytest.mark.parametrize("kind", [YOPO, DEEPER, Free, YOPOAttack, FreeYOPO])
 def test_replays_train_as_eager_steps_do(kind):
     eager = adversary_of(kind, relu_net())
     inner = adversary_of(kind, relu_net())
