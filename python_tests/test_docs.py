@@ -137,7 +137,7 @@ def test_the_table_of_an_epoch_s_metrics_has_what_a_run_logs(tmp_path):
     described = {
         name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", cell)
     }
-    assert described == logged | {"warning", "resumed", "diversity"}
+    assert described == logged | {"warning", "resumed", "diversity", "gradient_cosine", "restarted", "given_up"}
     assert "spans" in logged
 
 

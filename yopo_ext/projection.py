@@ -60,7 +60,7 @@ class FeasibleSet:
         elif self.norm == "linf":
             delta = alpha * torch.where(g.isnan(), 0, g.sign())
         else:
-            delta = alpha * _unit(g)
+            delta = alpha * unit(g)
         if self.norm == "l2":
             delta = torch.where(_largest(g).isfinite(), delta, 0)
         moved = eta + delta
@@ -97,7 +97,7 @@ def _largest(g: Tensor) -> Tensor:
     return g.abs().amax(dim=_of_a_sample(g), keepdim=True) if g.numel() else g.new_zeros(len(g), *_ones(g))
 
 
-def _unit(g: Tensor) -> Tensor:
+def unit(g: Tensor) -> Tensor:
     """g / ‖g‖₂ of each sample, 0 where g is 0; scaled by max |g| first, so that no square leaves the dtype's range."""
     largest = _largest(g)
     scaled = g / torch.where(largest > 0, largest, 1)

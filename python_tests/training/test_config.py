@@ -55,7 +55,7 @@ from yopo_ext.training.runs.job import natural_twin
             {"schedule": "cosine", "first_layer_milestones": (1,)},
             "first_layer_milestones: schedule cosine has no such setting; it belongs to piecewise",
         ),
-        ({"staleness_every": 1, "method": "pgd"}, "staleness_every: got method pgd, expected one of trades-yopo, yopo"),
+        ({"staleness_every": 1, "method": "pgd"}, "staleness_every: got method pgd, expected one of free-yopo"),
         ({"optimizer": "nesterov", "momentum": 0.0}, "momentum: got 0.0, expected a finite number above 0"),
         ({"optimizer": "lion"}, "optimizer: got 'lion', expected one of adam, adamw, sgd, nesterov"),
         ({"schedule": "flat"}, "schedule: got 'flat', expected one of cosine, cyclic, one-cycle, piecewise"),

@@ -3,7 +3,7 @@
 import pytest
 
 from yopo_ext.training import Run, change_config
-from yopo_ext.training.events.overfitting import catastrophic_overfitting
+from yopo_ext.training.events.overfitting import catastrophic_overfitting, falling_cosine
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,25 @@ def test_when_it_is_reported(robust, fgsm, reported):
     assert (found is not None) == reported
     if reported:
         assert f"from {max(robust):.1f} to {robust[-1]:.1f} %" in found
+
+
+@pytest.mark.parametrize(
+    ("cosines", "reported"),
+    [
+        ([0.9, 0.8, 0.3], True),
+        ([0.9, 0.8, 0.5], False),
+        ([0.9, 0.1, 0.1], True),  # and still is
+        ([0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.42], False),  # slowly: the first is forgotten
+        ([0.15, 0.06], False),  # was small before
+        ([0.5, -0.1], True),
+        ([0.2], False),
+    ],
+)
+def test_when_the_cosine_is_reported(cosines, reported):
+    found = falling_cosine(cosines)
+    assert (found is not None) == reported
+    if reported:
+        assert f"fell from {max(cosines):.2f} to {cosines[-1]:.2f}" in found
 
 
 def test_a_run_reports_it(runs, monkeypatch, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 import batch_norm_net
 import pytest
 import torch
+from falling_cosine import let_fall
 from image_files import write_image_folder
 from several_processes import CONFIG, run_together
 
@@ -67,6 +68,7 @@ BATCH_NORM = change_config(
 # Each process freezes the statistics of its own images.
 FROZEN = change_config(CONFIG, model=batch_norm_net.NAME)
 HALF = change_config(CONFIG, amp="fp16", limit_train=33, epochs=1, ewa_decay=0.5, milestones=())
+GOING_BACK = change_config(CONFIG, method="fast", on_overfitting="restart", cosine_every=2)
 JOINT = "joint batch norm, yopo"
 EPOCH, STEPS = 4, 6
 
@@ -97,6 +99,7 @@ def jobs(root):
         {"folder": f"{JOINT}, in parts", "config": EQUAL[JOINT], "stop": [1, STEPS]},
         {"folder": f"{JOINT}, in parts", "config": EQUAL[JOINT]},
         {"folder": "half precision", "config": HALF},
+        {"folder": "going back", "config": GOING_BACK, "falls": [2]},
         {"folder": "no device", "config": CONFIG, "fails": 1},
         {"folder": "a file", "config": CONFIG},
     ]
@@ -147,10 +150,23 @@ def test_two_processes_equal_one_on_the_joint_mini_batches(tmp_path, two, name):
             torch.testing.assert_close(ours[parameter], value, rtol=1e-3, atol=1e-4, msg=parameter)
     for ours, theirs in zip(both["progress"]["log"], one["progress"]["log"], strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        if "gradient_cosine" in theirs:
+            assert ours["gradient_cosine"] == pytest.approx(theirs["gradient_cosine"], rel=1e-3)
         assert ours["clean"] == pytest.approx(theirs["clean"])
         assert ours["attacked_accuracy"] == pytest.approx(theirs["attacked_accuracy"])
         # How often a line search looks depends on the images.
         assert ours["units"] == pytest.approx(theirs["units"], rel=0.2 if name == "deep" else 1e-6)
+
+
+def test_all_go_back_together(two, tmp_path):
+    let_fall(Run(GOING_BACK, tmp_path / "one", show=False).trainer, [2]).fit()
+    first, second = two.of("going back")
+    assert first["state"] == second["state"]
+    one, both = load_checkpoint(tmp_path / "one"), two.checkpoint("going back")
+    for state in (one, both):
+        assert "on with 0.5 of alpha" in state["progress"]["log"][1]["restarted"]
+    for parameter, value in one["model"].items():
+        torch.testing.assert_close(both["model"][parameter], value, rtol=1e-3, atol=1e-4, msg=parameter)
 
 
 @pytest.mark.parametrize(

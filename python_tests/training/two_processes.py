@@ -4,7 +4,8 @@
 Usage: two_processes.py JOBS.json
 
 A job: "folder", "config"; "stop": [rank, steps] has that process asked to stop after so many weight steps; "fails": the
-process whose device cannot be used. Each process writes what it met as FOLDER-found-RANK.json.
+process whose device cannot be used; "falls": the epochs whose cosine is said to have fallen. Each process writes what
+it met as FOLDER-found-RANK.json.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from pathlib import Path
 import batch_norm_net  # noqa: F401  (its network is known by name)
 import torch
 import torch.distributed as dist
+from falling_cosine import let_fall
 
 from yopo_ext.training import Interrupted, Run, StopRequest, Trainer, config_from_dict, started_processes
 from yopo_ext.training.events.averaging import Averaging
@@ -60,7 +62,7 @@ def carry_out(job: dict, processes, device: str) -> dict:
         return {"error": f"{type(error).__name__}: {error}"}
     if processes.from_first((folder / "last.pt").exists()):
         run.resume()
-    trainer = run.trainer
+    trainer = run.trainer if "falls" not in job else let_fall(run.trainer, job["falls"])
     rank, steps = job.get("stop", (None, 0))
     if rank == processes.rank:
         stop_after(trainer, stop, steps)

@@ -71,5 +71,5 @@ def _build(given: Ingredients) -> FGSM:
 
 METHOD = Method(
     "fast", "FastAT", "one random-start step of 1.25 eps (Wong, Rice, Kolter, ICLR 2020)", _build, FGSMOptions,
-    step_size=lambda eps, options: STEP * eps, starts=True,
+    step_size=lambda eps, options: STEP * eps, starts=True, watched=True,
 )  # fmt: skip

@@ -57,6 +57,8 @@ class Method:
         objective: the name of the one it trains with where none is given.
         adversarial: whether it perturbs its images at all.
         in_first_layer: whether it moves inside the first layer, and so needs one.
+        watched: whether its adversary has a `watch`, a `GradientWatch` that compares its attack's first gradient and
+            its last.
         soft_targets: whether targets may be rows of probabilities (B, K) where the objective takes them.
         starts: whether its attack may begin at any of `yopo_ext.adversaries.starts`.
         check: called as check(options, ball), raises ValueError where the two do not go together.
@@ -72,6 +74,7 @@ class Method:
     objective: str = "cross-entropy"
     adversarial: bool = True
     in_first_layer: bool = False
+    watched: bool = False
     soft_targets: bool = True
     starts: bool = False
     check: Callable[[Any, Any], None] | None = None

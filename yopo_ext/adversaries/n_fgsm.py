@@ -17,8 +17,10 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..projection import feasible_set
 from ..stopwatch import NoStopwatch, Stopwatch
+from .attack_start import FirstStep
 from .bounds_watch import BoundsWatch
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
+from .gradient_watch import GradientWatch
 from .method import Ingredients, Method
 from .pgd import climb
 from .random_start import draw, feasible_images
@@ -39,6 +41,7 @@ class NFGSM:
     Attributes:
         ball: may be set between mini-batches.
         eta: the last batch's perturbation, None before the first.
+        watch: as of `PGD`.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -70,6 +73,7 @@ class NFGSM:
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
+        self.watch = GradientWatch()
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -91,9 +95,11 @@ class NFGSM:
             without_weight_gradients(self.model),
         ):
             start = draw(noise, self.generator)
-            self.eta = climb(self.model, y, self.attack_objective.attack, reach, step_size, 1, start)
+            first = FirstStep()
+            self.eta = climb(self.model, y, self.attack_objective.attack, reach, step_size, 1, start, first)
+        self.watch.begin(first.gradient)
         with self.stopwatch.span("passes"):
-            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
+            return weight_pass(self.model, self.objective, x + self.eta, y, clean=x, watch=self.watch)
 
 
 @dataclass(frozen=True)
@@ -117,5 +123,5 @@ def _require_linf(options: object, ball: Ball) -> None:
 
 METHOD = Method(
     "n-fgsm", "N-FGSM", "one step of eps from noise of 2 eps, not projected (de Jorge et al., NeurIPS 2022)", _build,
-    NFGSMOptions, step_size=lambda eps, options: eps, check=_require_linf,
+    NFGSMOptions, step_size=lambda eps, options: eps, check=_require_linf, watched=True,
 )  # fmt: skip

@@ -26,6 +26,7 @@ from .attack_start import BeginsAtAStart, FirstStep, chosen_start
 from .bounds_watch import BoundsWatch
 from .consistency import Consistency, ConsistencyOptions, require_logits
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
+from .gradient_watch import GradientWatch
 from .method import Ingredients, Method
 from .random_start import checked_feasible_set, draw, feasible_images
 from .starts import Start
@@ -136,6 +137,7 @@ class PGD(BeginsAtAStart):
         start: where the attack starts.
         ball, steps: may be set between mini-batches, for attacks that grow.
         eta: the last batch's perturbation, None before the first.
+        watch: compares the gradients at the attack's start and end, where it is made active.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -172,6 +174,7 @@ class PGD(BeginsAtAStart):
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
+        self.watch = GradientWatch()
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -192,10 +195,12 @@ class PGD(BeginsAtAStart):
             start = self.start.draw(feasible, y)
             attack = self.attack_objective.attack
             self.eta = climb(self.model, y, attack, feasible, step_size, self.steps, start, first)
+        self.watch.begin(first.gradient)
         with self.stopwatch.span("passes"):
             metrics = weight_pass(
-                self.model, self.objective, x + self.eta, y, clean=x, beside=self._beside(first.outputs)
-            )
+                self.model, self.objective, x + self.eta, y, clean=x, beside=self._beside(first.outputs),
+                watch=self.watch,
+            )  # fmt: skip
         with self.stopwatch.span("inner"):
             self._keep(feasible, y, start, self.eta, first, step_size)
         return metrics
@@ -228,5 +233,5 @@ def _build(given: Ingredients) -> PGD:
 
 METHOD = Method(
     "pgd", "PGD", "an attack of STEPS passes, then a pass for the weights (Madry et al., ICLR 2018)", _build,
-    PGDOptions, numbers=("pgd_steps",), starts=True,
+    PGDOptions, numbers=("pgd_steps",), starts=True, watched=True,
 )  # fmt: skip

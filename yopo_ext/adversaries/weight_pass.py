@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..objectives.objective import Objective, Outputs, Targets
 from .adversary import backward, require_single
+from .gradient_watch import GradientWatch
 from .metrics import batch_metrics
 
 
@@ -20,6 +21,7 @@ def weight_pass(
     *,
     clean: Tensor,
     beside: Callable[[Outputs], Tensor] | None = None,
+    watch: GradientWatch | None = None,
 ) -> dict[str, Tensor]:
     """Add the gradients of `objective.train` at the images to `.grad`.
 
@@ -30,6 +32,7 @@ def weight_pass(
         model: called as model(images).
         images, clean: (B, C, H, W).
         beside: called with the outputs, what is added to the loss, 0-d.
+        watch: is shown the gradient at the images, where it is active.
 
     Returns:
         `batch_metrics` on the images.
@@ -38,7 +41,8 @@ def weight_pass(
         TypeError, ValueError: the loss is not a single value. Nothing has been added to `.grad` then.
     """
     clean_outputs = model(clean) if objective.needs_clean and clean is not images else None
-    outputs = model(images)
+    given, leaf = (images, None) if watch is None else watch.follow(images)
+    outputs = model(given)
     if objective.needs_clean:
         loss = objective.train(outputs, y, outputs if clean_outputs is None else clean_outputs)
     else:
@@ -48,6 +52,8 @@ def weight_pass(
         loss = loss + beside(outputs)
     metrics = batch_metrics(objective, loss, outputs, y, len(images))
     backward(loss)
+    if watch is not None:
+        watch.end(leaf)
     return metrics
 
 

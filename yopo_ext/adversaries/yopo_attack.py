@@ -26,6 +26,7 @@ from .consistency import Consistency, ConsistencyOptions, require_logits
 from .crafting_mode import BN_MODES, batch_norm_in
 from .fgsm import STEP
 from .frozen_crafting import FrozenCrafting
+from .gradient_watch import GradientWatch
 from .method import Ingredients, Method
 from .random_start import feasible_images
 from .starts import Start
@@ -62,6 +63,7 @@ class YOPOAttack(BeginsAtAStart):
         start: where the attack starts.
         ball: may be set between mini-batches.
         eta: the last batch's perturbation, None before the first.
+        watch: as of `PGD`.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -103,6 +105,7 @@ class YOPOAttack(BeginsAtAStart):
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
+        self.watch = GradientWatch()
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -118,13 +121,14 @@ class YOPOAttack(BeginsAtAStart):
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x, attack = feasible.x, self.attack_objective.attack
-        first = FirstStep(wants_gradient=self.start.needs_gradient)
+        first = FirstStep(wants_gradient=self.start.needs_gradient or self.watch.active)
         with batch_norm_in(self.bn_mode, self.model):
             start = feasible.project(self.start.draw(feasible, y))
             self.eta = self._crafting.climb(attack, y, self.ball, feasible, start, self.stopwatch, first=first)
+        self.watch.begin(first.gradient)
         with self.stopwatch.span("passes"):
             beside = self._beside(x + start, first.outputs)
-            metrics = weight_pass(self.model, self.objective, x + self.eta, y, clean=x, beside=beside)
+            metrics = weight_pass(self.model, self.objective, x + self.eta, y, clean=x, beside=beside, watch=self.watch)
         # The n steps after a pass go together as one step of a start that follows gradients.
         self._keep(feasible, y, start, self.eta, first, self.ball.step_size(x) * max(self.n, 1))
         return metrics
@@ -164,5 +168,5 @@ def _build(given: Ingredients) -> YOPOAttack:
 METHOD = Method(
     "yopo-attack", "YOPO-attack", "an attack of M passes, N steps inside the first layer after each, then a pass for "
     "the weights", _build, YOPOAttackOptions, numbers=("m", "n"), step_size=_step_size, in_first_layer=True,
-    starts=True,
+    starts=True, watched=True,
 )  # fmt: skip

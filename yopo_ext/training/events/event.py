@@ -31,6 +31,8 @@ class Event:
     order = 50
     #: the network to measure instead of the one in training; None: this event offers none
     measured_model: nn.Module | None = None
+    #: whether what it remembers stays as it is where a run goes back to an earlier epoch
+    outlives = False
 
     def on_start(self, trainer: Trainer) -> None:
         """Before the first step, after a checkpoint was read."""

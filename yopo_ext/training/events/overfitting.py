@@ -12,22 +12,34 @@ from .event import Event, NamedEvent, Record
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
 
-# Shares of the best figure so far, and points of accuracy that are no noise.
+# Shares of the best figure so far, and points of accuracy, and of the cosine, that are no noise.
 COLLAPSE = 0.5
 LEAST_FALL = 10.0
+LEAST_COSINE_FALL = 0.1
+# The cosine falls slowly in a sound training too; this many epochs are looked back on.
+WINDOW = 5
+
+HELP = "weights from before, fewer epochs, a smaller alpha, n-fgsm or a multi-step method help"
 
 
 class Overfitting(Event):
-    """Warns in the record of an epoch."""
+    """Warns in the record of an epoch, by measured accuracies or, earlier, by the gradients of the attack itself."""
 
     name = "overfitting"
     order = 45
 
-    def on_measure(self, trainer: Trainer, record: Record) -> None:
-        measured = [one for one in [*trainer.log, record] if "curve_robust" in one]
-        warning = catastrophic_overfitting([one["curve_robust"] for one in measured], [one["fgsm"] for one in measured])
-        if warning:
-            record["warning"] = warning
+    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+        records = [*trainer.log, record]
+        measured = [one for one in records if "curve_robust" in one]
+        cosines = [one["gradient_cosine"] for one in records if "gradient_cosine" in one]
+        warnings = []
+        if "curve_robust" in record:
+            robust, fgsm = ([one[name] for one in measured] for name in ("curve_robust", "fgsm"))
+            warnings.append(catastrophic_overfitting(robust, fgsm))
+        if "gradient_cosine" in record:
+            warnings.append(falling_cosine(cosines))
+        if found := "; ".join(filter(None, warnings)):
+            record["warning"] = f"{found}; {HELP}"
 
 
 def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> str | None:
@@ -48,8 +60,24 @@ def catastrophic_overfitting(robust: Sequence[float], fgsm: Sequence[float]) -> 
         return None
     return (
         f"catastrophic overfitting: PGD accuracy fell from {robust[best]:.1f} to {robust[-1]:.1f} %, "
-        f"while FGSM accuracy went from {fgsm[best]:.1f} to {fgsm[-1]:.1f} %; "
-        "weights from before, fewer epochs, a smaller alpha, n-fgsm or a multi-step method help"
+        f"while FGSM accuracy went from {fgsm[best]:.1f} to {fgsm[-1]:.1f} %"
+    )
+
+
+def falling_cosine(cosines: Sequence[float]) -> str | None:
+    """What the last epoch's cosine of the attack's first and last gradient says, or None.
+
+    It is reported when within five epochs it fell by at least 0.1, and to less than half of the largest of them.
+
+    Args:
+        cosines: mean of each epoch, in order.
+    """
+    best = max(cosines[-WINDOW - 1 :])
+    if best - cosines[-1] < LEAST_COSINE_FALL or cosines[-1] >= COLLAPSE * best:
+        return None
+    return (
+        f"the cosine of the attack's first and last gradient fell from {best:.2f} to {cosines[-1]:.2f}, a sign of "
+        "catastrophic overfitting"
     )
 
 

@@ -66,7 +66,7 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
         f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{accuracies}, "
         f"{record['seconds']:.1f} s{units}{inner}"
     ]
-    notes = [record[name] for name in ("resumed", "switch", "warning") if name in record]
+    notes = [record[name] for name in ("resumed", "restarted", "switch", "warning") if name in record]
     return "\n".join(lines + [f"{label}: {note}" for note in notes])
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 CONFIG, LOG, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-LAST, BEST = "last.pt", "best.pt"
+LAST, BEST, GOOD = "last.pt", "best.pt", "good.pt"
 #: the folder of the kept epochs, in a run's folder
 EPOCHS = "epochs"
 

@@ -51,6 +51,19 @@ class Checkpoints:
             restore_state(self.trainer, load_checkpoint(path), path)
         self.folder.claim(resumed=True)
 
+    def go_back(self, name: str) -> None:
+        """Puts the trainer where the run's checkpoint of this name was written. Raises as `resume`."""
+        if self.folder is None:
+            raise ValueError("folder: got None, expected the one that holds the checkpoint to go back to")
+        trainer, path = self.trainer, self.folder.path / name
+        seconds, note = trainer.seconds, trainer.note
+        outliving = {event: event.state_dict() for event in trainer.events if event.outlives}
+        with trainer.processes.together():
+            restore_state(trainer, load_checkpoint(path), path)
+        for event, state in outliving.items():
+            event.load_state_dict(state)
+        trainer.seconds, trainer.note = seconds, note
+
     def require_finite(self) -> None:
         """Raises `TrainingError` where a loss of the epoch, or the weights by now, are not finite."""
         trainer = self.trainer

@@ -116,6 +116,7 @@ class Trainer:
         self.sums, self.units = EpochSums(self.device), UnitCounts(model)
         self.note: str | None = None
         self._stopped_early = self._has_looked = False
+        self._back_to: str | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -213,6 +214,11 @@ class Trainer:
             record["resumed"], self.note = self.note, None
         self.tell(lambda event: event.on_epoch(self, record))
         self.sums = EpochSums(self.device)
+        if self._back_to is not None:
+            name, self._back_to = self._back_to, None
+            self.checkpoints.go_back(name)
+            self.checkpoints.save()
+            return
         self.log.append(record)
         self.checkpoints.save(*(name for event in self.events for name in event.files(self, record)))
         self.tell(lambda event: event.on_saved(self))
@@ -224,6 +230,16 @@ class Trainer:
     def stop_early(self) -> None:
         """Ends the training after this epoch."""
         self._stopped_early = True
+
+    def go_back(self, name: str) -> None:
+        """Gives this epoch up when its events are over, and goes on from a checkpoint that the run keeps.
+
+        All is as it was then, the log and random numbers too, but the seconds and what events have `outlives` for.
+
+        Args:
+            name: of the checkpoint, in the run's folder.
+        """
+        self._back_to = name
 
     def resume(self) -> None:
         """Goes on from the folder's last checkpoint. Raises as `Checkpoints.resume`."""

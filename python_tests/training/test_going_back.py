@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Catastrophic overfitting answered: back to the last good epoch, on from there with a smaller step."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from falling_cosine import let_fall
+from same_runs import assert_equal, everything
+
+from yopo_ext.adversaries import FGSM
+from yopo_ext.training import Event, Interrupted, Trainer, change_config, load_checkpoint
+from yopo_ext.training.events.best import Best
+from yopo_ext.training.events.event import in_order
+from yopo_ext.training.events.going_back import GoingBack
+
+
+class SmallerStep(Event):
+    """What a restart comes to, by hand."""
+
+    order = 46
+
+    def __init__(self, after, factor, adversary):
+        self.after = after
+        ball = adversary.ball
+        self.balls = (ball, replace(ball, alpha=ball.alpha * factor))
+        self.adversary = adversary
+
+    def on_batch(self, trainer, epochs_done):
+        self.adversary.ball = self.balls[trainer.epoch >= self.after]
+
+
+def config_of(runs, **changes):
+    return change_config(runs.config, method="fast", on_overfitting="restart", epochs=4, milestones=(3,), **changes)
+
+
+def trainer_of(runs, name, config, epochs=(3,), restarts=1):
+    return let_fall(runs.trainer(name, config), epochs, restarts)
+
+
+def weights_and_state(trainer):
+    """Without what only the run that went back has."""
+    found = everything(trainer)
+    return {name: found[name] for name in ("model", "optimizer", "batches", "generator", "noise")}
+
+
+@pytest.mark.parametrize("extras", [{}, {"eps_warmup_epochs": 1.5, "ewa_decay": 0.5}, {"held_out": 8, "delay": 1}])
+def test_it_goes_on_from_the_last_good_epoch_with_half_the_step(runs, extras):
+    config = config_of(runs, **extras)
+    trainer = trainer_of(runs, "back", config)
+    trainer.fit()
+    plain = runs.trainer("plain", change_config(config, on_overfitting="warn"))
+    plain.events = in_order([*plain.events, SmallerStep(2, 0.5, plain.adversary)])
+    if "eps_warmup_epochs" not in extras:  # which sets the step itself, until it is whole
+        plain.fit()
+        assert_equal(weights_and_state(trainer), weights_and_state(plain))
+    assert [record["epoch"] for record in trainer.log] == [1, 2, 3, 4]
+    third = trainer.log[2]
+    assert third["restarted"] == "after 1 epoch that overfitted to the attack, from epoch 2 on with 0.5 of alpha"
+    (given_up,) = third["given_up"]
+    assert given_up["epoch"] == 3
+    assert given_up["warning"].endswith("going back to epoch 2, restart 1 of 2")
+    assert "fell from 0.60 to 0.05" in given_up["warning"]
+    assert given_up["seconds"] < third["seconds"]
+    assert "warning" not in third
+    assert trainer.adversary.ball.alpha == pytest.approx(0.5 * 1.25 * 0.1)
+    assert trainer.adversary.ball.eps == 0.1
+
+
+@pytest.mark.parametrize("checks", [9, 13, 17])
+def test_it_resumes_bit_for_bit(runs, checks):
+    config = config_of(runs)
+    whole = trainer_of(runs, "whole", config)
+    whole.fit()
+    parts = trainer_of(runs, "parts", config)
+    with pytest.raises(Interrupted):
+        parts.fit(runs.stop_after(checks))
+    resumed = trainer_of(runs, "parts", config)
+    resumed.resume()
+    resumed.fit()
+    assert_equal(*(without_clocks(everything(one)) for one in (resumed, whole)))
+
+
+def without_clocks(state):
+    state = copy.deepcopy(state)
+    for record in state["log"]:
+        for one in record.get("given_up", ()):
+            del one["seconds"], one["inner_share"]
+    return state
+
+
+def test_after_so_many_restarts_it_only_warns(runs):
+    trainer = trainer_of(runs, "often", config_of(runs, most_restarts=2), epochs=(3, 4), restarts=99)
+    trainer.fit()
+    assert len(trainer.log) == 4
+    third = trainer.log[2]
+    assert "with 0.25 of alpha" in third["restarted"]
+    assert "going back" not in third["warning"]
+    assert trainer.adversary.ball.alpha == pytest.approx(0.25 * 1.25 * 0.1)
+    assert "restarted" in third["given_up"][0]
+
+
+def test_nothing_good_to_go_back_to(runs):
+    trainer = trainer_of(runs, "early", config_of(runs), epochs=(1,), restarts=99)
+    trainer.fit()
+    assert len(trainer.log) == 4
+    assert not any("restarted" in record for record in trainer.log)
+
+
+def test_what_does_not_go_together(runs, tmp_path):
+    with pytest.raises(ValueError, match="on_overfitting: got 'restart' with method natural, expected an adversarial"):
+        change_config(runs.config, method="natural", on_overfitting="restart")
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    adversary = FGSM(model, replace(runs.trainer("x").adversary.ball, alpha=0.1))
+    batches = [(torch.rand(3, 1, 2, 2), torch.arange(3) % 2)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(model, adversary, batches, optimizer, epochs=1, events=[GoingBack(adversary)])
+    with pytest.raises(ValueError, match="folder: got None, expected one for the checkpoint to go back to"):
+        trainer.fit()
+
+
+def test_the_best_checkpoint_is_none_that_was_given_up(runs, monkeypatch):
+    """What the file holds is what the run remembers."""
+    robust = iter([10.0, 50.0, 90.0, 30.0, 40.0])
+    monkeypatch.setattr(
+        "yopo_ext.training.runs.parts.curve_accuracies",
+        lambda *arguments: {"clean": 95.0, "fgsm": 80.0, "curve_robust": next(robust)},
+    )
+    trainer = trainer_of(runs, "best", config_of(runs))
+    trainer.events = in_order([*trainer.events, Best()])
+    trainer.fit()
+    assert [record["curve_robust"] for record in trainer.log] == [10.0, 50.0, 30.0, 40.0]
+    best, good, last = (load_checkpoint(trainer.folder / name) for name in ("best.pt", "good.pt", "last.pt"))
+    assert best["progress"]["epoch"] == 2
+    assert last["events"]["best"] == {"robust": 50.0, "epoch": 2, "since": 2}
+    assert good["progress"]["epoch"] == last["progress"]["epoch"] == 4
+    assert last["progress"]["log"][2]["units_total"] > 3.5 * last["progress"]["log"][0]["units_total"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"method": "free-2", "cosine_every": 2}, "cosine_every: got 2 with method free, expected one of fast"),
+        ({"method": "pgd-2", "cosine_every": 2, "cuda_graph": True}, "cosine_every: got 2 with cuda_graph, expected 1"),
+    ],
+)
+def test_where_the_cosine_is_not_to_be_had(runs, changes, error):
+    with pytest.raises(ValueError, match=error):
+        change_config(runs.config, **changes)
+
+
+def test_the_cosine_of_an_epoch_is_the_mean_over_the_mini_batches_looked_at(runs):
+    seen, weights = {}, {}
+    for every in (None, 1, 2, 0):
+        trainer = runs.trainer(f"{every}", method="yopo-attack-1-2", cosine_every=every, epochs=1, milestones=())
+        trainer.fit()
+        seen[every] = trainer.log[0].get("gradient_cosine")
+        weights[every] = trainer.model.state_dict()
+        assert_equal(weights[every], weights[None])
+    assert seen[0] is None
+    assert len({seen[None], seen[1], seen[2]}) == 3  # four mini-batches, two, the first
+    assert all(0.5 < seen[every] < 1 for every in (None, 1, 2))
