@@ -10,6 +10,8 @@ from yopo_ext.adversaries import PGD, YOPO, Free, FreeYOPO, YOPOAttack
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
 
+DEEPER = "YOPO whose first layer reaches deeper"
+
 
 DEEPER = "YOPO whose first layer reaches deeper"
 
