@@ -54,6 +54,7 @@ def test_yopo_has_one_pass_more_than_what_crafts_apart(runs):
     for method, expected in (
         ("trades-yopo-1-1", "--method trades-yopo-2-3 --cut features.conv2 --alpha 0.0125"),
         ("yopo-1-1", "--method yopo-3-3 --cut features.conv2 --alpha 0.0125"),
+        ("free-yopo-1-1", "--method free-yopo-3-3 --cut features.conv2 --alpha 0.0125"),
         ("fast", "--method yopo-attack-2-3 --cut features.conv2 --alpha 0.0125"),
     ):
         assert training_options(change_config(runs.config, method=method, alpha=0.02), chosen) == expected

@@ -20,6 +20,8 @@ from .trained import open_checkpoint
 CUT_IMAGES = 256
 #: Steps that are followed where the run has fewer, or no n.
 CUT_STEPS = 5
+#: Methods whose passes come before their steps and move, or gather for, the weights.
+_WEIGHTS_FIRST = ("yopo", "free-yopo")
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,10 @@ def cuts_of_run(
 def training_options(config: Config, chosen: Setting) -> str:
     """Options of `yopo train` that craft as the setting does.
 
-    Of the run's own method where it takes m and n, else of YOPO as an attack. YOPO's weights see η before its last n
-    steps, so that it has one pass more than the setting.
+    Of the run's own method where it takes m and n, else of YOPO as an attack. Where passes are for the weights too,
+    these see η before the last n steps, so that there is one pass more than the setting has.
     """
     declared = config.declared_method
     name = config.method.name if declared.in_first_layer and declared.numbers == ("m", "n") else "yopo-attack"
-    passes = chosen.m + 1 if name == "yopo" else chosen.m
+    passes = chosen.m + 1 if name in _WEIGHTS_FIRST else chosen.m
     return f"--method {name}-{passes}-{chosen.n} --cut {chosen.cut} --alpha {chosen.alpha:.6g}"
