@@ -102,8 +102,7 @@ class _OutputHook:
             output.register_hook(self.costate._add)
             return None
         # Nothing before this is in the graph (a frozen first layer, or a cut), so the graph may begin here.
-        self.costate.beginning = torch.empty((), device=output.device, requires_grad=True)
-        started = _GraphStart.apply(output, self.costate.beginning)
+        started, self.costate.beginning = begin_graph(output)
         started.register_hook(self.costate._add)
         return started
 
@@ -114,6 +113,13 @@ def _called_again(name: str) -> str:
         "modules that the model uses nowhere else, and keep it out of activation checkpointing and nn.DataParallel "
         "(torch.nn.parallel.DistributedDataParallel is what works)"
     )
+
+
+def begin_graph(output: Tensor) -> tuple[Tensor, Tensor]:
+    """The same values, without a copy, where a graph begins, and the leaf behind it: `torch.autograd.grad` to that leaf
+    is the backward pass to here and no further. It finds nothing (allow_unused=True): hooks on the first one see p."""
+    start = torch.empty((), device=output.device, requires_grad=True)
+    return _GraphStart.apply(output.detach(), start), start
 
 
 class _GraphStart(torch.autograd.Function):

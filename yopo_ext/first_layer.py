@@ -81,6 +81,11 @@ class FirstLayer:
         return any(parameter.requires_grad for parameter in self.parameters())
 
     @property
+    def is_read(self) -> bool:
+        """Whether it runs through the operators as it is now, without statistics; quick where nothing has changed."""
+        return self._read_detached(None, None)[0] is not None
+
+    @property
     def uses_batch_statistics(self) -> bool:
         """Whether a batch norm in it normalises with the batch, as in training mode."""
         return bool(norms_on_the_batch(self.modules))

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from ..ball import Ball
+from ..first_layer import FirstLayer
+from ..module_sequence import Modules
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective
 from ..options import option
@@ -29,8 +31,8 @@ class FGSM(PGD):
     catastrophic overfitting.
 
     Args:
-        model, ball, loss, attack_objective, random_start, start, consistency, bn_mode, generator: as for
-            `PGD`.
+        model, ball, loss, attack_objective, random_start, start, consistency, bn_mode, generator, first_layer,
+            in_kernel: as for `PGD`.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -48,10 +50,12 @@ class FGSM(PGD):
         consistency: Consistency | None = None,
         bn_mode: str = "train",
         generator: torch.Generator | None = None,
+        first_layer: Modules | FirstLayer | None = None,
+        in_kernel: str = "auto",
     ) -> None:
         super().__init__(
             model, ball, 1, loss=loss, attack_objective=attack_objective, random_start=random_start, start=start,
-            consistency=consistency, bn_mode=bn_mode, generator=generator,
+            consistency=consistency, bn_mode=bn_mode, generator=generator, first_layer=first_layer, in_kernel=in_kernel,
         )  # fmt: skip
 
 
@@ -65,7 +69,8 @@ class FGSMOptions(ConsistencyOptions):
 def _build(given: Ingredients) -> FGSM:
     return FGSM(
         given.model, given.ball, loss=given.objective, start=given.start, consistency=given.options.made(),
-        bn_mode=given.options.bn_mode or "train", generator=given.generator,
+        bn_mode=given.options.bn_mode or "train", generator=given.generator, first_layer=given.first_layer,
+        in_kernel=given.in_kernel,
     )  # fmt: skip
 
 

@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from .. import arguments
 from ..ball import Ball
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
-from ..loss_scale import watched
+from ..module_sequence import Modules
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward, require_single
 from .bounds_watch import BoundsWatch
+from .gradient_step import GradientStep, StepExplanation
 from .kept_perturbation import KeptPerturbation
 from .method import Ingredients, Method
 from .metrics import batch_metrics
@@ -47,6 +49,7 @@ class Free:
         m: passes a mini-batch >= 1.
         loss: a function loss(outputs, y) or an objective. As one pass serves both, η climbs what the weights descend:
             the objective's `train`, also where its `attack` is another.
+        first_layer, in_kernel: as for `PGD`.
 
     Attributes:
         ball: may be set between mini-batches.
@@ -57,7 +60,16 @@ class Free:
             clean images.
     """
 
-    def __init__(self, model: nn.Module, ball: Ball, m: int = 8, *, loss: Loss | Objective = cross_entropy) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        ball: Ball,
+        m: int = 8,
+        *,
+        loss: Loss | Objective = cross_entropy,
+        first_layer: Modules | FirstLayer | None = None,
+        in_kernel: str = "auto",
+    ) -> None:
         self.model, self.ball = model, ball
         self.replays = arguments.count("m", m)
         if m == 0:
@@ -66,6 +78,7 @@ class Free:
         self._kept = KeptPerturbation()
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
+        self._way = GradientStep(first_layer, in_kernel)
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -81,17 +94,20 @@ class Free:
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
         memory = self._kept.rows(x)
-        eta = feasible.project(memory).requires_grad_()
-        with self.stopwatch.span("passes"):
-            outputs = self.model(x + eta)
+        eta, takes = feasible.project(memory), self._way.takes(feasible)
+        with self.stopwatch.span("passes"), self._way.catch(feasible, eta, takes=takes, cuts=False) as caught:
+            outputs = self.model(caught.images)
             loss = self.objective.train(outputs, y)
             require_single(loss)
             metrics = batch_metrics(self.objective, loss, outputs, y, len(x))
             backward(loss)
         with self.stopwatch.span("inner"), torch.no_grad():
-            gradient: Any = eta.grad
-            memory.copy_(feasible.step(eta.detach(), watched(gradient), self.ball.step_size(x)))
+            memory.copy_(caught.move(self.ball.step_size(x)))
         return metrics
+
+    def explain(self, x: Tensor | None = None) -> StepExplanation:
+        """How η is moved, on images x (B, C, H, W) where they are given."""
+        return self._way.explain(x, self.ball.norm)
 
     @property
     def eta(self) -> Tensor | None:
@@ -120,7 +136,10 @@ class FreeOptions(Options):
 
 
 def _build(given: Ingredients) -> Free:
-    return Free(given.model, given.ball, given.options.m, loss=given.objective)
+    return Free(
+        given.model, given.ball, given.options.m, loss=given.objective, first_layer=given.first_layer,
+        in_kernel=given.in_kernel,
+    )  # fmt: skip
 
 
 METHOD = Method(

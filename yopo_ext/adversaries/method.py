@@ -30,6 +30,7 @@ class Ingredients:
         options: those that the method declares.
         generator: for random starts, on the images' device.
         start: where the attack begins, for methods that take one; None: at random.
+        in_kernel: whether gradient attacks end their steps in the first convolution's kernel (`GradientStep`).
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Ingredients:
     options: Any
     generator: torch.Generator
     start: Start | None = None
+    in_kernel: str = "auto"
 
 
 @dataclass(frozen=True)

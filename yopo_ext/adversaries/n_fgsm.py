@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from .. import arguments
 from ..ball import Ball, times
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
+from ..module_sequence import Modules
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
@@ -20,6 +22,7 @@ from ..stopwatch import NoStopwatch, Stopwatch
 from .attack_start import FirstStep
 from .bounds_watch import BoundsWatch
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
+from .gradient_step import GradientStep, StepExplanation
 from .gradient_watch import GradientWatch
 from .method import Ingredients, Method
 from .pgd import climb
@@ -34,7 +37,7 @@ class NFGSM:
     This keeps single-step training from overfitting to its step.
 
     Args:
-        model, loss, attack_objective, bn_mode, generator: as for `PGD`.
+        model, loss, attack_objective, bn_mode, generator, first_layer, in_kernel: as for `PGD`.
         ball: as for `PGD`, with norm "linf".
         noise: the start's half width, in units of eps >= 0; 2 in the paper.
 
@@ -59,6 +62,8 @@ class NFGSM:
         attack_objective: Loss | Objective | None = None,
         bn_mode: str = "train",
         generator: torch.Generator | None = None,
+        first_layer: Modules | FirstLayer | None = None,
+        in_kernel: str = "auto",
     ) -> None:
         if not 0.0 <= noise < float("inf"):
             raise ValueError(f"noise: got {noise}, expected a finite number >= 0, in units of eps")
@@ -74,6 +79,7 @@ class NFGSM:
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
         self.watch = GradientWatch()
+        self._way = GradientStep(first_layer, in_kernel)
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -95,11 +101,16 @@ class NFGSM:
             without_weight_gradients(self.model),
         ):
             start = draw(noise, self.generator)
-            first = FirstStep()
-            self.eta = climb(self.model, y, self.attack_objective.attack, reach, step_size, 1, start, first)
+            first = FirstStep(wants_gradient=self.watch.active)
+            attack = self.attack_objective.attack
+            self.eta = climb(self.model, y, attack, reach, step_size, 1, start, first, self._way)
         self.watch.begin(first.gradient)
         with self.stopwatch.span("passes"):
             return weight_pass(self.model, self.objective, x + self.eta, y, clean=x, watch=self.watch)
+
+    def explain(self, x: Tensor | None = None) -> StepExplanation:
+        """How the attack's step is made, on images x (B, C, H, W) where they are given."""
+        return self._way.explain(x, self.ball.norm)
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class NFGSMOptions(Options):
 def _build(given: Ingredients) -> NFGSM:
     return NFGSM(
         given.model, given.ball, loss=given.objective, bn_mode=given.options.bn_mode or "train",
-        generator=given.generator,
+        generator=given.generator, first_layer=given.first_layer, in_kernel=given.in_kernel,
     )  # fmt: skip
 
 

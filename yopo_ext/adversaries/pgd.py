@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from .. import arguments
 from ..arguments import Bounds, PerChannel
 from ..ball import Ball
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
-from ..loss_scale import scaled, watched
+from ..loss_scale import scaled
+from ..module_sequence import Modules
 from ..objectives import cross_entropy
 from ..objectives.objective import Loss, Objective, Outputs, as_objective
 from ..options import option
@@ -26,6 +28,7 @@ from .attack_start import BeginsAtAStart, FirstStep, chosen_start
 from .bounds_watch import BoundsWatch
 from .consistency import Consistency, ConsistencyOptions, require_logits
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
+from .gradient_step import BY_AUTOGRAD, GradientStep, StepExplanation
 from .gradient_watch import GradientWatch
 from .method import Ingredients, Method
 from .random_start import checked_feasible_set, draw, feasible_images
@@ -48,6 +51,8 @@ def pgd(
     random_start: bool = True,
     start: Tensor | None = None,
     generator: torch.Generator | None = None,
+    first_layer: Modules | FirstLayer | None = None,
+    in_kernel: str = "auto",
 ) -> Tensor:
     """The perturbation after `steps` projected steps of ascent on loss(model(x + η), y).
 
@@ -67,6 +72,10 @@ def pgd(
         random_start: from a uniform draw in the ball, else from 0.
         start: from here instead, projected; like x.
         generator: for the draw, on x's device.
+        first_layer: what the model applies to its input first, as for `YOPO`; where it is given, steps may end in the
+            first convolution's kernel (`GradientStep`), which the first step checks.
+        in_kernel: "auto", "on" or "off", as for `GradientStep`; "auto" leaves a single step, which would be the one
+            that checks, to autograd.
 
     Returns:
         eta, like x; it does not require grad.
@@ -78,7 +87,9 @@ def pgd(
     feasible = checked_feasible_set(x, eps, alpha, bounds, norm)
     if start is None:
         start = draw(feasible, generator) if random_start else torch.zeros_like(feasible.x)
-    return climb(model, y, as_objective(loss).attack, feasible, per_channel(alpha, feasible.x), steps, start)
+    way = BY_AUTOGRAD if steps < 2 and in_kernel == "auto" else GradientStep(first_layer, in_kernel)
+    attack = as_objective(loss).attack
+    return climb(model, y, attack, feasible, per_channel(alpha, feasible.x), steps, start, way=way)
 
 
 @torch.no_grad()
@@ -91,26 +102,26 @@ def climb(
     steps: int,
     start: Tensor,
     first: FirstStep | None = None,
+    way: GradientStep = BY_AUTOGRAD,
 ) -> Tensor:
     """`pgd` from a start (projected) in a feasible set, with a step size of the shape that `Ball.step_size` has.
 
-    `first` gets what the first step saw.
+    `first` gets what the first step saw; `way` is how each step is made.
     """
-    x = feasible.x
-    eta = feasible.project(start.detach())
+    eta, takes = feasible.project(start.detach()), way.takes(feasible)
     for step in range(steps):
         told = first if step == 0 else None
-        with torch.enable_grad():
-            leaf = eta.requires_grad_()
-            outputs = model(x + leaf)
+        keeps_graph = told is not None and told.keeps_graph
+        # The gradient at the images, and a graph that goes on to all weights, are autograd's.
+        whole = keeps_graph or (told is not None and told.wants_gradient)
+        with torch.enable_grad(), way.catch(feasible, eta, takes=takes and not whole) as caught:
+            outputs = model(caught.images)
             value = attack(outputs, y)
             require_single(value)
-            with torch.autocast(x.device.type, enabled=False):
-                keeps_graph = told is not None and told.keeps_graph
-                g = watched(torch.autograd.grad(scaled(value), leaf, retain_graph=keeps_graph)[0])
+            caught.pull(scaled(value), keeps_graph=keeps_graph)
         if told is not None:
-            told.outputs, told.gradient = outputs, g
-        eta = feasible.step(eta.detach(), g, step_size)
+            told.outputs, told.gradient = outputs, caught.gradient
+        eta = caught.move(step_size)
     return eta
 
 
@@ -132,6 +143,8 @@ class PGD(BeginsAtAStart):
         bn_mode: batch norm while crafting: "train" uses the batch's statistics and updates the running ones
             at every step; "eval" uses the running ones, for higher clean accuracy (Pang et al., ICLR 2021).
         generator: for the random start, on the images' device; a start that is given has its own.
+        first_layer: the model's, as for `YOPO`; where it is given, steps may end in the first convolution's kernel.
+        in_kernel: whether they do: "auto", "on" or "off", as for `GradientStep`.
 
     Attributes:
         start: where the attack starts.
@@ -158,6 +171,8 @@ class PGD(BeginsAtAStart):
         consistency: Consistency | None = None,
         bn_mode: str = "train",
         generator: torch.Generator | None = None,
+        first_layer: Modules | FirstLayer | None = None,
+        in_kernel: str = "auto",
     ) -> None:
         self.model, self.ball = model, ball
         self.steps = arguments.count("steps", steps)
@@ -175,6 +190,7 @@ class PGD(BeginsAtAStart):
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
         self.watch = GradientWatch()
+        self._way = GradientStep(first_layer, in_kernel)
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -188,13 +204,16 @@ class PGD(BeginsAtAStart):
         self._watch_bounds(feasible, self.ball.bounds)
         x, step_size = feasible.x, self.ball.step_size(feasible.x)
         self._require_a_step()
-        first = FirstStep(keeps_graph=self.consistency is not None and self.consistency.keeps_graph)
+        first = FirstStep(
+            keeps_graph=self.consistency is not None and self.consistency.keeps_graph,
+            wants_gradient=self.start.needs_gradient or self.watch.active,
+        )
         # What is to reach the weights later has to know them now.
         apart = nullcontext() if first.keeps_graph else without_weight_gradients(self.model)
         with self.stopwatch.span("inner"), batch_norm_in(self.bn_mode, self.model), apart:
             start = self.start.draw(feasible, y)
             attack = self.attack_objective.attack
-            self.eta = climb(self.model, y, attack, feasible, step_size, self.steps, start, first)
+            self.eta = climb(self.model, y, attack, feasible, step_size, self.steps, start, first, self._way)
         self.watch.begin(first.gradient)
         with self.stopwatch.span("passes"):
             metrics = weight_pass(
@@ -214,6 +233,13 @@ class PGD(BeginsAtAStart):
             who = "consistency" if self.consistency is not None else f"start {type(self.start).__name__}"
             raise ValueError(f"steps: got 0 with {who}, which looks at the first step; expected at least 1")
 
+    def explain(self, x: Tensor | None = None) -> StepExplanation:
+        """How the attack's steps are made, on images x (B, C, H, W) where they are given.
+
+        A first step that the start, the consistency or the watch looks at is autograd's, whatever the others are.
+        """
+        return self._way.explain(x, self.ball.norm)
+
 
 @dataclass(frozen=True)
 class PGDOptions(ConsistencyOptions):
@@ -228,6 +254,7 @@ def _build(given: Ingredients) -> PGD:
     return PGD(
         given.model, given.ball, options.pgd_steps, loss=given.objective, start=given.start,
         consistency=options.made(), bn_mode=options.bn_mode or "train", generator=given.generator,
+        first_layer=given.first_layer, in_kernel=given.in_kernel,
     )  # fmt: skip
 
 

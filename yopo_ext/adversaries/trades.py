@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from .. import arguments
 from ..autocast_cache import autocast_cache
 from ..ball import Ball
+from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import normal_like
+from ..module_sequence import Modules
 from ..objectives import Trades
 from ..objectives.kl_divergence import kl_divergence, log_probabilities
 from ..objectives.objective import Loss, Objective, as_objective
@@ -21,6 +23,7 @@ from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
 from .crafting_mode import BN_MODES, model_in, without_weight_gradients
+from .gradient_step import GradientStep, StepExplanation
 from .method import Ingredients, Method
 from .pgd import climb
 from .random_start import feasible_images
@@ -45,6 +48,7 @@ class TRADES:
         bn_mode: "eval", as published, crafts with the whole model in eval mode, dropout included; "train" in the mode
             it is in.
         generator: for the start, on the images' device.
+        first_layer, in_kernel: as for `PGD`.
 
     Attributes:
         ball, steps: may be set between mini-batches, for attacks that grow.
@@ -65,6 +69,8 @@ class TRADES:
         loss: Loss | Objective | None = None,
         bn_mode: str = "eval",
         generator: torch.Generator | None = None,
+        first_layer: Modules | FirstLayer | None = None,
+        in_kernel: str = "auto",
     ) -> None:
         self.model, self.ball = model, ball
         self.steps = arguments.count("steps", steps)
@@ -74,6 +80,7 @@ class TRADES:
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
         self._watch_bounds = BoundsWatch()
+        self._way = GradientStep(first_layer, in_kernel)
 
     @outside_inference_mode
     def accumulate(self, x: Tensor, y: Any) -> dict[str, Tensor]:
@@ -94,9 +101,13 @@ class TRADES:
             target = clean_log_probabilities(self.model, x)
             start = START * normal_like(x, self.generator)
             step_size = self.ball.step_size(x)
-            self.eta = climb(self.model, target, kl_divergence, feasible, step_size, self.steps, start)
+            self.eta = climb(self.model, target, kl_divergence, feasible, step_size, self.steps, start, way=self._way)
         with self.stopwatch.span("passes"):
             return weight_pass(self.model, self.objective, x + self.eta, y, clean=x)
+
+    def explain(self, x: Tensor | None = None) -> StepExplanation:
+        """How the attack's steps are made, on images x (B, C, H, W) where they are given."""
+        return self._way.explain(x, self.ball.norm)
 
 
 @torch.no_grad()
@@ -118,7 +129,7 @@ def _build(given: Ingredients) -> TRADES:
     options = given.options
     return TRADES(
         given.model, given.ball, options.pgd_steps, loss=given.objective, bn_mode=options.bn_mode or "eval",
-        generator=given.generator,
+        generator=given.generator, first_layer=given.first_layer, in_kernel=given.in_kernel,
     )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ def _add_subject(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
+    from ..adversaries.gradient_step import IN_KERNEL, IN_KERNEL_HELP
     from ..detectors import DETECTORS
     from ..evaluation import ATTACKS
 
@@ -100,6 +101,7 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
     how.add_argument("--eps", type=number, help="radius (default: that of the training)")
     how.add_argument("--norm", choices=("linf", "l2"), help="(default: that of the training; linf for --weights)")
     how.add_argument("--seed", type=int, default=0, help="of all that attacks draw (default: 0)")
+    how.add_argument("--attack-in-kernel", choices=IN_KERNEL, default="auto", help=f"{IN_KERNEL_HELP} (default: auto)")
     how.add_argument("--sweep-eps", type=number, nargs="+", metavar="EPS", help="accuracy over these radii")
     how.add_argument("--sweep-steps", type=int, nargs="+", metavar="N", help="accuracy over these numbers of steps")
     how.add_argument("--transfer", type=Path, nargs="+", metavar="RUN", help="examples crafted on each of these "

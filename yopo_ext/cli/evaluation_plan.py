@@ -45,7 +45,7 @@ def plan_of(options: argparse.Namespace, subject: Subject) -> EvaluationPlan:
         return EvaluationPlan(cross_section=options.cross_section, density=options.density, plots=options.plots)
     # The step size of the run's own measurement is for that radius.
     own_alpha = subject.alpha if (eps, norm) == (subject.eps, subject.norm) else None
-    budget = Budget(eps, norm, options.seed, subject.steps, own_alpha)
+    budget = Budget(eps, norm, options.seed, subject.steps, own_alpha, options.attack_in_kernel)
 
     def attacks(within: Budget) -> tuple[Attack, ...]:
         found = [attack for kind in kinds for attack in kind.build(within, options_for(kind, given))]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..adversaries import pgd
+from ..adversaries.gradient_step import IN_KERNEL
 from ..arguments import NORMS
 from .attacks.attack import Outcome
 from .draws import uniform_in_ball
@@ -40,6 +41,8 @@ class PGDAttack:
         norm: "linf" or "l2".
         bounds: the box of valid images; None: no box.
         seed: of the starts and of random targets.
+        in_kernel: whether steps end in the first convolution's kernel, of a network that names its ``first_layer``:
+            "auto", "on" or "off", as for `pgd`.
 
     Raises:
         TypeError: naming the attribute, for what is no number, or no whole one.
@@ -59,6 +62,7 @@ class PGDAttack:
     norm: str = "linf"
     bounds: tuple[float, float] | None = (0.0, 1.0)
     seed: int = 0
+    in_kernel: str = "auto"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -69,7 +73,7 @@ class PGDAttack:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name}: got {value}, expected a finite value of at least 0")
-        for name, known in (("loss", LOSSES), ("targets", (None, *TARGETS)), ("norm", NORMS)):
+        for name, known in (("loss", LOSSES), ("targets", (None, *TARGETS)), ("norm", NORMS), ("in_kernel", IN_KERNEL)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected one of {', '.join(map(str, known))}")
         self._check_units()
@@ -166,6 +170,7 @@ class PGDAttack:
         return pgd(
             model, images.x, y, eps=self.eps, alpha=alpha, steps=self.steps, loss=self._loss(images, targets),
             bounds=self.bounds, norm=self.norm, random_start=False, start=start,
+            first_layer=_first_layer(model), in_kernel=self.in_kernel,
         )  # fmt: skip
 
     def _loss(self, images: ImageBatch, targets: Tensor | None) -> Callable[[Any, Tensor], Tensor]:
@@ -183,6 +188,13 @@ class PGDAttack:
             logits = images.logits(model(images.x))
         # A stream of its own: the targets are not drawn from the starts' numbers.
         return list(target_rounds(self.targets, logits, images.y, images.keys(self.seed, -1 - restart)))
+
+
+def _first_layer(model: nn.Module) -> tuple[nn.Module, ...] | None:
+    """What the network names as its first layer, as ours do; None where it names nothing of the kind."""
+    own = getattr(model, "first_layer", None)
+    modules = own if isinstance(own, tuple) else (own,)
+    return modules if modules and all(isinstance(module, nn.Module) for module in modules) else None
 
 
 def default_alpha(eps: float, steps: int) -> float:

@@ -93,6 +93,7 @@ class Budget:
     Attributes:
         eps: radius; norm: "linf" or "l2"; seed: of all that is drawn.
         steps, alpha: of the PGD that the run measured itself with, None where it is not known.
+        in_kernel: of attacks along gradients, as for `PGDAttack`.
     """
 
     eps: float
@@ -100,6 +101,7 @@ class Budget:
     seed: int = 0
     steps: int | None = None
     alpha: float | None = None
+    in_kernel: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,12 @@ class BIMOptions(Options):
 
 def build(budget: Budget, options: BIMOptions, targets: str | None = None) -> list[BIMAttack]:
     """On cross entropy."""
-    return [BIMAttack(budget.eps, options.bim_steps, targets=targets, norm=budget.norm, seed=budget.seed)]
+    return [
+        BIMAttack(
+            budget.eps, options.bim_steps, targets=targets, norm=budget.norm, seed=budget.seed,
+            in_kernel=budget.in_kernel,
+        )
+    ]  # fmt: skip
 
 
 ATTACKS = (

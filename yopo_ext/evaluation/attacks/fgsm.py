@@ -53,7 +53,10 @@ class FGSMOptions(Options):
 
 def build(budget: Budget, options: FGSMOptions) -> list[FGSMAttack]:
     """An attack for each loss."""
-    return [FGSMAttack(budget.eps, loss=loss, norm=budget.norm, seed=budget.seed) for loss in options.losses]
+    return [
+        FGSMAttack(budget.eps, loss=loss, norm=budget.norm, seed=budget.seed, in_kernel=budget.in_kernel)
+        for loss in options.losses
+    ]
 
 
 ATTACK = NamedAttack("fgsm", "one step along the gradient's sign (Goodfellow et al. 2015)", build, FGSMOptions)

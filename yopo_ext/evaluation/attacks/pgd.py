@@ -35,7 +35,7 @@ class PGDOptions(Options):
         return [
             PGDAttack(
                 budget.eps, steps=steps, alpha=alpha, loss=loss, restarts=self.restarts, norm=budget.norm,
-                seed=budget.seed, **others,
+                seed=budget.seed, in_kernel=budget.in_kernel, **others,
             )
             for loss in self.losses
         ]  # fmt: skip

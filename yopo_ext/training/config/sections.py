@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...adversaries.gradient_step import IN_KERNEL, IN_KERNEL_HELP
 from ...arguments import NORMS
 from ...data import DATASETS
 from ...models import ACTIVATIONS, MODELS
@@ -120,6 +121,7 @@ class SpeedOptions(Options):
     amp: str = option(
         "auto", "auto: bf16 on GPUs that have it; fp16: with a scaled loss", choices=("auto", "bf16", "fp16", "off")
     )
+    attack_in_kernel: str = option("auto", IN_KERNEL_HELP, choices=IN_KERNEL)
     cuda_graph: bool = option(False, "replay a mini-batch's passes as one CUDA graph, on one GPU")
 
 

@@ -142,7 +142,10 @@ def _ingredients(
     config: Config, model: nn.Module, first_layer: Sequence[nn.Module], generator: torch.Generator, start: Start
 ) -> Ingredients:
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
-    return Ingredients(model, first_layer, ball, make_objective(config), config.method.options, generator, start)
+    return Ingredients(
+        model, first_layer, ball, make_objective(config), config.method.options, generator, start,
+        config.speed.attack_in_kernel,
+    )  # fmt: skip
 
 
 def _as_asked(
