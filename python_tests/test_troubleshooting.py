@@ -367,6 +367,10 @@ def other_images() -> None:
 RAISED = {
     "a slice of the model": (RuntimeError, a_slice),
     "images out of bounds": (ValueError, out_of_bounds),
+    "attack steps without a first layer": (
+        ValueError,
+        lambda: pgd(net(), X, Y, eps=0.1, alpha=0.1, steps=2, in_kernel="on"),
+    ),
     "past the first layer": (RuntimeError, past_the_first_layer),
     "something in between": (RuntimeError, something_in_between),
     "shifted images": (RuntimeError, shifted_images),

@@ -91,7 +91,7 @@ class CaughtCostate(Caught):
     def move(self, step_size: Tensor) -> Tensor:
         if self._p is None:
             raise RuntimeError(f"no gradient reached the output of {self._name}, unlike in the first pass")
-        return _kernel_step(self._layer, self.feasible, self.eta, watched(self._p), step_size)
+        return kernel_step(self._layer, self.feasible, self.eta, watched(self._p), step_size)
 
     @property
     def _name(self) -> str:
@@ -167,7 +167,7 @@ class Probe(Caught):
         if self._p is None or not self.by_kernel:
             return own
         # Also here by the kernel, so that it makes no difference when the check is made, as after a run is resumed.
-        return _kernel_step(self._layer, self.feasible, self.eta, self._p, step_size)
+        return kernel_step(self._layer, self.feasible, self.eta, self._p, step_size)
 
     def _see(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
         if torch.compiler.is_compiling():
@@ -182,7 +182,8 @@ class Probe(Caught):
     _see.only_observes = True  # type: ignore[attr-defined]  # read by layer_modules
 
 
-def _kernel_step(layer: FirstLayer, feasible: FeasibleSet, eta: Tensor, p: Tensor, step_size: Tensor) -> Tensor:
+def kernel_step(layer: FirstLayer, feasible: FeasibleSet, eta: Tensor, p: Tensor, step_size: Tensor) -> Tensor:
+    """The step of a linear first layer along its adjoint of p, as `FeasibleSet.step` makes it."""
     bounds = None
     if feasible.low is not None and feasible.high is not None:
         bounds = (_values(feasible.low), _values(feasible.high))
