@@ -158,6 +158,7 @@ def made_by(script: str, call: str) -> str:
     [
         ("_roofline.md", "roofline_table", "table()"),
         ("_gpu-speed.md", "gpu_table", "speed_table()"),
+        ("_peers.md", "peers_table", "table()"),
         ("_gradient-step.md", "gradient_step_table", "table()"),
         ("_gpu-counters.md", "gpu_table", "counters_table()"),
         ("_mnist-methods.md", "methods_table", "tables()"),

@@ -12,8 +12,11 @@ from torch.utils.checkpoint import checkpoint
 
 from yopo_ext import Ball, FirstLayer
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, Free, pgd
+from yopo_ext.adversaries.consistency import Consistency
 from yopo_ext.adversaries.gradient_step import GradientStep
 from yopo_ext.adversaries.method import METHODS, Ingredients
+from yopo_ext.adversaries.starts import Momentum
+from yopo_ext.data import Batch
 from yopo_ext.evaluation import PGDAttack
 from yopo_ext.evaluation.image_batch import ImageBatch
 from yopo_ext.models import SmallCNN
@@ -288,5 +291,26 @@ def test_the_setting_reaches_every_method_that_has_such_steps(method):
     assert config.speed.attack_in_kernel == "off"
     model, first_layer = net()
     for how, reason in (("off", "switched off"), ("auto", "")):
-        given = Ingredients(model, first_layer, BALL, as_objective(loss), config.method.options, seeded(), how)
+        given = Ingredients(
+            model, first_layer, BALL, as_objective(loss), config.method.options, seeded(), in_kernel=how
+        )
         assert reason in METHODS[config.method.name].build(given).explain().reason
+
+
+@pytest.mark.parametrize("looks", ["start", "consistency"])
+def test_a_step_that_somebody_looks_at_is_autograd_s(looks, monkeypatch):
+    """The start's gradient is one at the images, and the consistency's graph goes on to the first layer's weights."""
+    calls, found = kernel_calls(monkeypatch), []
+    for how in ("off", "auto"):
+        model, first_layer = net()
+        given = {"start": Momentum(32, (3, 16, 16))} if looks == "start" else {"consistency": Consistency(2.0)}
+        adversary = FGSM(model, BALL, generator=seeded(), first_layer=first_layer, in_kernel=how, **given)
+        torch.manual_seed(3)
+        for seed in (1, 2):
+            x, y = batch(seed=seed)
+            adversary.see(Batch(x, y, torch.arange(len(x))))
+            adversary.accumulate(x, y)
+        found.append((adversary.eta, *(one.grad for one in model.parameters())))
+    assert calls == []
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
