@@ -13,9 +13,6 @@ from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
 DEEPER = "YOPO whose first layer reaches deeper"
 
 
-DEEPER = "YOPO whose first layer reaches deeper"
-
-
 def adversary_of(kind, model):
     if kind is Free:
         return Free(model, Ball(0.06, 0.06), 2)
