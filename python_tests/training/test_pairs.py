@@ -192,9 +192,16 @@ CHANGES = [
 ]
 
 
+#: What a setting needs beside it to mean anything.
+BESIDE = {
+    "start_decay": {"start": "momentum"}, "consistency_outputs": {"consistency": 0.5},
+    "consistency_ramp": {"consistency": 0.5}, "smoothing_kind": {"label_smoothing": 0.1},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(("name", "value"), CHANGES, ids=lambda part: str(part))
 def test_nothing_is_ignored(tmp_path, name, value):
-    row = {"set": "digits", "held_out": 0}
+    row = {"set": "digits", "held_out": 0, **BESIDE.get(name, {})}
     # On clean images alone every objective is the cross entropy.
     methods = [one for one in VALUES["method"] if (name, one) != ("objective", "natural")]
     row["method"] = next(one for one in methods if is_allowed({**row, "method": one, name: value}))
