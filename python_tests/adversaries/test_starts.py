@@ -227,9 +227,10 @@ def test_every_start_stays_in_the_ball_costs_no_pass_and_goes_on_from_its_state(
         assert eta.any()
 
 
-@pytest.mark.parametrize(
-    ("name", "outputs"), zip(STARTS.names, ["graph", "detached"] * len(STARTS.names), strict=False)
-)
+EACH_WAY = list(zip(STARTS.names, ["graph", "detached"] * len(STARTS.names), strict=False))
+
+
+@pytest.mark.parametrize(("name", "outputs"), EACH_WAY)
 def test_one_step_inside_the_first_layer_from_there_is_fgsm(name, outputs):
     """Its gradient comes from the co-state of the first pass, its outputs at the start from that pass or their own."""
     consistency = [Consistency(2.0, outputs) for _ in range(2)]
