@@ -19,6 +19,7 @@ from .deep_crafting import deep_attack as deep_attack
 from .fgsm import FGSM as FGSM
 from .free import Free as Free
 from .free_yopo import FreeYOPO as FreeYOPO
+from .gradient_watch import GradientWatch as GradientWatch
 from .n_fgsm import NFGSM as NFGSM
 from .natural import Natural as Natural
 from .pgd import PGD as PGD
