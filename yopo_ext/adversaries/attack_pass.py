@@ -31,21 +31,23 @@ class Caught:
         with torch.enable_grad():
             self._leaf = eta.detach().requires_grad_()
             self.images = feasible.x + self._leaf
+        self._pulled: Tensor | None = None
 
     def pull(self, value: Tensor, *, keeps_graph: bool = False) -> None:
         """The backward pass, for the images alone: no parameter's gradient is made. Instead of `value.backward()`."""
         with torch.autocast(self.eta.device.type, enabled=False):
-            self._leaf.grad = torch.autograd.grad(value, self._leaf, retain_graph=keeps_graph)[0]
+            # Not into the leaf's `.grad`, to which a later pass through a graph that was kept adds its own.
+            self._pulled = torch.autograd.grad(value, self._leaf, retain_graph=keeps_graph)[0]
 
     @property
     def gradient(self) -> Tensor | None:
         """The gradient at the images, once the backward pass is over; None where it is not made."""
-        return self._leaf.grad
+        return self._leaf.grad if self._pulled is None else self._pulled
 
     @torch.no_grad()
     def move(self, step_size: Tensor) -> Tensor:
         """η after the step, once the backward pass is over."""
-        gradient: Any = self._leaf.grad
+        gradient: Any = self.gradient
         return self.feasible.step(self.eta.detach(), watched(gradient), step_size)
 
 
@@ -146,7 +148,7 @@ class Probe(Caught):
         Raises:
             RuntimeError: the first convolution is not all that the images enter, or is called more than once.
         """
-        gradient = self._leaf.grad
+        gradient = self.gradient
         if self._outputs != 1 or (self._p is None and gradient is not None):
             name = type(self._layer.modules[-1]).__name__
             raise RuntimeError(
