@@ -31,8 +31,8 @@ class FGSM(PGD):
     catastrophic overfitting.
 
     Args:
-        model, ball, loss, attack_objective, random_start, start, consistency, bn_mode, generator, first_layer,
-            in_kernel: as for `PGD`.
+        model, ball, loss, attack_objective, random_start: as for `PGD`.
+        start, consistency, bn_mode, generator, first_layer, in_kernel: as there.
 
     Raises:
         TypeError, ValueError: naming the argument.
