@@ -95,21 +95,11 @@ class GradientStep:
         """
         if self._refused or self._layer is None:
             return False
-        # What the answer depends on beside the modules, about which `is_read` asks.
-        x, half = feasible.x, torch.is_autocast_enabled(feasible.x.device.type)
-        asked: tuple[object, ...] = (
-            x.shape,
-            x.stride(),
-            x.dtype,
-            x.device,
-            feasible.norm,
-            half,
-            *backends.environment(),
-        )
+        asked = _decisive(feasible)
         if not self._layer.is_read:
             asked = ()
         if not asked or asked != self._asked:
-            self._answer, self._asked = not self._declined(x, feasible.norm), asked
+            self._answer, self._asked = not self._declined(feasible.x, feasible.norm), asked
         return self._answer
 
     @contextmanager
@@ -209,7 +199,7 @@ def _parts(modules: tuple[nn.Module, ...]) -> Iterator[nn.Module]:
 
 
 def _decisive(feasible: FeasibleSet) -> tuple[object, ...]:
-    """What decides beside the modules."""
+    """What the answer depends on beside the modules, about which `is_read` asks."""
     x = feasible.x
     half = torch.is_autocast_enabled(x.device.type)
     return x.shape, x.stride(), x.dtype, x.device, feasible.norm, half, *backends.environment()
