@@ -59,7 +59,7 @@ def test_units_and_their_total_are_in_the_log(runs):
         ({"method": "fast", "consistency": 1.0, "consistency_outputs": "detached"}, lambda s: 5 - s),
         ({"method": "trades-2"}, lambda s: 1 + 2 * 2 + 2 * (3 - s)),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else " ".join(map(str, value.values())),
 )
 def test_units_of_methods_and_what_they_are_crossed_with(runs, changes, expected):
     trainer, s = finished(runs, epochs=1, milestones=(), **changes)
