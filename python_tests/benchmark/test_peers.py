@@ -5,15 +5,16 @@ import peers
 import pytest
 import torch
 
+from yopo_ext.models import SmallCNN
+
 
 @pytest.mark.parametrize("method", peers.STEPS_OF_TRAINING)
-def test_the_steps_of_training_move_the_weights_and_stay_finite(method, monkeypatch):
-    monkeypatch.setattr(peers, "IMAGES", 4)
-    model = peers.SmallCNN()
+def test_the_steps_of_training_move_the_weights_and_stay_finite(method):
+    model = SmallCNN()
     torch.nn.init.normal_(model.classifier[-1].weight, std=0.05)
     for name, (peer, make) in peers.STEPS_OF_TRAINING[method].items():
         if peer is None:
-            training = peers.Training(model)
+            training = peers.Training(model, images=4)
             make(training)()
             first = training.model.first_layer[0].weight
             assert torch.isfinite(first).all(), name
