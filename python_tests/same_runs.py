@@ -6,7 +6,6 @@ import torch
 
 def everything(trainer):
     """All that decides how training goes on, and the metrics without what clocks measured."""
-    timed = ("seconds", "inner_share")
     return {
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
@@ -15,8 +14,17 @@ def everything(trainer):
         "generator": None if trainer.step.generator is None else trainer.step.generator.get_state(),
         "noise": trainer.step.noise.state_dict(),
         "events": {event.name: event.state_dict() for event in trainer.events},
-        "log": [{name: value for name, value in line.items() if name not in timed} for line in trainer.log],
+        "log": without_clocks(trainer.log),
     }
+
+
+def without_clocks(value, timed=("seconds", "inner_share")):
+    """A log, or part of one, without what clocks measured; a record may hold those of epochs that were given up."""
+    if isinstance(value, list):
+        return [without_clocks(one, timed) for one in value]
+    if isinstance(value, dict):
+        return {name: without_clocks(one, timed) for name, one in value.items() if name not in timed}
+    return value
 
 
 def assert_equal(left, right, where=""):

@@ -75,6 +75,7 @@ WORDS = {
     "objective": "trades", "resize": "300", "broken_images": "skip", "least_crop": "0.5",
     "bn_statistics": "batch", "head": "random-centres", "form": "recursive", "centralize": "all",
     "smoothing_kind": "zipf", "start": "zero", "start_decay": "0.5", "consistency_outputs": "detached",
+    "attack_in_kernel": "off", "on_overfitting": "restart",
 }  # fmt: skip
 #: What a setting needs beside it.
 BESIDE = {
@@ -83,7 +84,13 @@ BESIDE = {
     "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
     "start_decay": {"method": "fast"}, "consistency_ramp": {"method": "fast", "consistency": 1.0},
 }  # fmt: skip
-METHOD_OF = {"start": "fast", "staleness_every": "yopo", "steps_warmup_epochs": "pgd", "beta": "trades"}
+METHOD_OF = {
+    "start": "fast",
+    "cosine_every": "fast",
+    "staleness_every": "yopo",
+    "steps_warmup_epochs": "pgd",
+    "beta": "trades",
+}
 
 
 @pytest.mark.parametrize("name", [*KINDS, *homes()])

@@ -44,6 +44,7 @@ def test_json_and_table(model, images):
     assert values["attacks"]["PGD-3 x 2 restarts, ce"] == {
         "eps": 8 / 255, "steps": 3, "alpha": pytest.approx(2.5 * 8 / 255 / 3), "loss": "ce", "restarts": 2,
         "targets": None, "random_start": True, "norm": "linf", "bounds": [0.0, 1.0], "seed": 0,
+            "in_kernel": "auto",
     }  # fmt: skip
     assert values["robust"] == report.robust
     assert values["eps"] == 8 / 255

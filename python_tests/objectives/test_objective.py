@@ -156,8 +156,9 @@ def test_the_named_objectives(name):
     assert isinstance(named.build(named.options()), Objective)
     assert named.help
     for option in options_of(named.options).values():
-        wrong = (-math.inf,) if option.several else -math.inf
-        with pytest.raises(ValueError, match=rf"{option.name}: got .*inf.*, expected"):
+        wrong = "no such word" if option.choices else -math.inf
+        wrong = (wrong,) if option.several else wrong
+        with pytest.raises(ValueError, match=rf"{option.name}: got .*(inf|no such word).*, expected"):
             named.options(**{option.name: wrong})
 
 

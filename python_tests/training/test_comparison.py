@@ -117,9 +117,13 @@ WORDS = {
     "memory_format": "contiguous", "momentum": "0.5", "label_smoothing": "0.5", "ewa_decay": "0.5", "alpha": "0.5",
     "objective": "trades", "bn_statistics": "batch", "head": "random-centres", "centralize": "all", "form": "recursive",
     "smoothing_kind": "zipf", "start": "class", "start_decay": "0.5", "consistency_outputs": "detached",
+    "attack_in_kernel": "off", "on_overfitting": "restart",
 }  # fmt: skip
 #: An event's settings that not every method goes with.
-NEEDS = {"steps_warmup_epochs": "pgd", "start": "fast", "start_decay": "fast", "consistency_ramp": "fast"}
+NEEDS = {
+    "steps_warmup_epochs": "pgd", "start": "fast", "start_decay": "fast", "consistency_ramp": "fast",
+    "cosine_every": "fast",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*KINDS, *homes()])
@@ -137,6 +141,7 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
         "entropy_weight": ensemble,
         "diversity_weight": ensemble,
         "consistency_ramp": {"consistency": 1.0},
+        "ewa_bn_batches": {"ewa_decay": 0.5},
     }
     chosen = needs.get(name, {})
     chosen |= {found[0].section: found[0].owner} if found and found[0].section in ("head", "start") else {}

@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 import torch
 from pairs import pairwise
-from same_runs import assert_equal, everything
+from same_runs import assert_equal, everything, without_clocks
 
 from yopo_ext.data import Dataset, ImageSet
 from yopo_ext.training import Interrupted, Run, change_config, make_config
@@ -81,6 +81,9 @@ VALUES = {
     "clip_grad_norm": [None, 0.05],
     "ewa_decay": [0.0, 0.5],
     "staleness_every": [None, 2],
+    "cosine_every": [None, 1],
+    "on_overfitting": ["warn", "restart"],
+    "attack_in_kernel": ["auto", "off"],
     "curve_every": [1, 2],
     "amp": ["off", "bf16", "fp16"],
     "profile": [False, True],
@@ -151,12 +154,14 @@ def test_every_setting_is_crossed_or_named_here():
     averaging = {"ewa_warmup", "ewa_bn_batches", "curve_last_weights"}
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
+    answering = {"most_restarts"}
     networks = {
         "first_layer", "init_weights", "num_classes", "chain", "members", "entropy_weight", "diversity_weight", "head",
         "feature_dim", "centre_norm", "sigma", "offset",
     }  # fmt: skip
     crossed = set(VALUES) - {"set"}
-    assert crossed | counts | sizes | measuring | averaging | images | networks | elsewhere == {*KINDS, *homes()}
+    others = counts | sizes | measuring | averaging | answering | images | networks | elsewhere
+    assert crossed | others == {*KINDS, *homes()}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
@@ -174,15 +179,17 @@ def test_a_short_run_of_every_pair(tmp_path, row, runs):
     resumed = run("parts")
     resumed.resume()
     resumed.fit()
-    kept = ("spans",)  # what clocks measured
     found, expected = everything(resumed.trainer), everything(whole.trainer)
     for one in (found, expected):
-        one["log"] = [{name: value for name, value in line.items() if name not in kept} for line in one["log"]]
+        one["log"] = without_clocks(one["log"], ("spans",))
     assert_equal(found, expected)
 
 
 #: They change how fast a run is, not what it computes; or what this network has none of, or what others test.
-WITHOUT_EFFECT = {"set", "method", "memory_format", "bn_mode", "bn_statistics", "held_out", "patience"}
+WITHOUT_EFFECT = {
+    "set", "method", "memory_format", "bn_mode", "bn_statistics", "held_out", "patience", "on_overfitting",
+    "attack_in_kernel",
+}  # fmt: skip
 CHANGES = [
     (name, value)
     for name, plain in VALUES.items()
