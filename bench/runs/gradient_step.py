@@ -115,7 +115,7 @@ def network(name: str, rounds: int) -> dict[str, Any]:
     start = feasible.project(eps * torch.randn_like(x))
 
     def stepping(way: GradientStep) -> Callable[[], Tensor]:
-        return lambda: climb(model, y, cross_entropy, feasible, step_size, 1, start, way)
+        return lambda: climb(model, y, cross_entropy, feasible, step_size, 1, start, way=way)
 
     for mode in ("eval", "train"):
         model.train(mode == "train")
