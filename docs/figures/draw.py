@@ -16,16 +16,12 @@ import statistics
 from collections.abc import Callable
 from itertools import accumulate
 
-import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from results import (
     CUTS,
     DETECTORS,
-    HERE,
     PRINCIPLE,
     black_box,
     gpu_provenance,
@@ -36,14 +32,9 @@ from results import (
     seconds_per_epoch,
     trainings,
 )
+from style import BLUE, GREY, ORANGE, PALE, save
 
 from yopo_ext.benchmark.cases import CASES
-
-BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
-STYLE = {
-    "font.size": 11, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
-    "svg.hashsalt": "yopo_ext", "svg.fonttype": "path",
-}  # fmt: skip
 
 
 def box(
@@ -320,13 +311,5 @@ DRAWINGS = {
 }  # fmt: skip
 
 
-def main() -> None:
-    with pyplot.rc_context(STYLE):
-        for name, draw in DRAWINGS.items():
-            draw()
-            pyplot.savefig(HERE / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
-            pyplot.close()
-
-
 if __name__ == "__main__":
-    main()
+    save(DRAWINGS)
