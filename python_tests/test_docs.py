@@ -166,6 +166,7 @@ def made_by(script: str, call: str) -> str:
         ("_mnist-methods.md", "methods_table", "tables()"),
         ("_detectors.md", "detectors_table", "tables()"),
         ("_ensembles.md", "ensembles_table", "tables()"),
+        ("_front.md", "front_table", "tables()"),
         ("_maximum-principle.md", "principle_table", "table()"),
         ("_cuts.md", "cuts_table", "table()"),
         ("_deep-forms.md", "deep_table", "forms()"),
@@ -220,7 +221,7 @@ def test_the_readme_s_tables_are_the_scripts(script, call):
 
 
 def test_every_picture_is_drawn_by_the_script_and_shown():
-    source = (DOCS / "figures" / "draw.py").read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "figures").glob("draw*.py"))
     shown = {name for page in PAGES for name in re.findall(r"\(figures/(\w+)\.svg\)", page.read_text(encoding="utf-8"))}
     assert shown == {path.stem for path in (DOCS / "figures").glob("*.svg")}
     assert all(f'"{name}": draw_{name}' in source for name in shown)
