@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .first_process import by_the_first
 from .numbers import number
-from .speaker import say
 
 if TYPE_CHECKING:
     from ..training import RunCuts
@@ -44,21 +43,12 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measures; 0, or 128 + SIGINT where it was interrupted. Of several processes the first one works."""
-    from ..training import started_processes
-
     for name in ("limit", "n"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name}: got {getattr(options, name)}, expected at least 1")
     if options.settings and (options.tune is None or options.json):
         raise ValueError("--settings: goes with --tune SHARE, and without --json")
-    try:
-        with started_processes(options.device) as (processes, device), processes.together():
-            if processes.is_first:
-                _measure(options, device)
-    except KeyboardInterrupt:
-        say("yopo: interrupted")
-        return 128 + signal.SIGINT
-    return 0
+    return by_the_first(options.device, lambda device: _measure(options, device))
 
 
 def _measure(options: argparse.Namespace, device: str) -> None:

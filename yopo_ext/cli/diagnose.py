@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .speaker import say
+from .first_process import by_the_first
 
 if TYPE_CHECKING:
     from ..training import RunDiagnosis
@@ -39,18 +38,9 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Diagnoses; 0, or 128 + SIGINT where it was interrupted. Of several processes the first one works."""
-    from ..training import started_processes
-
     if options.limit < 1:
         raise ValueError(f"--limit: got {options.limit}, expected at least 1")
-    try:
-        with started_processes(options.device) as (processes, device), processes.together():
-            if processes.is_first:
-                _diagnose(options, device)
-    except KeyboardInterrupt:
-        say("yopo: interrupted")
-        return 128 + signal.SIGINT
-    return 0
+    return by_the_first(options.device, lambda device: _diagnose(options, device))
 
 
 def _diagnose(options: argparse.Namespace, device: str) -> None:

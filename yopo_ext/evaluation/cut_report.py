@@ -17,7 +17,7 @@ from ..first_layer_cuts import find_cut, find_cuts
 from ..found_first_layer import FoundFirstLayer
 from ..inference_mode import outside_inference_mode
 from ..projection import feasible_set, per_channel
-from .frozen_costate import Staleness, staleness
+from .frozen_costate import Staleness, loss_and_gradient, staleness
 from .mode import frozen_eval
 from .prefix_share import inner_units, prefix_share
 from .tables import format_table
@@ -190,11 +190,8 @@ def _fresh_losses(
     """At the start and after each of n steps along the network's own gradient."""
     feasible = feasible_set(x, **options)
     for _ in range(n):
-        with torch.enable_grad():
-            leaf = eta.detach().requires_grad_()
-            value = loss(model(x + leaf), y)
-            (gradient,) = torch.autograd.grad(value, leaf)
-        yield value.item()
+        before, gradient = loss_and_gradient(model, loss, x, eta, y)
+        yield before
         eta = feasible.step(eta, gradient, per_channel(alpha, x))
     with torch.no_grad():
         yield loss(model(x + eta), y).item()

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..adversaries import Loss, random_start
-from ..adversaries.adversary import backward
+from ..adversaries.frozen_crafting import FrozenCrafting
+from ..adversaries.pgd import climb
 from ..ball import Ball
-from ..costate import capture_costate
 from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..projection import FeasibleSet, feasible_set, per_channel
+from ..stopwatch import NoStopwatch
 from .cut_report import Cut, measured_cuts
 from .mode import frozen_eval
 from .tables import format_table
@@ -167,21 +168,14 @@ class _Craft:
 
     def __call__(self, cut: Cut, m: int, ball: Ball, n: int) -> float:
         """The gain of m passes with n steps after each."""
-        layer, eta = FirstLayer(cut.modules), self.start
-        for _ in range(m):
-            with capture_costate(layer) as costate:
-                backward(self.loss(self.model(self.x + eta), self.y))
-            eta = layer.ascend(ball, self.feasible, eta, costate.value, steps=n, statistics=costate.statistics)
+        crafting = FrozenCrafting(self.model, FirstLayer(cut.modules), m, n)
+        eta = crafting.climb(self.loss, self.y, ball, self.feasible, self.start, NoStopwatch())
         return self._gain(eta)
 
     def fresh(self, alpha: float) -> float:
         """The gain of `REFERENCE_STEPS` steps along the network's own gradient."""
-        eta = self.start
-        for _ in range(REFERENCE_STEPS):
-            with torch.enable_grad():
-                leaf = eta.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(self.loss(self.model(self.x + leaf), self.y), leaf)
-            eta = self.feasible.step(eta, gradient, per_channel(alpha, self.x))
+        step_size = per_channel(alpha, self.x)
+        eta = climb(self.model, self.y, self.loss, self.feasible, step_size, REFERENCE_STEPS, self.start)
         return self._gain(eta)
 
     @torch.no_grad()

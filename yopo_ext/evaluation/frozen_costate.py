@@ -97,7 +97,7 @@ def staleness(
         feasible = feasible_set(x, eps, bounds, norm)
         repeated = _Repeated(loss_at, feasible, eta, per_channel(alpha, x))
         for _ in range(n):
-            before, fresh = _loss_and_gradient(model, loss, x, eta, y)
+            before, fresh = loss_and_gradient(model, loss, x, eta, y)
             frozen = _frozen_gradient(layer, x + eta, p, held)
             result.cosine.append(float(cosine_similarity(frozen.flatten(1), fresh.flatten(1)).mean()))
             result.sign_agreement.append(float((frozen.sign() == fresh.sign()).float().mean()))
@@ -127,7 +127,8 @@ class _Repeated:
         return after - before
 
 
-def _loss_and_gradient(model: nn.Module, loss: Loss, x: Tensor, eta: Tensor, y: Tensor) -> tuple[float, Tensor]:
+def loss_and_gradient(model: nn.Module, loss: Loss, x: Tensor, eta: Tensor, y: Tensor) -> tuple[float, Tensor]:
+    """Of the whole network, the gradient at the images."""
     leaf = eta.clone().requires_grad_()
     value = loss(model(x + leaf), y)
     return float(value.detach()), torch.autograd.grad(value, leaf)[0]
