@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..objectives.objective import Objective
 from ..projection import FeasibleSet
+from .consistency import Consistency, require_logits
 from .starts import Found, Start, Uniform, Zero
 
 
@@ -36,9 +38,25 @@ class BeginsAtAStart:
 
     Attributes:
         start: where the attack begins.
+        generator: of random starts.
+        consistency: what is added for the outputs there, of `objective`'s logits.
     """
 
     start: Start
+    generator: torch.Generator | None
+    consistency: Consistency | None
+    objective: Objective
+
+    def _begin_at(
+        self, start: Start | None, consistency: Consistency | None, *, random_start: bool,
+        generator: torch.Generator | None,
+    ) -> None:  # fmt: skip
+        """Sets the attributes by the arguments of these names. Raises as `chosen_start` and `require_logits`."""
+        self.start = chosen_start(start, random_start=random_start, generator=generator)
+        self.generator = self.start.generator if generator is None else generator
+        self.consistency = consistency
+        if consistency is not None:
+            require_logits(self.objective)
 
     def see(self, batch: Any) -> None:
         """The `yopo_ext.data.Batch` that comes next."""

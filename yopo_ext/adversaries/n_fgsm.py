@@ -15,7 +15,7 @@ from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..module_sequence import Modules
 from ..objectives import cross_entropy
-from ..objectives.objective import Loss, Objective, as_objective
+from ..objectives.objective import Loss, Objective, as_attack_objective, as_objective
 from ..options import Options, option
 from ..projection import feasible_set
 from ..stopwatch import NoStopwatch, Stopwatch
@@ -70,9 +70,7 @@ class NFGSM:
         _require_linf(None, ball)
         self.model, self.ball, self.noise = model, ball, noise
         self.objective = as_objective(loss)
-        self.attack_objective = self.objective
-        if attack_objective is not None:
-            self.attack_objective = as_objective(attack_objective, "attack_objective")
+        self.attack_objective = as_attack_objective(attack_objective, self.objective)
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.generator = generator
         self.eta: Tensor | None = None

@@ -19,14 +19,14 @@ from ..inference_mode import outside_inference_mode
 from ..loss_scale import scaled
 from ..module_sequence import Modules
 from ..objectives import cross_entropy
-from ..objectives.objective import Loss, Objective, Outputs, as_objective
+from ..objectives.objective import Loss, Objective, Outputs, as_attack_objective, as_objective
 from ..options import option
 from ..projection import FeasibleSet, per_channel
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import require_single
-from .attack_start import BeginsAtAStart, FirstStep, chosen_start
+from .attack_start import BeginsAtAStart, FirstStep
 from .bounds_watch import BoundsWatch
-from .consistency import Consistency, ConsistencyOptions, require_logits
+from .consistency import Consistency, ConsistencyOptions
 from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
 from .gradient_step import BY_AUTOGRAD, GradientStep, StepExplanation
 from .gradient_watch import GradientWatch
@@ -177,14 +177,8 @@ class PGD(BeginsAtAStart):
         self.model, self.ball = model, ball
         self.steps = arguments.count("steps", steps)
         self.objective = as_objective(loss)
-        self.attack_objective = self.objective
-        if attack_objective is not None:
-            self.attack_objective = as_objective(attack_objective, "attack_objective")
-        self.start = chosen_start(start, random_start=random_start, generator=generator)
-        self.generator = self.start.generator if generator is None else generator
-        self.consistency = consistency
-        if consistency is not None:
-            require_logits(self.objective)
+        self.attack_objective = as_attack_objective(attack_objective, self.objective)
+        self._begin_at(start, consistency, random_start=random_start, generator=generator)
         self.bn_mode = arguments.one_of("bn_mode", bn_mode, BN_MODES)
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()

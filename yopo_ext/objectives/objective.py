@@ -95,6 +95,11 @@ def as_objective(loss: Loss | Objective, name: str = "loss") -> Objective:
     )
 
 
+def as_attack_objective(given: Loss | Objective | None, otherwise: Objective) -> Objective:
+    """What an adversary climbs: its argument ``attack_objective``, or what the weights descend. Raises as above."""
+    return otherwise if given is None else as_objective(given, "attack_objective")
+
+
 def largest_logit(outputs: Outputs) -> Tensor | None:
     """The class of the largest logit, (B,) int64; None where outputs are no logits (B, K) of K >= 2 classes."""
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
