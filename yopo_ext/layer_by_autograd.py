@@ -7,8 +7,8 @@ cost counts, and is computed as the network is: under autocast where the caller 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from . import arguments
 from .arguments import Bounds, PerChannel
 from .batch_statistics import BatchStatistics, held_at
 from .compiled_regions import unwrap_compiled
+from .frozen_parameters import without_weight_gradients
 from .inference_mode import outside_inference_mode
 from .layer_modules import weighted_layers
 from .leaf_gradients import add_through_graph
@@ -78,7 +79,7 @@ def climb(
     x = feasible.x
     _require_shape("eta", eta, tuple(x.shape), "x")
     eta = feasible.project(eta.detach())
-    with _precision(modules, x), _constant(modules):
+    with _precision(modules, x), without_weight_gradients(*modules):
         for _ in range(steps):
             with torch.enable_grad():
                 leaf = eta.requires_grad_()
@@ -94,19 +95,6 @@ def climb(
 
 def _precision(modules: Modules, like: Tensor) -> AbstractContextManager[object]:
     return nullcontext() if weighted_layers(modules) > 1 else torch.autocast(like.device.type, enabled=False)
-
-
-@contextmanager
-def _constant(modules: Modules) -> Iterator[None]:
-    """Parameters require no gradient in the block, so that nothing is kept for one."""
-    trained = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...], whose: str) -> None:

@@ -23,24 +23,6 @@ def model_in(bn_mode: str, model: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def without_weight_gradients(model: nn.Module) -> Iterator[None]:
-    """No parameter requires grad in the block, so that a backward pass makes none of their gradients.
-
-    To ask autograd for the images' gradient alone is not enough: a compiled region computes every gradient that was
-    asked for when it ran forward. It also saves what the weights' gradients would need.
-    """
-    parameters = model.parameters() if isinstance(model, nn.Module) else ()
-    switched = [parameter for parameter in parameters if parameter.requires_grad]
-    try:
-        for parameter in switched:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in switched:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
 def _in_eval(modules: Iterable[nn.Module]) -> Iterator[None]:
     # The flags are set one by one: modules that were in eval mode on purpose stay so afterwards.
     switched = [module for module in modules if module.training]

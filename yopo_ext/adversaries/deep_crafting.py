@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .. import arguments
 from ..ball import Ball
 from ..chain_check import followed
+from ..frozen_parameters import without_weight_gradients
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import uniform_like
 from ..layer_chain import ChainLike, Part, chain_of
@@ -22,7 +23,7 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..perturbed_output import perturb_output
 from ..projection import FeasibleSet
 from .conjugate_ascent import Variables, conjugate_ascent, per_image
-from .crafting_mode import model_in, without_weight_gradients
+from .crafting_mode import model_in
 from .deep_problem import DeepProblem
 from .equal_layers import EqualLayers, each_alone, equal_layers
 from .random_start import draw, feasible_images

@@ -13,13 +13,13 @@ from .. import arguments
 from ..ball import Ball
 from ..costate import Costate, cut_at_first_layer
 from ..first_layer import FirstLayer
+from ..frozen_parameters import without_weight_gradients
 from ..input_gradient import adjoint
 from ..loss_scale import watched
 from ..projection import FeasibleSet
 from ..stopwatch import NoStopwatch, Stopwatch
 from .adversary import backward, require_single
 from .attack_start import FirstStep
-from .crafting_mode import without_weight_gradients
 from .first_pass import InputProbe, is_recorded
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import arguments
 from ..ball import Ball, times
 from ..first_layer import FirstLayer
+from ..frozen_parameters import without_weight_gradients
 from ..inference_mode import outside_inference_mode
 from ..module_sequence import Modules
 from ..objectives import cross_entropy
@@ -21,7 +22,7 @@ from ..projection import feasible_set
 from ..stopwatch import NoStopwatch, Stopwatch
 from .attack_start import FirstStep
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
+from .crafting_mode import BN_MODES, batch_norm_in
 from .gradient_step import GradientStep, StepExplanation
 from .gradient_watch import GradientWatch
 from .method import Ingredients, Method

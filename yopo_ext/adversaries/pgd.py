@@ -15,6 +15,7 @@ from .. import arguments
 from ..arguments import Bounds, PerChannel
 from ..ball import Ball
 from ..first_layer import FirstLayer
+from ..frozen_parameters import without_weight_gradients
 from ..inference_mode import outside_inference_mode
 from ..loss_scale import scaled
 from ..module_sequence import Modules
@@ -27,7 +28,7 @@ from .adversary import require_single
 from .attack_start import BeginsAtAStart, FirstStep
 from .bounds_watch import BoundsWatch
 from .consistency import Consistency, ConsistencyOptions
-from .crafting_mode import BN_MODES, batch_norm_in, without_weight_gradients
+from .crafting_mode import BN_MODES, batch_norm_in
 from .gradient_step import BY_AUTOGRAD, GradientStep, StepExplanation
 from .gradient_watch import GradientWatch
 from .method import Ingredients, Method

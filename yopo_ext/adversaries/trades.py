@@ -13,6 +13,7 @@ from .. import arguments
 from ..autocast_cache import autocast_cache
 from ..ball import Ball
 from ..first_layer import FirstLayer
+from ..frozen_parameters import without_weight_gradients
 from ..inference_mode import outside_inference_mode
 from ..joint_generator import normal_like
 from ..module_sequence import Modules
@@ -22,7 +23,7 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, model_in, without_weight_gradients
+from .crafting_mode import BN_MODES, model_in
 from .gradient_step import GradientStep, StepExplanation
 from .method import Ingredients, Method
 from .pgd import climb

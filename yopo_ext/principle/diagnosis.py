@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..adversaries.crafting_mode import model_in, without_weight_gradients
+from ..adversaries.crafting_mode import model_in
 from ..adversaries.random_start import feasible_images
 from ..ball import Ball
 from ..evaluation.tables import format_table
 from ..first_layer import FirstLayer
+from ..frozen_parameters import without_weight_gradients
 from ..inference_mode import outside_inference_mode
 from ..input_gradient import TOLERANCE
 from ..layer_chain import ChainLike, Part
