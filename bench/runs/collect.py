@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 def curve_and_attacks(run: Path) -> dict[str, Any]:
     """The points of the accuracy-time curve, and the final network's accuracy under each attack that was made."""
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    found: dict[str, Any] = {
-        "curve": [{name: line[name] for name in POINT} for line in lines if "curve_robust" in line]
-    }
+    found: dict[str, Any] = {"curve": [point for point in points(run, POINT) if "curve_robust" in point]}
     reports = {name: run / f"{name}.json" for name in ATTACKS}
     attacks = {name: json.loads(path.read_text()) for name, path in reports.items() if path.is_file()}
     if attacks:
@@ -70,6 +68,12 @@ def curve_and_attacks(run: Path) -> dict[str, Any]:
             for name, report in attacks.items()
         }
     return found
+
+
+def points(run: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each epoch in a run's log, what it has of these names."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [{name: line[name] for name in names if name in line} for line in lines if "epoch" in line]
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collect import ROOT
+from collect import ROOT, points
 from printed import printed
 
 from yopo_ext.benchmark.machine import describe_machine
@@ -91,8 +91,10 @@ def run(experiment: Experiment) -> None:
                 command, folder = experiment.training(row, budget, seed), options.runs / f"{budget}-{name}-{seed}"
                 _train(folder, [*command, *([] if options.data_dir is None else ["--data-dir", options.data_dir])])
                 cell = {"row": name, "budget": budget, "seed": seed, "command": " ".join(["yopo", *command])}
-                cell["measured"] = _measured(experiment, folder, options.attacks)
-                found["cells"] = [one for one in found["cells"] if not _same(one, cell)] + [cell | _log(folder)]
+                cell |= {"measured": _measured(experiment, folder, options.attacks), "curve": points(folder, POINT)}
+                found["cells"] = [one for one in found["cells"] if not _same(one, cell)] + [
+                    cell | {"curve": points(folder, POINT)}
+                ]
                 write_text_atomically(options.json, json.dumps(found, indent=1) + "\n")
 
 
@@ -130,11 +132,6 @@ def _measured(experiment: Experiment, folder: Path, attacks: Sequence[str]) -> d
                 report = json.loads(kept.read_text())
                 found.setdefault(weights, {})[attack] = {"clean": report["clean"], "robust": report["worst"]}
     return found
-
-
-def _log(folder: Path) -> dict[str, Any]:
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return {"curve": [{name: line[name] for name in POINT if name in line} for line in lines if "epoch" in line]}
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from collect import ROOT, settings
+from collect import ROOT, points, settings
 
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import read_run
@@ -28,14 +28,12 @@ POINT = ("epoch", "seconds", "loss", "clean", "curve_robust")
 
 def one_run(folder: Path, machine: dict[str, Any]) -> dict[str, Any]:
     """Of the run in the folder."""
-    epochs = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    curve = [{name: epoch[name] for name in POINT if name in epoch} for epoch in epochs if "epoch" in epoch]
     return {
         "date": str(date.today()),
         "machine": machine,
         "settings": settings(read_run(folder / "config.json")),
         "summary": json.loads((folder / "summary.json").read_text()),
-        "curve": curve,
+        "curve": points(folder, POINT),
     }
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from collect import settings
+from collect import points, settings
 
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import make_config, read_run
@@ -88,11 +88,10 @@ class Speedrun:
         return done.stdout
 
     def train(self, name: str, *arguments: str) -> list[dict[str, Any]]:
-        """Trains the preset into the folder ``name``; its log."""
+        """Trains the preset into the folder ``name``; the points of its log."""
         given = ["--data-dir", str(self.options.data_dir), *self.settings, *arguments]
         self.yopo("train", "--preset", self.options.preset, *given, "--out", str(self.folder / name))
-        lines = map(json.loads, (self.folder / name / "metrics.jsonl").read_text().splitlines())
-        return [line for line in lines if "epoch" in line]
+        return points(self.folder / name, POINT)
 
     def trial(self, name: str, speed: list[str]) -> Pace:
         """A few mini-batches of the run to come."""
@@ -137,7 +136,7 @@ class Speedrun:
             "within_budget": seconds <= options.budget,
             "first_epoch_seconds": log[0]["seconds"],
             "train_images": self.train_images, "test_images": self.test_images,
-            "curve": [{name: line[name] for name in POINT if name in line} for line in log],
+            "curve": log,
             "attacks": {},
         }  # fmt: skip
         self.write(found)
