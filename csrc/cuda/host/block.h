@@ -79,6 +79,7 @@ class Block {
     unsigned alive_ = 0, waiting_ = 0;  // waiting: at the block's barrier
     std::exception_ptr error_;
     Stacks stacks_{max_threads};
+    Identities identities_;
     char order_[2];
     char start_ = 0, end_ = 0;  // order memory before the first and after the last instruction
 };
@@ -132,6 +133,7 @@ inline void Block::prepare_threads(Order order, std::uint64_t seed) {
     for (unsigned i = 0; i < count; ++i) {
         threads_[i].id = i;
         prepare(threads_[i].context, stacks_.low(i), Stacks::usable(), &Block::thread_main);
+        threads_[i].context.tsan = identities_.of(i);
         make_ready(i);
     }
     alive_ = count;
@@ -147,8 +149,11 @@ inline void Block::run(Order order, std::uint64_t seed) {
     release(&start_);
     schedule();
     acquire(&end_);
-    for (Thread& thread : threads_) discard(thread.context);
-    if (error_) std::rethrow_exception(error_);
+    identities_.end_of_block();
+    if (error_) {
+        identities_.forget();
+        std::rethrow_exception(error_);
+    }
 }
 
 inline void Block::schedule() {

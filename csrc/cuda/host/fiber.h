@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <new>
+#include <vector>
 
 #include "cuda/host/sanitizers.h"
 
@@ -96,17 +97,41 @@ inline void prepare(Context& context, char* stack, std::size_t size, void (*entr
     context.ucontext.uc_link = nullptr;
     makecontext(&context.ucontext, entry, 0);
 #endif
-#if defined(__SANITIZE_THREAD__)
-    context.tsan = __tsan_create_fiber(0);
-#endif
 }
 
-inline void discard([[maybe_unused]] Context& context) {
+// What ThreadSanitizer knows of a block's threads, kept for the next block: it fills a megabyte for a new
+// one. Blocks run one after another, ordered, so that a race is none the less seen.
+class Identities {
+  public:
+    Identities() = default;
+    ~Identities() { forget(); }
+    Identities(const Identities&) = delete;
+    Identities& operator=(const Identities&) = delete;
+
 #if defined(__SANITIZE_THREAD__)
-    if (context.tsan) __tsan_destroy_fiber(context.tsan);
-    context.tsan = nullptr;
+    void* of(std::size_t thread) {
+        while (known_.size() <= thread) known_.push_back(__tsan_create_fiber(0));
+        return known_[thread];
+    }
+    // Threads end inside of their functions, which stay on ThreadSanitizer's stacks of calls: 65,536 have
+    // room.
+    void end_of_block() {
+        if (++blocks_ % 1000 == 0) forget();
+    }
+    void forget() {
+        for (void* one : known_) __tsan_destroy_fiber(one);
+        known_.clear();
+    }
+
+  private:
+    std::vector<void*> known_;
+    unsigned blocks_ = 0;
+#else
+    void* of(std::size_t) { return nullptr; }
+    void end_of_block() {}
+    void forget() {}
 #endif
-}
+};
 
 // The context that the calling thread already runs in.
 inline void adopt_current([[maybe_unused]] Context& context) {
