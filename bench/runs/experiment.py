@@ -66,36 +66,45 @@ class Experiment:
         names = dict.fromkeys(budget for row in self.rows.values() for budget in row.epochs)
         object.__setattr__(self, "budgets", tuple(names))
 
-    def training(self, row: Row, budget: str, seed: int) -> list[str]:
+    def training(self, row: Row, budget: str, seed: int, device: str = "cpu") -> list[str]:
         """The command, but for the folders."""
-        own = [*row.settings.split(), "--epochs", str(row.epochs[budget]), "--seed", str(seed)]
+        own = [*row.settings.split(), "--epochs", str(row.epochs[budget]), "--seed", str(seed), "--device", device]
         return ["train", "--method", row.method, *self.recipe.split(), *own]
 
-    def measuring(self, attack: str, weights: str) -> list[str]:
+    def measuring(self, attack: str, weights: str, device: str = "cpu") -> list[str]:
         """Options of `yopo evaluate RUN`."""
-        return [*self.attacks[attack].split(), "--limit", str(self.images), "--weights-of", weights, "--json"]
+        own = ["--limit", str(self.images), "--weights-of", weights, "--device", device, "--json"]
+        return [*self.attacks[attack].split(), *own]
 
 
 def run(experiment: Experiment) -> None:
     """The experiment's command."""
     options = _parser(experiment).parse_args()
     found = json.loads(options.json.read_text()) if options.json.is_file() else {"cells": []}
-    found |= {"machine": describe_machine("cpu"), "recipe": experiment.recipe, "images": experiment.images}
+    found |= {"machine": describe_machine(options.device), "recipe": experiment.recipe, "images": experiment.images}
     found |= {"attacks": dict(experiment.attacks)}
     for seed in options.seeds:
         for budget in options.budgets:
             for name in options.rows:
-                row = experiment.rows[name]
-                if budget not in row.epochs:
-                    continue
-                command, folder = experiment.training(row, budget, seed), options.runs / f"{budget}-{name}-{seed}"
-                _train(folder, [*command, *([] if options.data_dir is None else ["--data-dir", options.data_dir])])
-                cell = {"row": name, "budget": budget, "seed": seed, "command": " ".join(["yopo", *command])}
-                cell |= {"measured": _measured(experiment, folder, options.attacks), "curve": points(folder, POINT)}
-                found["cells"] = [one for one in found["cells"] if not _same(one, cell)] + [
-                    cell | {"curve": points(folder, POINT)}
-                ]
-                write_text_atomically(options.json, json.dumps(found, indent=1) + "\n")
+                if budget in experiment.rows[name].epochs:
+                    cell = _cell(experiment, name, budget, seed, options)
+                    found["cells"] = [one for one in found["cells"] if not _same(one, cell)] + [cell]
+                    write_text_atomically(options.json, json.dumps(found, indent=1) + "\n")
+
+
+def _cell(experiment: Experiment, name: str, budget: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Trains and measures, or reads what is there."""
+    command = experiment.training(experiment.rows[name], budget, seed, options.device)
+    folder = options.runs / f"{budget}-{name}-{seed}"
+    _train(folder, [*command, *([] if options.data_dir is None else ["--data-dir", options.data_dir])])
+    return {
+        "row": name,
+        "budget": budget,
+        "seed": seed,
+        "command": " ".join(["yopo", *command]),
+        "measured": _measured(experiment, folder, options),
+        "curve": points(folder, POINT),
+    }
 
 
 def _parser(experiment: Experiment) -> argparse.ArgumentParser:
@@ -105,6 +114,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=experiment.seeds)
     parser.add_argument("--rows", nargs="+", choices=experiment.rows, default=list(experiment.rows))
     parser.add_argument("--attacks", nargs="+", choices=experiment.attacks, default=list(experiment.attacks))
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--runs", type=Path, default=Path("runs") / experiment.name)
     parser.add_argument("--json", type=Path, default=ROOT / "bench/results" / f"{experiment.name}.json")
     return parser
@@ -119,15 +129,15 @@ def _train(folder: Path, command: list[str]) -> None:
         raise SystemExit(status)
 
 
-def _measured(experiment: Experiment, folder: Path, attacks: Sequence[str]) -> dict[str, Any]:
+def _measured(experiment: Experiment, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Weights -> attack -> clean and robust accuracy in percent: of those asked for, and of those that are there."""
     found: dict[str, Any] = {}
     for weights in experiment.weights:
         for attack in experiment.attacks:
             kept = folder / f"{weights}-{attack}.json"
-            if attack in attacks and not kept.is_file():
-                options = experiment.measuring(attack, weights)
-                write_text_atomically(kept, printed(["evaluate", str(folder), *options]))
+            if attack in options.attacks and not kept.is_file():
+                measuring = experiment.measuring(attack, weights, options.device)
+                write_text_atomically(kept, printed(["evaluate", str(folder), *measuring]))
             if kept.is_file():
                 report = json.loads(kept.read_text())
                 found.setdefault(weights, {})[attack] = {"clean": report["clean"], "robust": report["worst"]}

@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
     # FastAT's triangle of the learning rate serves runs of any length. The average costs nothing.
     "--dataset cifar10 --model wrn-10-1 --augment --eps 8/255 --batch-size 128 --schedule cyclic --lr 0.2 "
     "--weight-decay 5e-4 --momentum 0.9 --ewa-decay 0.999 --curve-every 1 --curve-images 500 --curve-steps 10 "
-    "--limit-eval 500 --eval-steps 10 --device cpu",
+    "--limit-eval 500 --eval-steps 10",
     {
         "FGSM-RS": row("fast", 5),
         "N-FGSM": row("n-fgsm", 5),

@@ -15,7 +15,7 @@ EPOCHS = 40
 EXPERIMENT = Experiment(
     "mnist-full-length",
     "--dataset mnist --model smallcnn --eps 0.3 --batch-size 256 --eval-steps 40 --eval-alpha 0.01 --curve-every 5 "
-    "--curve-images 1000 --device cpu",
+    "--curve-images 1000",
     {
         "YOPO-5-10": Row(
             "yopo-5-10",

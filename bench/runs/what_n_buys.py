@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
     "what-n-buys",
     "--dataset cifar10 --limit-train 10000 --augment --batch-size 128 --schedule cyclic --lr 0.2 --weight-decay 5e-4 "
     "--momentum 0.9 --ewa-decay 0.999 --curve-every 2 --curve-images 500 --curve-steps 10 --limit-eval 500 "
-    "--eval-steps 10 --device cpu",
+    "--eval-steps 10",
     {
         f"{name}, eps {eps}, n {n}": row(prefix, eps, n)
         for eps in RADII

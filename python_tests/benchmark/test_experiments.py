@@ -44,7 +44,7 @@ def test_a_budget_pays_as_many_epochs_as_come_nearest(scripts):
 
 def test_cells_are_made_once_and_go_on(scripts, tmp_path, monkeypatch):
     module = scripts("experiment")
-    tiny = "--dataset digits --limit-train 32 --limit-eval 20 --curve-images 8 --eval-steps 1 --device cpu"
+    tiny = "--dataset digits --limit-train 32 --limit-eval 20 --curve-images 8 --eval-steps 1"
     attacks = {"pgd-1": "--attacks clean pgd --steps 1", "fgsm": "--attacks clean fgsm"}
     rows = {"a": module.Row("fast", {"one": 1}), "b": module.Row("natural", {"one": 1, "two": 2})}
     experiment = module.Experiment("tiny", tiny, rows, attacks, images=20, seeds=(0,))
