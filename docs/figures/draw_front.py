@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`python docs/figures/draw_front.py`: front.svg, from bench/results/front.json, which bench/runs/front.py measures."""
+"""The picture front: it plots bench/results/front.json, which bench/runs/front.py measures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 
 from front import best, front, reached
 from matplotlib import pyplot
-from style import GREY, save
+from style import GREY
 
 WEIGHTS, ATTACK = "average", "pgd-50"
 
@@ -41,5 +41,4 @@ def draw_front() -> None:
     axes.text(0, -0.19, text, transform=axes.transAxes, fontsize=9, color=GREY)
 
 
-if __name__ == "__main__":
-    save({"front": draw_front})
+DRAWINGS = {"front": draw_front}
