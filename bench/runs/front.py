@@ -38,6 +38,7 @@ EXPERIMENT = Experiment(
         # The prefix has 41 % of this network's multiply-adds, and a step goes through it forth and back.
         "YOPO-attack-1-3, first block": row("yopo-attack-1-3", 2 + 5 * 0.41 + 3, "--cut block1.layer.0"),
         "Free-YOPO-2-1": row("free-yopo-2-1", 6),
+        "Free-YOPO-2-1, ∂H": row("free-yopo-2-1", 6, "--first-layer-grad hamiltonian"),
     },
     {
         "pgd-50": "--attacks clean pgd --losses ce margin --steps 50 --alpha 2/255",

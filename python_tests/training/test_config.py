@@ -108,7 +108,7 @@ def declared():
                 yield name, registry[home.owner].options
 
 
-@pytest.mark.parametrize(("name", "kind"), declared(), ids=lambda part: part if isinstance(part, str) else "")
+@pytest.mark.parametrize(("name", "kind"), list(declared()), ids=lambda part: part if isinstance(part, str) else "")
 def test_every_setting_has_a_type_that_is_checked(name, kind):
     with pytest.raises(TypeError, match=f"^{name}: got "):
         kind(**{name: Other()})
