@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..module_modes import modes_kept
+
 BN_MODES = ("train", "eval")
 
 
@@ -24,12 +26,8 @@ def model_in(bn_mode: str, model: nn.Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def _in_eval(modules: Iterable[nn.Module]) -> Iterator[None]:
-    # The flags are set one by one: modules that were in eval mode on purpose stay so afterwards.
-    switched = [module for module in modules if module.training]
-    try:
-        for module in switched:
+    modules = list(modules)
+    with modes_kept(modules):
+        for module in modules:
             module.training = False
         yield
-    finally:
-        for module in switched:
-            module.training = True

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..inference_mode import require_ordinary
+from ..module_modes import modes_kept
 
 
 @contextmanager
@@ -23,15 +24,13 @@ def frozen_eval(model: nn.Module) -> Iterator[None]:
         raise TypeError(f"model: got a {type(model).__name__}, expected a torch.nn.Module")
     if not torch.is_inference_mode_enabled():  # in it such a model can be measured, if not attacked
         require_ordinary(model)
-    modes = [(module, module.training) for module in model.modules()]
     required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval()
-        for parameter, _ in required:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, requires_grad in required:
-            parameter.requires_grad_(requires_grad)
+    with modes_kept(model.modules()):
+        try:
+            model.eval()
+            for parameter, _ in required:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter, requires_grad in required:
+                parameter.requires_grad_(requires_grad)

@@ -18,6 +18,7 @@ from ...adversaries.method import METHODS
 from ...data import Batch, ImageSet, draw_part
 from ...gradient_exchange import sum_together
 from ...joint_generator import JointGenerator
+from ...module_modes import modes_kept
 from ...random_streams import derive_seed
 from ..host import StopRequest
 from ..loop.layer_noise import LayerNoise
@@ -135,16 +136,14 @@ def _copy_statistics(sources: Sequence[Any], norms: Sequence[Any]) -> None:
 @contextmanager
 def _gathering(model: nn.Module, norms: Sequence[Any]) -> Iterator[None]:
     """In training mode, where running statistics become the means over the block's passes; then it is as before."""
-    modes = [(module, module.training) for module in model.modules()]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
-    try:
-        model.train()
-        for norm, _, count in before:
-            # Without a momentum the first pass replaces what there was, and the k-th moves it by 1/k.
-            norm.momentum, norm.num_batches_tracked = None, torch.zeros_like(count)
-        yield
-    finally:
-        for norm, momentum, count in before:
-            norm.momentum, norm.num_batches_tracked = momentum, count
-        for module, training in modes:
-            module.training = training
+    with modes_kept(model.modules()):
+        try:
+            model.train()
+            for norm, _, count in before:
+                # Without a momentum the first pass replaces what there was, and the k-th moves it by 1/k.
+                norm.momentum, norm.num_batches_tracked = None, torch.zeros_like(count)
+            yield
+        finally:
+            for norm, momentum, count in before:
+                norm.momentum, norm.num_batches_tracked = momentum, count
