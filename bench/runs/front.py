@@ -26,6 +26,7 @@ EXPERIMENT = Experiment(
     "--limit-eval 500 --eval-steps 10",
     {
         "FGSM-RS": row("fast", 5),
+        "FGSM-RS, batches of 64": row("fast", 5, "--batch-size 64 --lr 0.1"),
         "N-FGSM": row("n-fgsm", 5),
         "PGD-2": row("pgd-2", 7, "--alpha 8/255"),
         "Free-4": row("free-4", 12),
