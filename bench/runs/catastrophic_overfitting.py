@@ -50,6 +50,8 @@ CASES = (
     Case("digits", "digits-cnn", 0.3, 1.25, True, 0, 740),
     Case("mnist", "mnist-cnn", 0.2, 1.25, True, 6400, 600),
     Case("mnist", "mnist-cnn", 0.3, 1.0, False, 6400, 600),
+    Case("cifar10", "resnet8", 16 / 255, 1.0, False, 12800, 1600),
+    Case("cifar10", "resnet8", 16 / 255, 1.25, True, 12800, 1600),
 )
 
 
@@ -129,11 +131,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="of the timing; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    results: dict = {"machine": describe_machine("cpu"), "every": options.every, "seed": options.seed, "runs": []}
+    results: dict = {"machine": describe_machine("cpu"), "seed": options.seed, "runs": []}
     for index in options.cases:
         print(CASES[index], flush=True)
         points = train(CASES[index], options.data_dir, every=options.every, seed=options.seed)
-        results["runs"].append({"case": asdict(CASES[index]), "points": points})
+        results["runs"].append({"case": asdict(CASES[index]), "every": options.every, "points": points})
         write(options.json, results)
     if options.rounds:
         results["cost"] = cost(options.data_dir, options.rounds)
