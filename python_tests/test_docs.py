@@ -161,6 +161,7 @@ TABLES = {
     "_detectors.md": "detectors_table.tables()",
     "_ensembles.md": "ensembles_table.tables()",
     "_front.md": "front_table.tables()",
+    "_what-n-buys.md": "what_n_buys_table.tables()",
     "_maximum-principle.md": "principle_table.table()",
     "_cuts.md": "cuts_table.table()",
     "_deep-forms.md": "deep_table.forms()",

@@ -6,17 +6,19 @@ from __future__ import annotations
 import statistics
 
 from front import best, front, reached
-from matplotlib import pyplot
+from matplotlib import colormaps, pyplot
 from style import GREY
 
 WEIGHTS, ATTACK = "average", "pgd-50"
+_PAIRS = colormaps["tab20"].colors
+DARK_THEN_LIGHT = (*_PAIRS[::2], *_PAIRS[1::2])
 
 
 def draw_front() -> None:
     """Robust accuracy of the averaged weights over what an image cost, epoch by epoch, and the front of the ends."""
     document = front()
     rows = [row for row in reached(document) if row.accuracies(WEIGHTS, ATTACK)]
-    colours = {name: f"C{index}" for index, name in enumerate(dict.fromkeys(row.row for row in rows))}
+    colours = dict(zip(dict.fromkeys(row.row for row in rows), DARK_THEN_LIGHT, strict=False))
     _, axes = pyplot.subplots(figsize=(9, 4.8))
     for row in rows:
         for cell in row.cells:

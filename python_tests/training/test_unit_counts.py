@@ -53,6 +53,7 @@ def test_units_and_their_total_are_in_the_log(runs):
         ({"method": "free-2"}, lambda s: 3 * 2),  # two passes a mini-batch, a weight step after each
         ({"method": "yopo-2-3"}, lambda s: 2 * (3 - 2 * s) + 2 * (2 * 3 * s + 2 * s)),  # through a ReLU
         ({"method": "fast", "accumulate": 3}, lambda s: 5 - s),
+        ({"method": "fast", "attack_in_kernel": "on"}, lambda s: 5 - s),
         ({"method": "fast", "amp": "bf16", "mixup": 0.4}, lambda s: 5 - s),
         ({"method": "fast", "amp": "fp16"}, lambda s: 5 - s),
         ({"method": "fast", "start": "previous-epoch", "consistency": 1.0}, lambda s: 7 - s),

@@ -14,9 +14,9 @@ from ...adversaries import Adversary
 from ...compiled_regions import has_compiled_parts
 from ...units import UnitCounter
 
-#: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost, as a method may check in
-#: its very first one what it was given.
-COUNTED = 2
+#: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost. A run's first may be
+#: watched for its cosine, and the first that is not may check the kernel that its attack ends in.
+COUNTED = 3
 #: What may change inside of an epoch and changes the cost.
 _NUMBERS = ("replays", "steps", "m", "n")
 
@@ -39,7 +39,7 @@ class _Kind:
 class UnitCounts:
     """Counts a mini-batch now and then (`UnitCounter`), and multiplies.
 
-    The first two of an epoch are counted, and of each kind in it: what crafts may be switched, or grow.
+    The first three of an epoch are counted, and of each kind in it: what crafts may be switched, or grow.
 
     Args:
         model: the network in training.
@@ -65,7 +65,7 @@ class UnitCounts:
         """The block that a mini-batch's passes run in; `rehearse` finds its units an image on copies, or None."""
         name = kind_of(adversary)
         kind = self._kinds.setdefault(name, _Kind())
-        # Resumed between the two, the one that is met first here is checked again.
+        # Resumed among them, the one that is met first here is checked again.
         wanted = kind.counted < COUNTED and (kind.counted == 0 or name in self._met)
         self._met.add(name)
         if not wanted:
