@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yopo_ext
 from yopo_ext.training import make_config
 
 TESTS = Path(__file__).resolve().parent
+# With the package that the tests import, which is not this folder's where it has been installed.
+PATHS = (TESTS, Path(yopo_ext.__file__).resolve().parents[1])
 
 # 57 images: the last mini-batch of an epoch has nine, so the processes' shares differ.
 CONFIG = make_config(
@@ -24,7 +27,7 @@ def run_together(script: Path, argument: Path, count: int) -> None:
     """`script argument` in so many processes, on CPUs; an error of one of them is raised with what all said."""
     common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     common |= {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    common |= {"PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS.parent)))}
+    common |= {"PYTHONPATH": os.pathsep.join(map(str, PATHS))}
     running = [
         subprocess.Popen(
             [sys.executable, str(script), str(argument)],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import yopo_ext
 from yopo_ext.training import load_checkpoint
 
 COMMAND = [
@@ -21,7 +22,7 @@ QUICK = ["-m", "1", "-n", "1", "--limit-eval", "20", "--eval-steps", "1", "--cur
 
 
 def start(folder, *arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(yopo_ext.__file__).parents[1])}
     return subprocess.Popen(
         [*COMMAND, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
