@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from ..frozen_parameters import without_weight_gradients
 from ..inference_mode import require_ordinary
 from ..module_modes import modes_kept
 
@@ -24,13 +25,6 @@ def frozen_eval(model: nn.Module) -> Iterator[None]:
         raise TypeError(f"model: got a {type(model).__name__}, expected a torch.nn.Module")
     if not torch.is_inference_mode_enabled():  # in it such a model can be measured, if not attacked
         require_ordinary(model)
-    required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with modes_kept(model.modules()):
-        try:
-            model.eval()
-            for parameter, _ in required:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter, requires_grad in required:
-                parameter.requires_grad_(requires_grad)
+    with modes_kept(model.modules()), without_weight_gradients(model):
+        model.eval()
+        yield
