@@ -7,7 +7,7 @@ import statistics
 
 from front import best, front, reached
 from matplotlib import colormaps, pyplot
-from style import GREY
+from style import GREY, caption
 
 WEIGHTS, ATTACK = "average", "pgd-50"
 _PAIRS = colormaps["tab20"].colors
@@ -40,7 +40,7 @@ def draw_front() -> None:
     machine = document["machine"]
     text = f"lines: each epoch, PGD-10; dots: the end, PGD-50, {document['images']} images; "
     text += f"{machine['cpu']}, torch {machine['torch']}"
-    axes.text(0, -0.19, text, transform=axes.transAxes, fontsize=9, color=GREY)
+    caption(axes, text)
 
 
 DRAWINGS = {"front": draw_front}

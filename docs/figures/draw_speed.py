@@ -12,7 +12,7 @@ from collections.abc import Callable
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from results import gpu_provenance, measured, measured_on_gpu, provenance
-from style import BLUE, GREY, ORANGE
+from style import BLUE, GREY, ORANGE, caption
 
 from yopo_ext.benchmark.cases import CASES
 
@@ -44,7 +44,7 @@ def draw_speed() -> None:
     draw_dots(axes, series, list(result["cases"]), lambda key, name: result["cases"][name][key]["median"])
     axes.set_xlabel("milliseconds a call, median, logarithmic")
     axes.legend(ncol=4, loc="upper center", bbox_to_anchor=(0.4, 1.13), frameon=False)
-    axes.text(0, -0.19, provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
+    caption(axes, provenance(result))
 
 
 def draw_gpu() -> None:
@@ -63,7 +63,7 @@ def draw_gpu() -> None:
     draw_dots(axes, series, list(cases), lambda key, name: cases[name]["contenders"].get(key, {}).get("median"))
     axes.set_xlabel("microseconds a call, median, cold L2, logarithmic")
     axes.legend(ncol=3, loc="upper center", bbox_to_anchor=(0.4, 1.2), frameon=False)
-    axes.text(0, -0.18, gpu_provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
+    caption(axes, gpu_provenance(result), below=0.18)
 
 
 def draw_throughput() -> None:
@@ -85,7 +85,7 @@ def draw_throughput() -> None:
     axes.set_xlabel("floating point operations per byte of the least traffic")
     axes.set_ylabel("useful GFLOP/s")
     axes.legend(frameon=False, loc="upper left")
-    axes.text(0, -0.19, provenance(result), transform=axes.transAxes, fontsize=9, color=GREY)
+    caption(axes, provenance(result))
 
 
 DRAWINGS = {"speed": draw_speed, "throughput": draw_throughput, "gpu": draw_gpu}

@@ -12,7 +12,7 @@ import statistics
 
 from matplotlib import pyplot
 from results import DETECTORS, PRINCIPLE, printed, seconds_per_epoch, trainings
-from style import GREY
+from style import caption
 
 
 def draw_trainings() -> None:
@@ -35,7 +35,7 @@ def draw_trainings() -> None:
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     machine = result["machine"]
     text = f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}; band: all seeds"
-    axes.text(0, -0.19, text, transform=axes.transAxes, fontsize=9, color=GREY)
+    caption(axes, text)
 
 
 def draw_features() -> None:
@@ -51,7 +51,7 @@ def draw_features() -> None:
         axes.set(xticks=[], yticks=[])
         axes.set_title(name, fontsize=11)
     text = f"dots: clean images; crosses: the same under {found['attack']}; colour: the predicted class"
-    panels[0].text(0, -0.05, text, transform=panels[0].transAxes, fontsize=9, color=GREY)
+    caption(panels[0], text, below=0.05)
 
 
 def draw_principle() -> None:

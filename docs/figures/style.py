@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from results import HERE
 
 BLUE, ORANGE, GREY, PALE = "#2a6db0", "#d9822b", "#8a8f98", "#e8eef5"
@@ -16,6 +17,11 @@ STYLE = {
     "font.size": 11, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
     "svg.hashsalt": "yopo_ext", "svg.fonttype": "path",
 }  # fmt: skip
+
+
+def caption(axes: Axes, text: str, below: float = 0.19) -> None:
+    """A grey line under the axes: where it was measured, what the marks are."""
+    axes.text(0, -below, text, transform=axes.transAxes, fontsize=9, color=GREY)
 
 
 def save(drawings: Mapping[str, Callable[[], None]]) -> None:
