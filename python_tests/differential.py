@@ -52,7 +52,7 @@ class Shape:
 #: The shapes of real first layers, small, and the corners of the geometry.
 SHAPES = (
     Shape(2, 3, 12, 12, 16),
-    Shape(3, 1, 28, 28, 32, padding=(0, 0)),
+    Shape(3, 1, 12, 14, 32, padding=(0, 0)),
     Shape(2, 3, 9, 13, 7, kernel=(5, 3), padding=(2, 1)),
     Shape(2, 4, 10, 11, 8, kernel=(1, 1), padding=(0, 0)),
     Shape(1, 3, 40, 36, 24, kernel=(7, 7), stride=(2, 2), padding=(3, 3)),

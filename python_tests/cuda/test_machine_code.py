@@ -15,7 +15,7 @@ from cases import CASES, Case
 from cuda_tools import needs_disassembler
 from differential import Shape, make_problem
 from emulator.global_memory import GlobalMemory
-from emulator.listing import kernels_of, read_kernel
+from emulator.listing import read_kernels
 from emulator.machine import Emulator
 from hard_inputs import NAMES, harden
 from measure import measure
@@ -60,9 +60,9 @@ def test_the_emulator_knows_every_instruction_of_every_kernel():
     unknown = set()
     for source in cubins.sources():
         listing = cubins.listing_of(cubins.compile_cubin(source, ARCHITECTURE)[0])
-        for name in kernels_of(listing):
-            block = Emulator(read_kernel(listing, name), GlobalMemory(256), b"", threads=32)
-            unknown |= {f"{name}: {instruction}" for instruction in block.unknown()}
+        for kernel in read_kernels(listing):
+            block = Emulator(kernel, GlobalMemory(256), b"", threads=32)
+            unknown |= {f"{kernel.name}: {instruction}" for instruction in block.unknown()}
     assert not unknown
 
 

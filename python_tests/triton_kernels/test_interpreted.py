@@ -29,6 +29,7 @@ SELECTION = "triton and not triton_on_gpu and not --inf and not (tanh and (-inf-
 def running() -> dict[str, subprocess.Popen]:
     """All suites at once, so that two cores are busy."""
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)  # each has one process, however many run this
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", SELECTION]
     return {
         suite: subprocess.Popen(

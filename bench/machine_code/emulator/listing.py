@@ -3,6 +3,7 @@
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,8 +57,12 @@ def split_instruction(text):
 
 def kernels_of(listing: Path) -> list[str]:
     """The mangled names of all kernels in a listing."""
-    with open(listing) as lines:
-        return [m[1] for m in (re.match(r"\.text\.(\S+):", line) for line in lines) if m]
+    return [name for name, _ in _texts(listing)]
+
+
+def read_kernels(listing: Path) -> Iterator[Kernel]:
+    """Every kernel of a listing, without its constants; the listing is read once."""
+    return (_kernel(name, lines) for name, lines in _texts(listing))
 
 
 def read_kernel(listing: Path, name: str, constants: bytes = b"") -> Kernel:
@@ -66,32 +71,46 @@ def read_kernel(listing: Path, name: str, constants: bytes = b"") -> Kernel:
     Raises:
         KeyError: the listing has no kernel of that name.
     """
-    instructions, labels, stack, inside, open_stack = [], {}, [], False, False
-    with open(listing) as lines:
-        for line in lines:
-            m = re.match(r"\.text\.(\S+):", line)
-            if m or "\t.section" in line:
-                inside = bool(m) and m[1] == name
-                continue
-            if not inside:
-                continue
-            m = re.match(r'\s*//## File "([^"]+)", line (\d+)(.*)', line)
-            if m:  # innermost first; every line but the last says "inlined at"
-                if not open_stack:
-                    stack = []
-                stack.append((m[1].split("/")[-1], int(m[2])))
-                open_stack = "inlined at" in m[3]
-                continue
-            m = re.match(r"(\.L_x_\d+|\$\S+):", line.strip())
-            if m:
-                labels[m[1]] = len(instructions)
-                continue
-            m = re.match(r"\s*/\*([0-9a-f]{4,6})\*/\s+(.*?);?\s*(/\*.*)?$", line)
-            if m and m[2]:
-                text = m[2].split(";")[0].strip()
-                instructions.append(Instruction(int(m[1], 16), text, tuple(stack), *split_instruction(text)))
-    if not instructions:
-        raise KeyError(f"{name} is none of the kernels in {listing}: {', '.join(kernels_of(listing))}")
+    for found, lines in _texts(listing):
+        if found == name:
+            return _kernel(name, lines, constants)
+    raise KeyError(f"{name} is none of the kernels in {listing}: {', '.join(kernels_of(listing))}")
+
+
+def _texts(listing: Path) -> Iterator[tuple[str, list[str]]]:
+    """(mangled name, lines) of every kernel."""
+    name, lines = "", []
+    with open(listing) as text:
+        for line in text:
+            begins = line.startswith(".text.")
+            if begins or "\t.section" in line:
+                if name:
+                    yield name, lines
+                name, lines = (line.removeprefix(".text.").partition(":")[0] if begins else ""), []
+            elif name:
+                lines.append(line)
+    if name:
+        yield name, lines
+
+
+def _kernel(name: str, lines: list[str], constants: bytes = b"") -> Kernel:
+    instructions, labels, stack, open_stack = [], {}, [], False
+    for line in lines:
+        m = re.match(r'\s*//## File "([^"]+)", line (\d+)(.*)', line)
+        if m:  # innermost first; every line but the last says "inlined at"
+            if not open_stack:
+                stack = []
+            stack.append((m[1].split("/")[-1], int(m[2])))
+            open_stack = "inlined at" in m[3]
+            continue
+        m = re.match(r"(\.L_x_\d+|\$\S+):", line.strip())
+        if m:
+            labels[m[1]] = len(instructions)
+            continue
+        m = re.match(r"\s*/\*([0-9a-f]{4,6})\*/\s+(.*?);?\s*(/\*.*)?$", line)
+        if m and m[2]:
+            text = m[2].split(";")[0].strip()
+            instructions.append(Instruction(int(m[1], 16), text, tuple(stack), *split_instruction(text)))
     return Kernel(name, instructions, labels, constants)
 
 

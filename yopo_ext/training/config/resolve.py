@@ -45,9 +45,10 @@ def resolve(layers: Sequence[Layer]) -> Config:
     choices, dataset = _choices(layers), _dataset(layers)
     parts: dict[tuple[str, str | None], dict[str, Any]] = {}
     given: set[str] = set()
+    known = homes()
     for layer in layers:
-        for name, value in _applicable(layer, choices["method"]).items():
-            home = _home(name, {**choices, SOURCE_SECTION: dataset}, layer.strict)
+        for name, value in _applicable(layer, choices["method"], known).items():
+            home = _home(name, known.get(name), {**choices, SOURCE_SECTION: dataset}, layer.strict)
             if home is not None:
                 value = tuple(value) if isinstance(value, list) else value
                 parts.setdefault((home.section, home.owner), {})[name] = value
@@ -109,19 +110,17 @@ def _has_stale_head(layer: Layer, choices: Mapping[str, str]) -> bool:
     return layer.values["head"] == OBJECTIVES[objective].head
 
 
-def _applicable(layer: Layer, method: str) -> dict[str, Any]:
+def _applicable(layer: Layer, method: str, known: Mapping[str, tuple[Home, ...]]) -> dict[str, Any]:
     """The layer's settings for this method, without the choices themselves."""
     values = {name: value for name, value in layer.values.items() if name not in KINDS}
     if layer.of_method in (None, method):
         return values
-    known = homes()
     of_a_method = {name for name in values if any(home.section == "method" for home in known.get(name, ()))}
     return {name: value for name, value in values.items() if name not in layer.own | of_a_method}
 
 
-def _home(name: str, choices: Mapping[str, str], strict: bool) -> Home | None:
-    """Where the setting belongs in this run; None where it has no use for it and need not."""
-    found = homes().get(name)
+def _home(name: str, found: tuple[Home, ...] | None, choices: Mapping[str, str], strict: bool) -> Home | None:
+    """Which of the setting's homes is its own in this run; None where it has no use for it and need not."""
     if found is None:
         raise ValueError(f"unknown settings: {name}")
     fitting = [home for home in found if home.owner is None or home.owner == choices.get(home.section, home.owner)]
