@@ -114,6 +114,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=experiment.seeds)
     parser.add_argument("--rows", nargs="+", choices=experiment.rows, default=list(experiment.rows))
     parser.add_argument("--attacks", nargs="+", choices=experiment.attacks, default=list(experiment.attacks))
+    parser.add_argument("--weights", nargs="+", choices=experiment.weights, default=experiment.weights)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--runs", type=Path, default=Path("runs") / experiment.name)
     parser.add_argument("--json", type=Path, default=ROOT / "bench/results" / f"{experiment.name}.json")
@@ -135,7 +136,7 @@ def _measured(experiment: Experiment, folder: Path, options: argparse.Namespace)
     for weights in experiment.weights:
         for attack in experiment.attacks:
             kept = folder / f"{weights}-{attack}.json"
-            if attack in options.attacks and not kept.is_file():
+            if attack in options.attacks and weights in options.weights and not kept.is_file():
                 measuring = experiment.measuring(attack, weights, options.device)
                 write_text_atomically(kept, printed(["evaluate", str(folder), *measuring]))
             if kept.is_file():

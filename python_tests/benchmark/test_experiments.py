@@ -44,10 +44,11 @@ def test_a_budget_pays_as_many_epochs_as_come_nearest(scripts):
 
 def test_cells_are_made_once_and_go_on(scripts, tmp_path, monkeypatch):
     module = scripts("experiment")
-    tiny = "--dataset digits --limit-train 32 --limit-eval 20 --curve-images 8 --eval-steps 1"
+    tiny = "--dataset digits --limit-train 32 --limit-eval 20 --curve-images 8 --eval-steps 1 --ewa-decay 0.5"
     attacks = {"pgd-1": "--attacks clean pgd --steps 1", "fgsm": "--attacks clean fgsm"}
     rows = {"a": module.Row("fast", {"one": 1}), "b": module.Row("natural", {"one": 1, "two": 2})}
-    experiment = module.Experiment("tiny", tiny, rows, attacks, images=20, seeds=(0,))
+    weights = ("last", "average")
+    experiment = module.Experiment("tiny", tiny, rows, attacks, images=20, weights=weights, seeds=(0,))
     calls = []
     monkeypatch.setattr(module, "yopo", lambda command, yopo=module.yopo: calls.append(command) or yopo(command))
 
@@ -57,12 +58,12 @@ def test_cells_are_made_once_and_go_on(scripts, tmp_path, monkeypatch):
         module.run(experiment)
         return json.loads((tmp_path / "tiny.json").read_text())["cells"]
 
-    (first,) = run("--rows", "a", "--attacks", "fgsm")
-    assert list(first["measured"]["last"]) == ["fgsm"]
+    (first,) = run("--rows", "a", "--attacks", "fgsm", "--weights", "average")
+    assert {weights: list(found) for weights, found in first["measured"].items()} == {"average": ["fgsm"]}
     assert [point["epoch"] for point in first["curve"]] == [1]
     cells = run()
     assert [(cell["row"], cell["budget"]) for cell in cells] == [("a", "one"), ("b", "one"), ("b", "two")]
-    assert all(list(cell["measured"]["last"]) == ["pgd-1", "fgsm"] for cell in cells)
+    assert all(list(cell["measured"][one]) == ["pgd-1", "fgsm"] for cell in cells for one in weights)
     assert len(calls) == 3
     longer = tmp_path / "two-b-0"
     (longer / "summary.json").unlink()
