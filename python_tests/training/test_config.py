@@ -305,6 +305,8 @@ def test_the_natural_twin_is_the_same_run_but_for_the_attack():
         ("yopo-2-2", {"delay": 2, "eps_warmup_epochs": 1, "staleness_every": 1}),
         ("pgd-3", {"delay": 2, "steps_warmup_epochs": 1, "bn_mode": "eval"}),
         ("trades-yopo", {"beta": 2.0, "label_smoothing": 0.1}),
+        ("fast", {"on_overfitting": "restart", "most_restarts": 1, "cosine_every": 4}),
+        ("fast", {"start": "class", "consistency": 10.0, "consistency_ramp": 2.0}),
     ):
         common = {"epochs": 9, "lr": 0.03, "held_out": 20, "patience": 2, "seed": 5}
         twin = natural_twin(make_config(method=method, **common, **extras))
@@ -369,6 +371,10 @@ def test_a_changed_configuration():
     assert change_config(other, method="free-2")["objective"] == "cross-entropy"
     assert change_config(config, method="free-2")["m"] == 2
     assert change_config(config, method="fast")["alpha"] == pytest.approx(1.25 * 0.15)
+    own = change_config(config, method="yopo-attack-1-5")
+    assert change_config(own, n=10, eps=0.3)["alpha"] == pytest.approx(1.25 * 0.3 / 10)
+    assert change_config(own, method="pgd-10")["alpha"] == make_config(method="pgd-10")["alpha"]
+    assert change_config(own, epochs=3, alpha=0.01)["alpha"] == 0.01
     assert "milestones" not in change_config(config, schedule="cosine").settings()
     assert change_config(config, schedule="cosine")["lr"] == config["lr"]
     for changes, message in (

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from yopo_ext.cli.compare import config_of
 from yopo_ext.training import PRESETS, change_config, config_from_dict, make_config, read_run
 from yopo_ext.training.config import read_settings
 
@@ -93,6 +94,49 @@ def test_what_a_file_says_of_a_choice_goes_with_it(tmp_path):
     path.write_text("[method]\nname = 'pgd'\nm = 3")
     with pytest.raises(ValueError, match=r"m: method pgd has no such setting"):
         make_config(file=path, method="yopo")
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, {"method": "yopo-attack-1-3"}),
+        ({"eps": 0.05}, {"method": "yopo-attack-1-3", "eps": 0.05}),
+        ({"method": "yopo-attack-1-10"}, {"method": "yopo-attack-1-10"}),
+        ({"n": 10}, {"method": "yopo-attack-1-10"}),
+        ({"method": "pgd-10"}, {"method": "pgd-10"}),
+        ({"method": "free-2"}, {"method": "free-2"}),
+        ({"alpha": 0.01}, {"method": "yopo-attack-1-3", "alpha": 0.01}),
+    ],
+)
+def test_a_step_size_that_nobody_gave_is_found_anew(tmp_path, changes, same):
+    """A run's own file holds it beside all other settings."""
+    path = tmp_path / "config.json"
+    config = make_config(method="yopo-attack-1-3")
+    config.write(path, taken={"device": "cpu"})
+    written = json.loads(path.read_text())
+    assert written["taken"] == {"alpha": "the method's own", "device": "cpu"}
+    assert written["ball"]["alpha"] == config["alpha"]
+    assert make_config(file=path, **changes) == make_config(**same)
+    assert change_config(read_run(path), **changes) == make_config(**same)
+    make_config(method="yopo-attack-1-3", alpha=config["alpha"]).write(path)
+    assert "taken" not in json.loads(path.read_text())
+    assert make_config(file=path, eps=0.05)["alpha"] == config["alpha"]
+
+
+def test_a_comparison_by_a_run_s_own_file_has_each_method_s_step_size(tmp_path):
+    path = tmp_path / "config.json"
+    make_config(method="fast").write(path)
+    for method in ("pgd-10", "yopo-5-3", "n-fgsm", "yopo-attack-1-3"):
+        assert config_of(method, read_settings(path)) == make_config(method=method)
+
+
+def test_a_method_that_the_file_does_not_name_must_have_its_settings(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text('[method]\nfirst_layer_grad = "both"\n')
+    with pytest.raises(ValueError, match=r"first_layer_grad: method pgd has no such setting"):
+        make_config(file=path, method="pgd-10")
+    path.write_text('[method]\nname = "yopo-5-10"\nfirst_layer_grad = "both"\n')
+    assert make_config(file=path, method="pgd-10") == make_config(method="pgd-10")
 
 
 WRONG = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .check_members import check_members
 from .check_mixup import check_mixup
 from .check_start import DEFAULT_START, check_start
 from .chosen import Chosen
-from .layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, TAKEN_SECTION
+from .layout import EVENT_SECTION, KINDS, OWN, SECTIONS, SOURCE_SECTION, TAKEN_SECTION
 from .sections import (
     BallOptions,
     DataOptions,
@@ -36,7 +36,8 @@ from .sections import (
 class Config:
     """One training run, as `make_config` makes it: checked sections, and choices by name with their options.
 
-    ``source`` are the data set's own options, in the section of the images.
+    ``source`` are the data set's own options, in the section of the images; ``own_alpha`` says that nobody gave the
+    step size, which is what the method makes of eps and its numbers.
 
     The sections' fields are described where they are declared: `yopo train --help` prints them all. A setting can be
     read by its name alone, as ``config["eps"]``, for no two sections have one of the same name.
@@ -57,6 +58,7 @@ class Config:
     speed: SpeedOptions
     host: HostOptions
     source: Any
+    own_alpha: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         check_grey_levels("eval_alpha", self.measuring.eval_alpha, self.ball.norm)
@@ -159,11 +161,13 @@ class Config:
             chosen = getattr(self, section)
             found[section] = {"name": chosen.name, **to_plain(chosen.options)}
         found[EVENT_SECTION] = {one.name: to_plain(one.options) for one in self.events}
-        return found
+        return found | ({TAKEN_SECTION: {"alpha": OWN}} if self.own_alpha else {})
 
     def write(self, path: Path, *, taken: dict[str, Any] | None = None) -> None:
         """Into a ``config.json``, atomically; with what the run took where the settings left it open."""
-        found = self.to_dict() | ({} if taken is None else {TAKEN_SECTION: taken})
+        found = self.to_dict()
+        if taken := {**found.get(TAKEN_SECTION, {}), **(taken or {})}:
+            found[TAKEN_SECTION] = taken
         write_text_atomically(path, json.dumps(found, indent=2) + "\n")
 
 

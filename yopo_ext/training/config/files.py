@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .config import Config
-from .layout import EVENT_SECTION, KINDS, SECTIONS, TAKEN_SECTION, homes
+from .layout import EVENT_SECTION, KINDS, OWN, SECTIONS, TAKEN_SECTION, homes
 from .method_text import with_numbers
 from .resolve import Layer, resolve
 
@@ -22,7 +23,7 @@ else:
 
 def config_from_dict(nested: Mapping[str, Any]) -> Config:
     """The inverse of `Config.to_dict`. Raises ``ValueError`` naming what is wrong."""
-    return resolve([Layer(flat_settings(nested))])
+    return replace(resolve([Layer(flat_settings(nested))]), own_alpha=_has_own_alpha(nested))
 
 
 def flat_settings(nested: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,12 @@ def flat_settings(nested: Mapping[str, Any]) -> dict[str, Any]:
     return with_numbers(found)
 
 
+def _has_own_alpha(nested: Mapping[str, Any]) -> bool:
+    """Whether the step size is there because the run took it, and not because somebody gave it."""
+    taken = nested.get(TAKEN_SECTION)
+    return isinstance(taken, Mapping) and taken.get("alpha") == OWN
+
+
 def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         raise ValueError(f"{section}.{owner}: got {table!r}, expected a table of settings")
@@ -69,12 +76,17 @@ def _settings_of(section: str, owner: str | None, table: Any) -> dict[str, Any]:
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of a TOML or JSON file, flat, for ``--config``; it need not hold all.
 
+    Of a run's own file those that somebody gave or a default decided: not a step size that was the method's own.
+
     Raises:
         ValueError: naming the file, where it is missing, malformed, or holds what no configuration has.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        settings = flat_settings(tomllib.loads(text) if path.suffix == ".toml" else json.loads(text))
+        nested = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        settings = flat_settings(nested)
+        if _has_own_alpha(nested):
+            settings.pop("alpha", None)
         for name, value in settings.items():
             _check(name, value)
         return settings

@@ -51,6 +51,8 @@ EVENT_SECTION = "events"
 SOURCE_SECTION = "data"
 #: of a run's config.json: no settings, but what was taken where they leave it open, as the device
 TAKEN_SECTION = "taken"
+#: What is taken for a step size that nobody gave.
+OWN = "the method's own"
 
 
 @dataclass(frozen=True)

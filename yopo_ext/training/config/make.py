@@ -14,6 +14,7 @@ from .files import read_settings
 from .layout import KINDS
 from .method_text import parse_method, with_numbers
 from .resolve import Layer, resolve
+from .sections import BallOptions
 
 
 def make_config(preset: str | None = None, *, file: Path | None = None, **overrides: Any) -> Config:
@@ -48,13 +49,19 @@ def make_config(preset: str | None = None, *, file: Path | None = None, **overri
 def change_config(config: Config, **changes: Any) -> Config:
     """The same run with some settings changed, by name; with another method, without those of the old one.
 
+    A step size that nobody gave is found anew, for the eps, the method and the numbers that there are then.
+
     Raises:
         ValueError: as `make_config`.
     """
     changes = with_numbers(changes)
-    base = Layer(config.settings(), of_method=config.method.name, strict=False)
+    settings = config.settings()
+    if config.own_alpha:
+        settings["alpha"] = DATASETS[config.data.dataset].recipe.get("alpha", BallOptions().alpha)
+    base = Layer(settings, of_method=config.method.name, strict=False)
     same = changes.get("method", config.method.name) == config.method.name
-    return resolve([base, *([Layer({"alpha": config.ball.alpha})] if same else []), Layer(changes)])
+    given = [Layer({"alpha": config.ball.alpha})] if same and not config.own_alpha else []
+    return resolve([base, *given, Layer(changes)])
 
 
 def _of_file(written: dict[str, Any], chosen_otherwise: set[str]) -> list[Layer]:

@@ -53,14 +53,14 @@ def resolve(layers: Sequence[Layer]) -> Config:
                 value = tuple(value) if isinstance(value, list) else value
                 parts.setdefault((home.section, home.owner), {})[name] = value
                 given |= {name} if layer.strict else set()
-    _own_step_size(parts, choices["method"], given)
+    own_alpha = _own_step_size(parts, choices["method"], given)
     sections: dict[str, Any] = {name: kind(**parts.get((name, None), {})) for name, kind in SECTIONS.items()}
     chosen: dict[str, Any] = {
         kind: Chosen(name, KINDS[kind][name].options(**parts.get((kind, name), {}))) for kind, name in choices.items()
     }
     events = tuple(Chosen(one.name, one.options(**parts.get((EVENT_SECTION, one.name), {}))) for one in EVENTS)
     source = DATASETS[dataset].options(**parts.get((SOURCE_SECTION, dataset), {}))
-    return Config(**sections, **chosen, events=events, source=source)
+    return Config(**sections, **chosen, events=events, source=source, own_alpha=own_alpha)
 
 
 def _dataset(layers: Sequence[Layer]) -> str:
@@ -134,11 +134,12 @@ def _home(name: str, found: tuple[Home, ...] | None, choices: Mapping[str, str],
     raise ValueError(f"{name}: {kind} {choices[section]} has no such setting; it belongs to {owners}")
 
 
-def _own_step_size(parts: dict[tuple[str, str | None], dict[str, Any]], name: str, given: set[str]) -> None:
-    """The method's own alpha, where none was asked for."""
+def _own_step_size(parts: dict[tuple[str, str | None], dict[str, Any]], name: str, given: set[str]) -> bool:
+    """Takes the method's own alpha, where it has one and none was asked for; whether it did."""
     method = METHODS[name]
     if method.step_size is None or "alpha" in given:
-        return
+        return False
     ball = parts.setdefault(("ball", None), {})
     eps = ball.get("eps", SECTIONS["ball"]().eps)
     ball["alpha"] = method.step_size(eps, method.options(**parts.get(("method", name), {})))
+    return True

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...adversaries.method import METHODS, Method
+from ...options import options_of
 from ..config import Config, change_config
+from ..events.event import EVENTS
 from ..host import Processes
 from .comparison import check_rows, row_labels, row_names
 from .cost_report import check_thresholds
@@ -77,11 +80,20 @@ def natural_twin(config: Config) -> Config:
 
     Where those sum over m passes, one pass takes m times their learning rate.
     """
-    changes: dict[str, Any] = {
-        "delay": None, "steps_warmup_epochs": 0.0, "eps_warmup_epochs": 0.0, "staleness_every": None,
-    }  # fmt: skip
+    changes = _without_meaning(config, METHODS["natural"])
     if config.get("reduction") == "sum":
         changes["lr"] = config["lr"] * config["m"]
         if "first_layer_milestones" in config.settings():
             changes["first_layer_milestones"] = None
     return change_config(config, method="natural", **changes)
+
+
+def _without_meaning(config: Config, method: Method) -> dict[str, Any]:
+    """The events' settings that mean nothing to a method, at their defaults."""
+    found: dict[str, Any] = {}
+    for one in config.events:
+        reads = EVENTS[one.name].reads
+        if reads is not None:
+            plain = type(one.options)()
+            found |= {name: getattr(plain, name) for name in options_of(type(plain)) if not reads(name, method)}
+    return found
