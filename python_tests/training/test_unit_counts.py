@@ -33,7 +33,10 @@ def units(trainer):
 
 
 def finished(runs, name="run", **changes):
-    trainer = runs.trainer(name, change_config(runs.config, curve_every=3, **changes))
+    config = change_config(runs.config, curve_every=3, **changes)
+    if config.declared_method.watched and "cosine_every" not in changes:
+        config = change_config(config, cosine_every=0)
+    trainer = runs.trainer(name, config)
     trainer.fit()
     return trainer, share_of_first_layer(trainer.model, (1, 8, 8))
 
@@ -65,6 +68,51 @@ def test_units_and_their_total_are_in_the_log(runs):
 def test_units_of_methods_and_what_they_are_crossed_with(runs, changes, expected):
     trainer, s = finished(runs, epochs=1, milestones=(), **changes)
     assert units(trainer) == [pytest.approx(expected(s), abs=1e-4)]
+
+
+@pytest.mark.parametrize(("every", "watched"), [(1, 56), (2, 32), (3, 24), (16, 16)])
+def test_mini_batches_that_are_watched_cost_more(runs, every, watched):
+    """Four of 16, 16, 16 and 8 images, of which the first and every so many are looked at."""
+    trainer, s = finished(runs, method="fast", cosine_every=every, epochs=2, milestones=())
+    expected = 5 - s + s * watched / 56
+    assert units(trainer) == [pytest.approx(expected, abs=1e-4)] * 2
+
+
+def share_of(model, last):
+    """Of the multiply-adds: a chain's first modules, up to one of them."""
+    counted = []
+    for modules in ([*model.features][: last + 1], [model]):
+        with UnitCounter(model) as counter:
+            x = torch.rand(2, 1, 8, 8)
+            for module in modules:
+                x = module(x)
+        counted.append(counter.multiply_adds)
+    return counted[0] / counted[1]
+
+
+def by_backprop(c, s):
+    """A pass for all weights: a kernel finds the first layer's gradient from its output, computed again."""
+    return 3 if s == c else 3 - c
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"method": "yopo-2-3"}, lambda c, s: 3 * 2 + 2 * 2 * 3 * s + 2 * (s - c)),
+        ({"method": "yopo-2-3", "first_layer_grad": "backprop"}, lambda c, s: 2 * by_backprop(c, s) + 2 * 3 * s),
+        ({"method": "free-yopo-2-3"}, lambda c, s: 2 * by_backprop(c, s) + 2 * 2 * 3 * s),
+        ({"method": "yopo-attack-2-3"}, lambda c, s: 2 * (2 - s) + 2 * 2 * 3 * s + 3 - c),
+        ({"method": "trades-yopo-2-3"}, lambda c, s: 2 * (2 - s) + 2 * 2 * 3 * s + 7 - 2 * c),
+    ],
+    ids=lambda value: "" if callable(value) else " ".join(value.values()),
+)
+@pytest.mark.parametrize("cut", [None, "features.relu2"])
+def test_units_of_nonlinear_prefixes_as_documented(runs, changes, expected, cut):
+    """c is the first convolution's share, s that of all that the steps go through."""
+    trainer, _ = finished(runs, epochs=1, milestones=(), cut=cut, **changes)
+    names = [name for name, _ in trainer.model.features.named_children()]
+    c, s = (share_of(trainer.model, names.index(name)) for name in ("conv1", "relu1" if cut is None else "relu2"))
+    assert units(trainer) == [pytest.approx(expected(c, s), abs=1e-3)]
 
 
 def test_a_unit_of_an_ensemble_is_a_pass_of_all_its_members(runs):

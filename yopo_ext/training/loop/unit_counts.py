@@ -14,9 +14,9 @@ from ...adversaries import Adversary
 from ...compiled_regions import has_compiled_parts
 from ...units import UnitCounter
 
-#: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost. A run's first may be
-#: watched for its cosine, and the first that is not may check the kernel that its attack ends in.
-COUNTED = 3
+#: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost. A run's first may check
+#: the kernel that its attack ends in.
+COUNTED = 2
 #: What may change inside of an epoch and changes the cost.
 _NUMBERS = ("replays", "steps", "m", "n")
 
@@ -39,7 +39,7 @@ class _Kind:
 class UnitCounts:
     """Counts a mini-batch now and then (`UnitCounter`), and multiplies.
 
-    The first three of an epoch are counted, and of each kind in it: what crafts may be switched, or grow.
+    The first two of each kind in an epoch are counted: what crafts may be switched, or grow, or be watched.
 
     Args:
         model: the network in training.
@@ -65,8 +65,8 @@ class UnitCounts:
         """The block that a mini-batch's passes run in; `rehearse` finds its units an image on copies, or None."""
         name = kind_of(adversary)
         kind = self._kinds.setdefault(name, _Kind())
-        # Resumed among them, the one that is met first here is checked again.
-        wanted = kind.counted < COUNTED and (kind.counted == 0 or name in self._met)
+        # What is met first after a run was resumed may be checked again: what is known of it is better.
+        wanted = kind.counted < COUNTED and (kind.units is None or name in self._met)
         self._met.add(name)
         if not wanted:
             return nullcontext()
@@ -109,7 +109,9 @@ class UnitCounts:
 
 
 def kind_of(adversary: Any) -> str:
-    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, and its numbers."""
+    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, and its numbers; one
+    that is watched for its cosine makes a backward pass to the images more than one that is not."""
     inner = getattr(adversary, "adversary", adversary)
     numbers = [f"{name} {getattr(inner, name)}" for name in _NUMBERS if hasattr(inner, name)]
-    return ", ".join([type(inner).__name__, *numbers])
+    watched = ["watched"] if getattr(getattr(inner, "watch", None), "active", False) else []
+    return ", ".join([type(inner).__name__, *numbers, *watched])
