@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Catastrophic overfitting answered: back to the last good epoch, on from there with a smaller step."""
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -111,13 +113,18 @@ def test_what_does_not_go_together(runs, tmp_path):
         trainer.fit()
 
 
-def test_the_best_checkpoint_is_none_that_was_given_up(runs, monkeypatch):
-    """What the file holds is what the run remembers."""
-    robust = iter([10.0, 50.0, 90.0, 30.0, 40.0])
+def let_measure(monkeypatch, *robust):
+    """The curve's robust accuracies, one a measurement; clean and FGSM accuracy stay high."""
+    left = iter(robust)
     monkeypatch.setattr(
         "yopo_ext.training.runs.parts.curve_accuracies",
-        lambda *arguments: {"clean": 95.0, "fgsm": 80.0, "curve_robust": next(robust)},
+        lambda *arguments: {"clean": 95.0, "fgsm": 80.0, "curve_robust": next(left)},
     )
+
+
+def test_the_best_checkpoint_is_none_that_was_given_up(runs, monkeypatch):
+    """What the file holds is what the run remembers."""
+    let_measure(monkeypatch, 10.0, 50.0, 90.0, 30.0, 40.0)
     trainer = trainer_of(runs, "best", config_of(runs))
     trainer.events = in_order([*trainer.events, Best()])
     trainer.fit()
@@ -127,6 +134,40 @@ def test_the_best_checkpoint_is_none_that_was_given_up(runs, monkeypatch):
     assert last["events"]["best"] == {"robust": 50.0, "epoch": 2, "since": 2}
     assert good["progress"]["epoch"] == last["progress"]["epoch"] == 4
     assert last["progress"]["log"][2]["units_total"] > 3.5 * last["progress"]["log"][0]["units_total"]
+
+
+def test_patience_that_runs_out_in_an_epoch_that_is_given_up_ends_nothing(runs, monkeypatch):
+    let_measure(monkeypatch, 20.0, 30.0, 25.0, 40.0, 50.0)
+    trainer = trainer_of(runs, "patient", config_of(runs, held_out=8))
+    trainer.events = in_order([*(one for one in trainer.events if one.name != "best"), Best(patience=1)])
+    trainer.fit()
+    assert [record["epoch"] for record in trainer.log] == [1, 2, 3, 4]
+    assert [record["epoch"] for record in trainer.log[2]["given_up"]] == [3]
+
+
+def test_an_epoch_that_nobody_looked_at_is_none_to_go_back_to(runs, monkeypatch):
+    """Measured are epochs 2, 4, and 4 again; what happened in the third is not known."""
+    let_measure(monkeypatch, 60.0, 5.0, 61.0)
+    trainer = runs.trainer("rarely", config_of(runs, curve_every=2, cosine_every=0))
+    trainer.fit()
+    assert [record["epoch"] for record in trainer.log] == [1, 2, 3, 4]
+    third = trainer.log[2]
+    assert [record["epoch"] for record in third["given_up"]] == [3, 4]
+    assert third["restarted"].endswith("from epoch 2 on with 0.5 of alpha")
+    assert load_checkpoint(trainer.folder / "good.pt")["progress"]["epoch"] == 4
+
+
+def test_tensorboard_has_no_epoch_that_was_given_up(runs, monkeypatch):
+    written = []
+    writer = SimpleNamespace(
+        add_scalar=lambda name, value, epoch: written.append((name, epoch)), flush=lambda: None, close=lambda: None
+    )
+    module = SimpleNamespace(SummaryWriter=lambda *arguments, **options: writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    trainer = trainer_of(runs, "shown", config_of(runs, tensorboard=True))
+    trainer.fit()
+    assert "given_up" in trainer.log[2]
+    assert [epoch for name, epoch in written if name == "loss"] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

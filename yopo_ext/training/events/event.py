@@ -34,6 +34,11 @@ class Event:
     #: whether what it remembers stays as it is where a run goes back to an earlier epoch
     outlives = False
 
+    @property
+    def step_scale(self) -> float:
+        """What it multiplies the attack's step size by from now on, whatever a warm-up has come to."""
+        return 1.0
+
     def on_start(self, trainer: Trainer) -> None:
         """Before the first step, after a checkpoint was read."""
 

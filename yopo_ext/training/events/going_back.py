@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ANSWERS = ("warn", "restart")
 
+#: What tells a sound epoch from another one: in its record where it was looked at.
+SIGNS = {"curve_robust", "gradient_cosine"}
 #: What a restart multiplies the step size by.
 SMALLER = 0.5
 
@@ -35,10 +37,10 @@ class GoingBackOptions(Options):
 
 
 class GoingBack(Event):
-    """Keeps the checkpoint of the last epoch that nothing warned of; where one is warned of, goes back to it.
+    """Keeps the checkpoint of the last epoch that was looked at and not warned of; where one is, goes back to it.
 
-    The epochs since then are given up: their records are in that of the first epoch after. alpha is halved at each
-    restart, for the rest of the run.
+    An epoch with neither a measurement nor a cosine may have collapsed unseen. The epochs since the good one are given
+    up: their records are in that of the first epoch after. alpha is halved at each restart, for the rest of the run.
 
     Args:
         adversary: whose `ball` has the step size.
@@ -56,6 +58,10 @@ class GoingBack(Event):
         self._given_up: list[Record] = []
         self._balls: tuple[Ball, Ball] | None = None
 
+    @property
+    def step_scale(self) -> float:
+        return SMALLER**self.restarts
+
     def on_start(self, trainer: Trainer) -> None:
         if trainer.folder is None:
             raise ValueError("folder: got None, expected one for the checkpoint to go back to")
@@ -66,7 +72,7 @@ class GoingBack(Event):
         # A warm-up may have set another one. The same object again where nothing changes, as recorded passes want it.
         ball = self.adversary.ball
         if self._balls is None or not any(ball is known for known in self._balls):
-            self._balls = (ball, replace(ball, alpha=times(ball.alpha, SMALLER**self.restarts)))
+            self._balls = (ball, replace(ball, alpha=times(ball.alpha, self.step_scale)))
         self.adversary.ball = self._balls[1]
 
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
@@ -76,8 +82,11 @@ class GoingBack(Event):
                 paid = self._given_up[-1]["units_total"] - trainer.log[-1]["units_total"]
                 record["units_total"] = round(record["units_total"] + paid, 4)
             self._given_up = []
+        if record.get("natural"):
+            self._good = None
+        elif "warning" not in record and not SIGNS.isdisjoint(record):
+            self._good = record["epoch"]
         if "warning" not in record:
-            self._good = None if record.get("natural") else record["epoch"]
             return
         if self._good is None or self.restarts == self.most:
             return
@@ -107,7 +116,7 @@ class GoingBack(Event):
         epochs = len(self._given_up)
         return (
             f"after {epochs} epoch{'s' if epochs > 1 else ''} that overfitted to the attack, from epoch {self._good} "
-            f"on with {SMALLER**self.restarts:g} of alpha"
+            f"on with {self.step_scale:g} of alpha"
         )
 
 

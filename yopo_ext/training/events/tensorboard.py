@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ...options import Options, option
-from .event import Event, NamedEvent, Record
+from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
@@ -26,6 +26,8 @@ class TensorBoardOptions(Options):
 
 class TensorBoard(Event):
     """Writes every number of an epoch's record as a scalar over the epochs, into the folder "tensorboard" of the run.
+
+    Of epochs that are given up (`Trainer.go_back`) nothing is written, as in the log.
 
     A resumed run starts a new file there: TensorBoard shows both as one curve.
 
@@ -50,7 +52,8 @@ class TensorBoard(Event):
         # Epochs after the checkpoint, that a crash may have left in an older file, are written again.
         self._writer = self._make_writer(str(trainer.folder / FOLDER), purge_step=trainer.epoch + 1)
 
-    def on_epoch(self, trainer: Trainer, record: Record) -> None:
+    def on_saved(self, trainer: Trainer) -> None:
+        record = trainer.log[-1]
         for name, value in record.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "epoch":
                 self._writer.add_scalar(name, value, record["epoch"])

@@ -216,6 +216,7 @@ class Trainer:
         self.sums = EpochSums(self.device)
         if self._back_to is not None:
             name, self._back_to = self._back_to, None
+            self._stopped_early = False  # for what is given up
             self.checkpoints.go_back(name)
             self.checkpoints.save()
             return

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...adversaries import Adversary
 from ...adversaries.method import METHODS
+from ...ball import times
 from ...data import Batch, ImageSet, draw_part
 from ...gradient_exchange import sum_together
 from ...joint_generator import JointGenerator
@@ -65,7 +67,7 @@ class AverageStatistics:
         images = 0
         noise = LayerNoise(derive_seed(seed, f"layers of process {processes.rank}"), device)
         with _gathering(average, norms), noise.in_use():
-            adversary = self._adversary(average, generator, natural=trainer.in_use is not trainer.adversary)
+            adversary = self._adversary(average, generator, trainer)
             for batch in batches:
                 self._stop_if_asked(trainer.stop, device)
                 images += self._pass(adversary, generator, batch)
@@ -76,7 +78,7 @@ class AverageStatistics:
     def _images(self) -> ImageSet:
         return draw_part(self.parts.data.train, self.batches * self.parts.config.loop.batch_size)
 
-    def _adversary(self, average: nn.Module, generator: JointGenerator, *, natural: bool) -> Adversary:
+    def _adversary(self, average: nn.Module, generator: JointGenerator, trainer: Trainer) -> Adversary:
         """What the run trains with, natural samples while that is delayed, on the average."""
         given = self.parts.ingredients
         names = {module: name for name, module in given.model.named_modules()}
@@ -86,8 +88,10 @@ class AverageStatistics:
         data = replace(self.parts.data, train=self._images)
         place = next(average.parameters()).device
         start = start_of(self.parts.config, data, generator, place, self.parts.processes).make()
-        given = replace(given, model=average, first_layer=first_layer, generator=generator, start=start)
-        if not natural:
+        scale = prod(event.step_scale for event in trainer.events)
+        ball = replace(given.ball, alpha=times(given.ball.alpha, scale))
+        given = replace(given, model=average, ball=ball, first_layer=first_layer, generator=generator, start=start)
+        if trainer.in_use is trainer.adversary:
             return METHODS[self.parts.config.method.name].build(given)
         method = METHODS["natural"]
         return method.build(replace(given, options=method.options()))
