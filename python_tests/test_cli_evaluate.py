@@ -71,7 +71,7 @@ def test_without_options_it_is_the_runs_own_measurement_with_two_losses(evaluate
     ("words", "steps", "alpha"),
     [
         ([], 2, 0.05), (["--steps", 3], 3, 0.125), (["--eps", 0.3], 2, 0.375), (["--norm", "l2"], 2, 0.1875),
-        (["--alpha", 0.01], 2, 0.01), (["--steps", 2], 2, 0.1875), (["--steps", 3, "--alpha", 0.05], 3, 0.05),
+        (["--alpha", 0.01], 2, 0.01), (["--steps", 2], 2, 0.05), (["--steps", 3, "--alpha", 0.05], 3, 0.05),
     ],
 )  # fmt: skip
 def test_the_runs_step_size_goes_with_its_steps_eps_and_norm(evaluate, folder, words, steps, alpha):

@@ -4,20 +4,27 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from types import SimpleNamespace
 
 import batch_norm_net
 import pytest
 import torch
+from falling_cosine import let_fall
 from same_runs import assert_equal, everything
 from stop_after import StopAfter
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from yopo_ext.data import to_float
-from yopo_ext.training import Interrupted, Run, change_config
+from yopo_ext.models.weight_files import WeightsWarning, read_state_dict
+from yopo_ext.training import Interrupted, Run, change_config, load_checkpoint
 from yopo_ext.training.events import Event
 from yopo_ext.training.events.averaging import Averaging
+from yopo_ext.training.events.best import Best
+from yopo_ext.training.events.event import in_order
+from yopo_ext.training.runs.average_statistics import AverageStatistics
+from yopo_ext.training.runs.trained import measured_weights
 
 BATCHES = 2
 
@@ -140,6 +147,40 @@ def test_recomputing_leaves_the_training_alone_and_resumes_bit_for_bit(runs, cha
     again.resume()
     again.fit()
     assert_equal(everything(again), whole)
+
+
+def test_after_a_restart_the_statistics_are_those_of_the_smaller_step(runs, monkeypatch):
+    met = []
+    build = AverageStatistics._adversary
+
+    def spy(*arguments):
+        adversary = build(*arguments)
+        met.append(adversary.ball.alpha)
+        return adversary
+
+    monkeypatch.setattr(AverageStatistics, "_adversary", spy)
+    changes = {"method": "fast", "model": batch_norm_net.NAME, "ewa_decay": 0.9, "ewa_bn_batches": 1}
+    trainer = let_fall(runs.trainer("back", change_config(runs.config, on_overfitting="restart", **changes)), (2,))
+    trainer.fit()
+    own = 1.25 * 0.1
+    assert met == pytest.approx([own, own, own / 2, own / 2])
+
+
+@pytest.mark.parametrize("file", ["last.pt", "best.pt"])
+def test_a_checkpoint_as_a_file_of_weights_holds_the_average(runs, file):
+    trainer = runs.trainer("kept", change_config(runs.config, ewa_decay=0.9, held_out=8))
+    trainer.events = in_order([*trainer.events, Best()])
+    trainer.fit()
+    path = trainer.folder / file
+    with pytest.warns(WeightsWarning, match=f"{file}: a run's checkpoint, of which the average"):
+        begun = runs.trainer("begun", change_config(runs.config, init_weights=str(path)))
+    expected = measured_weights(load_checkpoint(path))
+    assert_equal(dict(begun.model.state_dict()), expected)
+    plain = runs.finished("plain").folder / "last.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", WeightsWarning)
+        found = read_state_dict(plain)
+    assert_equal(found, dict(load_checkpoint(plain)["model"]))
 
 
 def test_recomputing_needs_an_average_and_batch_norm(runs):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 # What DataParallel, AveragedModel and torch.compile put before every key.
 _ADDED_PREFIXES = ("module.", "_orig_mod.")
+#: What a run's average has before every key.
+_OF_AVERAGE = "module."
 #: The one key of torch.optim.swa_utils.AveragedModel that does not get its prefix.
 AVERAGED = "n_averaged"
 _SHOWN = 4
@@ -28,7 +31,10 @@ class WeightsWarning(UserWarning):
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file, as `load_weights` finds it, on the CPU."""
+    """The state dict of a file, as `load_weights` finds it, on the CPU.
+
+    Of a run's checkpoint it is the average of the weights where there is one, as wherever a run is measured.
+    """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     try:
@@ -37,7 +43,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         # Its first sentence: torch goes on to advise loading the file unsafely.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise WeightsError(f"{path}: not readable as weights, corrupt or more than tensors ({reason})") from error
-    state = _unwrap(content)
+    average = _average_in(content)
+    if average is not None:
+        told = f"{path}: a run's checkpoint, of which the average of the weights is taken, not the last ones"
+        warnings.warn(told, WeightsWarning, stacklevel=2)
+    state = average or _unwrap(content)
     if state is None:
         kind = f"a dict of {', '.join(map(str, list(content)[:_SHOWN]))}" if isinstance(content, dict) else "no dict"
         raise WeightsError(f"{path}: holds no state dict, plain or under {', '.join(_WRAPPERS)}, but {kind}")
@@ -45,6 +55,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if all(key.startswith(prefix) or key == AVERAGED for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def _average_in(content: Any) -> dict[str, Tensor] | None:
+    """Of a checkpoint of `yopo train`, where the run keeps an average."""
+    for name in ("events", "averaging"):
+        content = content.get(name) if isinstance(content, Mapping) else None
+    return _unwrap({key: value for key, value in content.items() if key.startswith(_OF_AVERAGE)}) if content else None
 
 
 def _unwrap(content: Any) -> dict[str, Tensor] | None:

@@ -29,7 +29,7 @@ class PGDOptions(Options):
     def of(self, budget: Budget, **others: Any) -> list[PGDAttack]:
         """An attack for each loss."""
         alpha = self.alpha
-        if alpha is None and self.steps is None:  # the run's step size goes with its number of steps
+        if alpha is None and self.steps in (None, budget.steps):  # the run's step size goes with its number of steps
             alpha = budget.alpha
         steps = self.steps or budget.steps or PGDAttack.steps
         return [
