@@ -70,12 +70,11 @@ def test_units_of_methods_and_what_they_are_crossed_with(runs, changes, expected
     assert units(trainer) == [pytest.approx(expected(s), abs=1e-4)]
 
 
-@pytest.mark.parametrize(("every", "watched"), [(1, 56), (2, 32), (3, 24), (16, 16)])
-def test_mini_batches_that_are_watched_cost_more(runs, every, watched):
-    """Four of 16, 16, 16 and 8 images, of which the first and every so many are looked at."""
+@pytest.mark.parametrize(("every", "looks"), [(0, 0), (1, 1), (2, 0), (3, 0), (16, 0)])
+def test_looking_at_the_cosine_costs_where_it_is_always_done(runs, every, looks):
+    """Else one that is not looked at stands for all, whichever of the four mini-batches are."""
     trainer, s = finished(runs, method="fast", cosine_every=every, epochs=2, milestones=())
-    expected = 5 - s + s * watched / 56
-    assert units(trainer) == [pytest.approx(expected, abs=1e-4)] * 2
+    assert units(trainer) == [pytest.approx(5 - s + looks * s, abs=1e-4)] * 2
 
 
 def share_of(model, last):
@@ -153,6 +152,18 @@ def test_a_resumed_run_counts_on_exactly(runs, checks):
     resumed.resume()
     resumed.fit()
     assert_equal(everything(resumed)["log"], whole["log"])
+
+
+@pytest.mark.parametrize("checks", [5, 6, 7, 9])
+@pytest.mark.parametrize("method", ["fast", "yopo-attack-1-2"])
+def test_units_of_watched_mini_batches_do_not_depend_on_where_a_run_was_stopped(runs, method, checks):
+    config = change_config(runs.config, curve_every=3, method=method, cosine_every=2)
+    whole = runs.finished("whole", config)
+    runs.interrupted("parts", config, checks)
+    resumed = runs.trainer("parts", config)
+    resumed.resume()
+    resumed.fit()
+    assert_equal(units(resumed), units(whole))
 
 
 def test_counting_changes_nothing(runs, monkeypatch):

@@ -17,6 +17,8 @@ from ...units import UnitCounter
 #: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost. A run's first may check
 #: the kernel that its attack ends in.
 COUNTED = 2
+#: In the name of mini-batches that are watched for their cosine.
+_WATCHED = ", watched"
 #: What may change inside of an epoch and changes the cost.
 _NUMBERS = ("replays", "steps", "m", "n")
 
@@ -39,7 +41,8 @@ class _Kind:
 class UnitCounts:
     """Counts a mini-batch now and then (`UnitCounter`), and multiplies.
 
-    The first two of each kind in an epoch are counted: what crafts may be switched, or grow, or be watched.
+    The first two of each kind in an epoch are counted: what crafts may be switched, or grow. One that is watched for
+    its cosine counts as one that is not, where there is such a one: looking costs little and is seldom done.
 
     Args:
         model: the network in training.
@@ -66,7 +69,7 @@ class UnitCounts:
         name = kind_of(adversary)
         kind = self._kinds.setdefault(name, _Kind())
         # What is met first after a run was resumed may be checked again: what is known of it is better.
-        wanted = kind.counted < COUNTED and (kind.units is None or name in self._met)
+        wanted = kind.counted < COUNTED and (self._price(name) is None or (name in self._met and self._is_own(name)))
         self._met.add(name)
         if not wanted:
             return nullcontext()
@@ -91,13 +94,23 @@ class UnitCounts:
 
         Where something was not counted, as where the network is never called as a module, they are left out.
         """
-        kinds = [kind for kind in self._kinds.values() if kind.images]
-        if not kinds or any(kind.units is None for kind in kinds):
+        met = [(kind.images, self._price(name)) for name, kind in self._kinds.items() if kind.images]
+        if not met or any(price is None for _, price in met):
             return {}
-        units = sum(kind.images * (kind.units or 0.0) for kind in kinds) / sum(kind.images for kind in kinds)
+        units = sum(images * (price or 0.0) for images, price in met) / sum(images for images, _ in met)
         found = {"units": round(units, 4)}
         before = log[-1].get("units_total") if log else 0.0
         return found if before is None else found | {"units_total": round(before + found["units"], 4)}
+
+    def _price(self, name: str) -> float | None:
+        """Units an image of a kind; None before one was counted."""
+        kind = self._kinds[name] if self._is_own(name) else self._kinds[name.removesuffix(_WATCHED)]
+        return kind.units
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a kind's units are its own count: not of watched ones, once others were counted."""
+        plain = self._kinds.get(name.removesuffix(_WATCHED))
+        return not name.endswith(_WATCHED) or plain is None or plain.units is None
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -109,9 +122,9 @@ class UnitCounts:
 
 
 def kind_of(adversary: Any) -> str:
-    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, and its numbers; one
-    that is watched for its cosine makes a backward pass to the images more than one that is not."""
+    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, and its numbers;
+    being watched for the cosine costs a backward pass of the first layer."""
     inner = getattr(adversary, "adversary", adversary)
     numbers = [f"{name} {getattr(inner, name)}" for name in _NUMBERS if hasattr(inner, name)]
-    watched = ["watched"] if getattr(getattr(inner, "watch", None), "active", False) else []
-    return ", ".join([type(inner).__name__, *numbers, *watched])
+    watched = getattr(getattr(inner, "watch", None), "active", False)
+    return ", ".join([type(inner).__name__, *numbers]) + (_WATCHED if watched else "")
