@@ -10,6 +10,7 @@ from ...ball import Ball, times
 from ...options import Options, option
 from ..files.names import GOOD
 from .event import Event, NamedEvent, Record
+from .overfitting import SIGNS
 
 if TYPE_CHECKING:
     from ...adversaries.method import Method
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 ANSWERS = ("warn", "restart")
 
-#: What tells a sound epoch from another one: in its record where it was looked at.
-SIGNS = {"curve_robust", "gradient_cosine"}
 #: What a restart multiplies the step size by.
 SMALLER = 0.5
 
@@ -82,11 +81,11 @@ class GoingBack(Event):
                 paid = self._given_up[-1]["units_total"] - trainer.log[-1]["units_total"]
                 record["units_total"] = round(record["units_total"] + paid, 4)
             self._given_up = []
-        if record.get("natural"):
-            self._good = None
-        elif "warning" not in record and not SIGNS.isdisjoint(record):
-            self._good = record["epoch"]
         if "warning" not in record:
+            if record.get("natural"):
+                self._good = None
+            elif not SIGNS.isdisjoint(record):
+                self._good = record["epoch"]
             return
         if self._good is None or self.restarts == self.most:
             return

@@ -19,6 +19,9 @@ LEAST_COSINE_FALL = 0.1
 # The cosine falls slowly in a sound training too; this many epochs are looked back on.
 WINDOW = 5
 
+#: What a record has where an epoch was looked at; without either it may have collapsed unseen.
+SIGNS = {"curve_robust", "gradient_cosine"}
+
 HELP = "weights from before, fewer epochs, a smaller alpha, n-fgsm or a multi-step method help"
 
 

@@ -69,7 +69,8 @@ class UnitCounts:
         name = kind_of(adversary)
         kind = self._kinds.setdefault(name, _Kind())
         # What is met first after a run was resumed may be checked again: what is known of it is better.
-        wanted = kind.counted < COUNTED and (self._price(name) is None or (name in self._met and self._is_own(name)))
+        priced = self._priced_as(name)
+        wanted = kind.counted < COUNTED and (priced.units is None or (priced is kind and name in self._met))
         self._met.add(name)
         if not wanted:
             return nullcontext()
@@ -94,7 +95,7 @@ class UnitCounts:
 
         Where something was not counted, as where the network is never called as a module, they are left out.
         """
-        met = [(kind.images, self._price(name)) for name, kind in self._kinds.items() if kind.images]
+        met = [(kind.images, self._priced_as(name).units) for name, kind in self._kinds.items() if kind.images]
         if not met or any(price is None for _, price in met):
             return {}
         units = sum(images * (price or 0.0) for images, price in met) / sum(images for images, _ in met)
@@ -102,15 +103,10 @@ class UnitCounts:
         before = log[-1].get("units_total") if log else 0.0
         return found if before is None else found | {"units_total": round(before + found["units"], 4)}
 
-    def _price(self, name: str) -> float | None:
-        """Units an image of a kind; None before one was counted."""
-        kind = self._kinds[name] if self._is_own(name) else self._kinds[name.removesuffix(_WATCHED)]
-        return kind.units
-
-    def _is_own(self, name: str) -> bool:
-        """Whether a kind's units are its own count: not of watched ones, once others were counted."""
+    def _priced_as(self, name: str) -> _Kind:
+        """Whose units stand for a kind's: its own, but of watched mini-batches those of the others, once counted."""
         plain = self._kinds.get(name.removesuffix(_WATCHED))
-        return not name.endswith(_WATCHED) or plain is None or plain.units is None
+        return self._kinds[name] if plain is None or plain.units is None else plain
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -122,8 +118,8 @@ class UnitCounts:
 
 
 def kind_of(adversary: Any) -> str:
-    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, and its numbers;
-    being watched for the cosine costs a backward pass of the first layer."""
+    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, its numbers, and
+    whether it is watched."""
     inner = getattr(adversary, "adversary", adversary)
     numbers = [f"{name} {getattr(inner, name)}" for name in _NUMBERS if hasattr(inner, name)]
     watched = getattr(getattr(inner, "watch", None), "active", False)
