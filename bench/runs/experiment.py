@@ -21,7 +21,9 @@ from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.cli import main as yopo
 from yopo_ext.training.files import write_text_atomically
 
-POINT = ("epoch", "seconds", "units", "units_total", "loss", "clean", "curve_robust", "gradient_cosine", "warning")
+POINT = (
+    "epoch", "seconds", "units", "units_total", "loss", "clean", "curve_robust", "gradient_cosine", "warning", "restarted",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

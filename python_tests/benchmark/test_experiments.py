@@ -15,7 +15,7 @@ from yopo_ext.cli.settings import given_settings
 from yopo_ext.training import make_config
 
 RUNS = Path(__file__).resolve().parents[2] / "bench" / "runs"
-EXPERIMENTS = ("front", "free_first_layer", "mnist_full_length", "what_n_buys")
+EXPERIMENTS = ("front", "free_first_layer", "mnist_full_length", "overfitting_answered", "what_n_buys")
 
 
 @pytest.fixture

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
 
+import json
+from pathlib import Path
+
 import pytest
 
 from yopo_ext.training import Run, change_config
 from yopo_ext.training.events.overfitting import catastrophic_overfitting, falling_cosine
+
+MEASURED = Path(__file__).resolve().parents[2] / "bench" / "results" / "catastrophic-overfitting.json"
 
 
 @pytest.mark.parametrize(
@@ -56,3 +61,19 @@ def test_a_run_reports_it(runs, monkeypatch, capsys):
     run.fit()
     assert ["warning" in line for line in run.trainer.log] == [False, True]
     assert "catastrophic overfitting: PGD accuracy fell from 40.0 to 3.0 %" in capsys.readouterr().out
+
+
+def test_what_the_two_rules_say_of_measured_trainings():
+    """A look counted as an epoch, as docs/training.md tells it."""
+    found = []
+    for run in json.loads(MEASURED.read_text(encoding="utf-8"))["runs"]:
+        points = [point for point in run["points"] if "cosine" in point]
+        cosines, robust, fgsm = ([point[name] for point in points] for name in ("cosine", "robust", "fgsm"))
+        ends = range(1, len(points) + 1)
+        by_cosine = [points[end - 1]["step"] for end in ends if falling_cosine(cosines[:end])]
+        by_accuracy = [points[end - 1]["step"] for end in ends if catastrophic_overfitting(robust[:end], fgsm[:end])]
+        found.append((by_cosine[:1], by_accuracy[:1]))
+    sound = ([], [])
+    assert found[8] == ([460], [540])
+    assert found[5] == ([], [160])
+    assert [one for number, one in enumerate(found) if number not in (5, 8)] == [sound] * 8

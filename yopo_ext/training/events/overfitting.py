@@ -26,7 +26,7 @@ HELP = "weights from before, fewer epochs, a smaller alpha, n-fgsm or a multi-st
 
 
 class Overfitting(Event):
-    """Warns in the record of an epoch, by measured accuracies or, earlier, by the gradients of the attack itself."""
+    """Warns in the record of an epoch, by measured accuracies, or by the gradients of the attack itself."""
 
     name = "overfitting"
     order = 45
