@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from yopo_ext.cli import crowd
-from yopo_ext.cli.crowd import Machine, choose, describe, make_room, read_machine
+from yopo_ext.cli import build_parser, crowd
+from yopo_ext.cli.crowd import COMMANDS, Machine, choose, describe, make_room, read_machine
 
 SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 
@@ -195,9 +195,22 @@ def test_long_commands_make_room(busy, command, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_resuming_only_waits_otherwise(busy):
-    make_room(["train", "--resume=runs/x"])
+@pytest.mark.parametrize("resume", [["--resume=runs/x"], ["--resume", "runs/x"], ["--resu", "runs/x"]])
+def test_resuming_only_waits_otherwise(busy, resume):
+    make_room(["train", *resume])
     assert chosen() == {"OMP_WAIT_POLICY": "passive"}
+
+
+@pytest.mark.parametrize("arguments", [["evaluate", "runs/x", "--restarts", "10"], ["train", "--resize", "72"]])
+def test_no_other_option_is_taken_for_resuming(busy, arguments):
+    make_room(arguments)
+    assert "OMP_NUM_THREADS" in chosen()
+
+
+def test_every_command_that_computes_makes_room():
+    """`bench` measures the machine as it is; `info` and `list` do not compute."""
+    (commands,) = (action.choices for action in build_parser()._actions if hasattr(action, "_name_parser_map"))
+    assert set(commands) - set(COMMANDS) == {"bench", "info", "list"}
 
 
 @pytest.mark.parametrize("arguments", [[], ["bench"], ["info"], ["list", "methods"], ["train", "--help"], ["--help"]])

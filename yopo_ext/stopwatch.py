@@ -22,7 +22,7 @@ class Stopwatch:
     On a CPU it reads the clock. On a CUDA device it records events on the current stream, so that a span is
     the device's time between them; they are read once they have passed, and only `totals` waits for them.
     Spans nest: each name holds its whole time, that of the spans inside it included, and a span inside one of
-        its own name adds nothing.
+    its own name adds nothing.
 
     Args:
         device: where the measured work runs.

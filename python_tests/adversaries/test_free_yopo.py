@@ -150,7 +150,7 @@ def test_the_steps_own_size_is_frees():
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"m": 0}, "m: got 0, expected at least 1 pass"), ({"n": -1}, "n: got -1"), ({"start": "zero"}, "start: got")],
+    [({"m": 0}, "m: got 0, expected at least 1"), ({"n": -1}, "n: got -1"), ({"start": "zero"}, "start: got")],
 )
 def test_wrong_options(options, error):
     with pytest.raises(ValueError, match=error):

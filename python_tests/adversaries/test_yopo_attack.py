@@ -187,7 +187,7 @@ def test_the_steps_own_size(m, n, expected):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"m": 0}, "m: got 0, expected at least 1 crafting pass"),
+        ({"m": 0}, "m: got 0, expected at least 1"),
         ({"n": -1}, "n: got -1"),
         ({"bn_mode": "frozen"}, "bn_mode: got 'frozen'"),
         ({"bn_statistics": "running"}, "bn_statistics: got 'running'"),

@@ -9,6 +9,7 @@ from yopo_ext.training.config import differences
 from yopo_ext.training.config.layout import EVENT_SECTION, KINDS, SECTIONS, SOURCE_SECTION, homes
 from yopo_ext.training.events import EVENTS
 from yopo_ext.training.runs.job import natural_twin
+from yopo_ext.training.runs.optimizer import learning_rates
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_the_papers_settings(name):
     assert [config[name] for name in ("momentum", "weight_decay", "lr_decay")] == [0.9, 5e-4, 0.1]
     assert (config["method"], config["reduction"], config["first_layer_grad"]) == ("yopo", "sum", "both")
     assert config["milestones"] == ((30, 35, 39) if mnist else (30, 34, 36))
-    assert config["first_layer_milestones"] == ((15, 19) if mnist else (30, 34, 36))
+    assert config["first_layer_milestones"] == ((15, 19) if mnist else None)
     assert config["dataset"] == ("mnist" if mnist else "cifar10")
     assert config["augment"] != mnist
     assert (config["held_out"], config["limit_train"], config["data_dir"]) == (0, None, "somewhere")
@@ -206,7 +207,7 @@ def test_trades_yopo_as_published(name, m, n):
     config = make_config(f"cifar10-trades-yopo-{name}")
     assert [config[name] for name in ("method", "objective", "m", "n", "beta")] == ["trades-yopo", "trades", m, n, 1.0]
     assert [config[name] for name in ("eps", "alpha", "lr", "epochs")] == [0.031, 0.007, 0.2, 105]
-    assert config["milestones"] == config["first_layer_milestones"] == (70, 90, 100)
+    assert (config["milestones"], config["first_layer_milestones"]) == ((70, 90, 100), None)
     assert (config["eval_steps"], config["eval_alpha"]) == (20, 0.003)
 
 
@@ -314,8 +315,14 @@ def test_the_natural_twin_is_the_same_run_but_for_the_attack():
         assert differences(twin, make_config(method="natural", **common, **kept)) == []
 
 
+def test_milestones_given_beside_a_preset_are_the_first_layers_too():
+    for name in ("cifar10-yopo-5-3", "cifar10-trades-yopo-3-4"):
+        first_layer, rest = learning_rates(make_config(name, milestones=(20, 25)))
+        assert [first_layer(epoch) / rest(0) for epoch in (19, 20, 25)] == pytest.approx([1.0, 0.1, 0.01])
+
+
 def test_a_preset_with_another_schedule():
-    assert "first_layer_milestones" not in make_config("cifar10-yopo-5-3", schedule="cosine").settings()
+    assert "first_layer_milestones" not in make_config("mnist-yopo-5-10", schedule="cosine").settings()
 
 
 @pytest.mark.parametrize(

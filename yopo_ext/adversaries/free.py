@@ -27,6 +27,9 @@ from .metrics import batch_metrics
 from .random_start import feasible_images
 from .weight_pass import one_pass_objective
 
+#: As published for CIFAR-10.
+PASSES = 8
+
 
 class Free:
     """Free-m: each pass gives the weights their gradient and moves η by the same backward pass.
@@ -64,16 +67,14 @@ class Free:
         self,
         model: nn.Module,
         ball: Ball,
-        m: int = 8,
+        m: int = PASSES,
         *,
         loss: Loss | Objective = cross_entropy,
         first_layer: Modules | FirstLayer | None = None,
         in_kernel: str = "auto",
     ) -> None:
         self.model, self.ball = model, ball
-        self.replays = arguments.count("m", m)
-        if m == 0:
-            raise ValueError("m: got 0, expected at least 1 pass")
+        self.replays = arguments.count("m", m, least=1)
         self.objective = one_pass_objective(as_objective(loss), "Free")
         self._kept = KeptPerturbation()
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()
@@ -132,7 +133,7 @@ class Free:
 class FreeOptions(Options):
     """Of Free training."""
 
-    m: int = option(5, "full passes a mini-batch", least=1)
+    m: int = option(PASSES, "full passes a mini-batch", least=1)
 
 
 def _build(given: Ingredients) -> Free:

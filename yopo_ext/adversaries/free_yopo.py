@@ -46,6 +46,7 @@ class FreeYOPO(YOPO):
     Attributes:
         ball: may be set between mini-batches.
         replays: m.
+        m: 1, the passes before each step of the weights.
         eta: the last pass's perturbation after its steps, None before the first.
 
     Raises:
@@ -77,9 +78,7 @@ class FreeYOPO(YOPO):
             first_layer_grad=first_layer_grad, bn_statistics=bn_statistics, generator=generator, direction=direction,
             precision=precision, backend=backend,
         )  # fmt: skip
-        self.replays = arguments.count("m", m)
-        if m == 0:
-            raise ValueError("m: got 0, expected at least 1 pass")
+        self.replays = arguments.count("m", m, least=1)
         self.starts_anew = arguments.one_of("start", start, STARTS) == "random"
         self._kept = KeptPerturbation()
         # On the device: a recorded pass counts as well.
@@ -150,4 +149,5 @@ def _build(given: Ingredients) -> FreeYOPO:
 METHOD = Method(
     "free-yopo", "Free-YOPO", "YOPO-M-N with a step of the weights after each pass, η kept as Free keeps it", _build,
     FreeYOPOOptions, numbers=("m", "n"), step_size=lambda eps, options: eps / max(options.n, 1), in_first_layer=True,
+    weights_before_steps=True,
 )  # fmt: skip

@@ -46,9 +46,7 @@ class FrozenCrafting:
 
     def __init__(self, model: nn.Module, first_layer: FirstLayer, m: int, n: int) -> None:
         self.model, self.first_layer = model, first_layer
-        self.m = arguments.count("m", m)
-        if m == 0:
-            raise ValueError("m: got 0, expected at least 1 crafting pass")
+        self.m = arguments.count("m", m, least=1)
         self.n = arguments.count("n", n)
         self.checked = False
 

@@ -59,6 +59,7 @@ class Method:
         objective: the name of the one it trains with where none is given.
         adversarial: whether it perturbs its images at all.
         in_first_layer: whether it moves inside the first layer, and so needs one.
+        weights_before_steps: whether its passes are for the weights too, and so at η from before the steps that follow.
         watched: whether its adversary has a `watch`, a `GradientWatch` that compares its attack's first gradient and
             its last.
         soft_targets: whether targets may be rows of probabilities (B, K) where the objective takes them.
@@ -76,6 +77,7 @@ class Method:
     objective: str = "cross-entropy"
     adversarial: bool = True
     in_first_layer: bool = False
+    weights_before_steps: bool = False
     watched: bool = False
     soft_targets: bool = True
     starts: bool = False

@@ -30,6 +30,9 @@ from .random_start import feasible_images
 from .trades import START, clean_log_probabilities
 from .weight_pass import weight_pass
 
+#: As published for CIFAR-10, TRADES-YOPO-3-4.
+PASSES, STEPS = 3, 4
+
 
 class TRADESYOPO:
     """η by m passes of n inner steps each on KL(clean ‖ adversarial), then the two passes of TRADES.
@@ -58,8 +61,8 @@ class TRADESYOPO:
         model: nn.Module,
         first_layer: Modules | FirstLayer,
         ball: Ball,
-        m: int = 3,
-        n: int = 4,
+        m: int = PASSES,
+        n: int = STEPS,
         *,
         loss: Loss | Objective | None = None,
         bn_mode: str = "eval",
@@ -105,8 +108,8 @@ class TRADESYOPO:
 class TRADESYOPOOptions(Options):
     """Of TRADES-YOPO."""
 
-    m: int = option(5, "crafting passes a mini-batch", least=1)
-    n: int = option(3, "inner steps after each pass", least=0)
+    m: int = option(PASSES, "crafting passes a mini-batch", least=1)
+    n: int = option(STEPS, "inner steps after each pass", least=0)
     bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
     bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 

@@ -101,9 +101,7 @@ class YOPO:
     ) -> None:
         self.model, self.ball = model, Ball(eps, alpha, bounds, norm)
         self.first_layer = FirstLayer(first_layer, bn_statistics)
-        self.m = arguments.count("m", m)
-        if m == 0:
-            raise ValueError("m: got 0, expected at least 1 full pass")
+        self.m = arguments.count("m", m, least=1)
         self.n = arguments.count("n", n)
         self.objective = one_pass_objective(as_objective(loss), "YOPO")
         self.reduction = arguments.one_of("reduction", reduction, REDUCTIONS)
@@ -250,5 +248,5 @@ def _build(given: Ingredients) -> YOPO:
 
 METHOD = Method(
     "yopo", "YOPO", "M full passes, N steps inside the first layer after each (Zhang et al., NeurIPS 2019)", _build,
-    YOPOOptions, numbers=("m", "n"), in_first_layer=True,
+    YOPOOptions, numbers=("m", "n"), in_first_layer=True, weights_before_steps=True,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 from .speaker import process_count, say
 
 #: Commands that compute for long. `bench` measures the machine as it is.
-COMMANDS = ("train", "compare", "evaluate", "diagnose")
+COMMANDS = ("train", "compare", "evaluate", "diagnose", "cuts")
 #: Who has set one of these has chosen.
 _CHOSEN_BY = ("OMP_", "MKL_", "GOMP_", "KMP_")
 #: Cores kept busy by others from which on it is a crowd.
@@ -60,11 +60,16 @@ def make_room(arguments: Sequence[str], root: Path = Path("/")) -> None:
     machine = read_machine(root)
     # The bits of a sum may depend on the number of threads, and a run that goes on has to give those of one that was
     # never interrupted.
-    resumes = any(argument.startswith("--res") for argument in arguments)
-    settings = choose(machine, keep_threads=resumes)
+    settings = choose(machine, keep_threads=any(map(_resumes, arguments)))
     if settings:
         os.environ.update(settings)
         say(describe(machine, settings))
+
+
+def _resumes(argument: str) -> bool:
+    """--resume, or as much of it as is no other option's."""
+    name = argument.partition("=")[0]
+    return len(name) > len("--res") and "--resume".startswith(name)
 
 
 def choose(machine: Machine, keep_threads: bool = False) -> dict[str, str]:

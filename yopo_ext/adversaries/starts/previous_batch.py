@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...projection import FeasibleSet
+from ..kept_perturbation import KeptPerturbation
 from ..random_start import draw
 from .start import Found, NamedStart, Start, State, Surroundings
 
@@ -29,7 +29,11 @@ class PreviousBatch(Start):
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
-        self.eta: Tensor | None = None
+        self._kept = KeptPerturbation()
+
+    @property
+    def eta(self) -> Tensor | None:
+        return self._kept.eta
 
     @torch.no_grad()
     def draw(self, feasible: FeasibleSet, y: Any) -> Tensor:
@@ -41,9 +45,9 @@ class PreviousBatch(Start):
                 "one shape"
             )
         if self.eta is None or len(self.eta) < len(x):
-            fresh = draw(feasible, self.generator)
-            self.eta = fresh if self.eta is None else torch.cat([self.eta.to(x), fresh[len(self.eta) :]])
-        return feasible.project(self.eta[: len(x)].to(x))
+            known, fresh = 0 if self.eta is None else len(self.eta), draw(feasible, self.generator)
+            self._kept.rows(x)[known:] = fresh[known:]
+        return feasible.project(self._kept.rows(x))
 
     @torch.no_grad()
     def keep(self, feasible: FeasibleSet, y: Any, found: Found) -> None:
@@ -53,19 +57,13 @@ class PreviousBatch(Start):
 
     def state_dict(self) -> State:
         """The rows."""
-        return {"eta": self.eta}
+        return self._kept.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """What `state_dict` gave."""
-        self.eta = None if state["eta"] is None else state["eta"].clone()
+        self._kept.load_state_dict(state)
 
-    def reshare(self, states: Sequence[State], rows: Callable[[int], tuple[int, int]]) -> State:
-        """The rows of the joint mini-batch that are this process's now."""
-        known = [eta for state in states if (eta := state["eta"]) is not None]
-        if not known:
-            return {"eta": None}
-        start, stop = rows(sum(map(len, known)))
-        return {"eta": torch.cat(known)[start:stop].clone()}
+    reshare = staticmethod(KeptPerturbation.reshare)
 
 
 def _build(given: Surroundings) -> PreviousBatch:

@@ -20,7 +20,7 @@ PRESETS = tuple(
         "CIFAR-10 by TRADES-YOPO as published (Zhang et al. 2019)",
         f"trades-yopo-{numbers}",
         _SETTINGS,
-        {"alpha": 0.007, "beta": 1.0, "first_layer_milestones": (70, 90, 100)},
+        {"alpha": 0.007, "beta": 1.0},
     )
     for numbers in ("3-4", "2-5")
 )

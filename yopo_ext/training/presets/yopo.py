@@ -61,7 +61,7 @@ def _faithful() -> Iterator[Preset]:
             settings = {**CIFAR10, "model": model, "lr": lr}
             yield _preset(
                 f"cifar10-{network}yopo-{numbers}", f"CIFAR-10 with {model} as published (Zhang et al. 2019)",
-                f"yopo-{numbers}", settings, alpha=2 / 255, first_layer_milestones=(30, 34, 36),
+                f"yopo-{numbers}", settings, alpha=2 / 255,
             )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...adversaries.method import METHODS
 from ...data import to_float
 from ...evaluation.cut_report import CutReport, cut_report
 from ...evaluation.cut_tuning import CutTuning, Setting, tune_cut
@@ -20,8 +21,8 @@ from .trained import open_checkpoint
 CUT_IMAGES = 256
 #: Steps that are followed where the run has fewer, or no n.
 CUT_STEPS = 5
-#: Methods whose passes come before their steps and move, or gather for, the weights.
-_WEIGHTS_FIRST = ("yopo", "free-yopo")
+#: Crafts as a setting does, for runs whose method has no m and n.
+_ATTACK = "yopo-attack"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def training_options(config: Config, chosen: Setting) -> str:
     Of the run's own method where it takes m and n, else of YOPO as an attack. Where passes are for the weights too,
     these see η before the last n steps, so that there is one pass more than the setting has.
     """
-    declared = config.declared_method
-    name = config.method.name if declared.in_first_layer and declared.numbers == ("m", "n") else "yopo-attack"
-    passes = chosen.m + 1 if name in _WEIGHTS_FIRST else chosen.m
-    return f"--method {name}-{passes}-{chosen.n} --cut {chosen.cut} --alpha {chosen.alpha:.6g}"
+    own = config.declared_method
+    method = own if own.in_first_layer and own.numbers == ("m", "n") else METHODS[_ATTACK]
+    passes = chosen.m + 1 if method.weights_before_steps else chosen.m
+    return f"--method {method.name}-{passes}-{chosen.n} --cut {chosen.cut} --alpha {chosen.alpha:.6g}"
