@@ -211,6 +211,19 @@ def test_help_is_help(command):
     assert build_parser().prog == "yopo"
 
 
+def test_help_says_what_there_is_to_choose_and_what_leaving_it_out_means():
+    (commands,) = (action.choices for action in build_parser()._actions if hasattr(action, "_name_parser_map"))
+    texts = {action.dest: action.help for action in commands["train"]._actions}
+    assert texts["reduction"] == "of the m passes' gradients: mean, sum (default: mean) (yopo)"
+    assert texts["m"].count("(default: ") == 4  # the methods' own
+    assert texts["eps"] == "radius; fractions like 8/255 are read (images in [0, 1]) (default: the data set's own)"
+    assert texts["ewa_warmup"].endswith("(default: on)")
+    assert "default" not in texts["cuda_graph"]
+    for name, found in homes().items():
+        words = [word for home in found for word in home.option.known]
+        assert len(words) > 8 or all(word in texts[name] for word in words), name
+
+
 def test_info(command):
     import torch
 

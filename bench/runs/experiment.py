@@ -22,7 +22,8 @@ from yopo_ext.cli import main as yopo
 from yopo_ext.training.files import write_text_atomically
 
 POINT = (
-    "epoch", "seconds", "units", "units_total", "loss", "clean", "curve_robust", "gradient_cosine", "warning", "restarted",
+    "epoch", "seconds", "units", "units_total", "loss", "clean", "curve_robust", "gradient_cosine", "warning",
+    "restarted",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .numbers import is_number
+from .option_help import described
 from .settings import flag_of, parser_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def add_attack_options(parser: argparse.ArgumentParser, group: Any) -> None:
     for name, one in options.items():
         if flag_of(name) in parser._option_string_actions:
             raise ValueError(f"attacks: an option {name} is declared, {flag_of(name)} is the command's own")
-        text = _help(one)
+        text = described(one)
         if one.kind is bool:
             group.add_argument(flag_of(name), action=argparse.BooleanOptionalAction, help=text, dest=name)
         else:
@@ -109,13 +110,3 @@ def _all_kinds() -> list[Kind]:
     from ..evaluation import ATTACKS
 
     return [*ATTACKS, *DETECTORS]
-
-
-def _help(one: Option) -> str:
-    text = one.help
-    if one.known:
-        text += f": {', '.join(one.known)}"
-    if one.default is not None and "default:" not in text:
-        default = " ".join(map(str, one.default)) if one.several else one.default
-        text += f" (default: {default})"
-    return text.replace("%", "%%")

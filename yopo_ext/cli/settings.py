@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .numbers import number
+from .option_help import described
 
 if TYPE_CHECKING:
     from ..options import Option
@@ -129,12 +130,21 @@ def _add(group: Any, found: Sequence[Home]) -> None:
 
 
 def _help(found: Sequence[Home]) -> str:
-    """The option's own words, once for each thing said, and for whom."""
+    """What is said of the option, once for each thing said, and for whom."""
+    known = _known_to_data_sets()
     texts: dict[str, list[str]] = {}
     for home in found:
-        texts.setdefault(home.option.help, []).append(home.owner or "")
+        text = described(home.option, default="the data set's own" if home.option.name in known else None)
+        texts.setdefault(text, []).append(home.owner or "")
     parts = []
     for text, owners in texts.items():
         who = "" if found[0].section == "events" else ", ".join(owner for owner in owners if owner)
         parts.append(f"{text} ({who})" if who else text)
-    return "; ".join(parts).replace("%", "%%")
+    return "; ".join(parts)
+
+
+def _known_to_data_sets() -> set[str]:
+    """Settings that some data set's recipe has."""
+    from ..data import DATASETS
+
+    return {name for dataset in DATASETS for name in dataset.recipe}
