@@ -2,7 +2,7 @@
 """`python bench/condense.py IN.json OUT.json`: what is worth keeping of a pytest-benchmark JSON file.
 
 For every case and contender the median and quartiles in milliseconds and how many times the `cpu` backend is faster,
-with the machine and versions they were measured with. Prints the table of the README.
+with the machine and versions they were measured with.
 """
 
 from __future__ import annotations
@@ -30,19 +30,8 @@ def condense(raw: dict) -> dict:
     return {"machine": machine, "date": raw["datetime"][:10], "unit": "ms", "cases": dict(cases)}
 
 
-def table(result: dict) -> str:
-    others = ("authors", "lean", "compiled")
-    lines = ["| | yopo_ext | " + " | ".join(others) + " |", "|---|---|---|---|---|"]
-    for name, contenders in result["cases"].items():
-        cells = [f"{contenders[o]['median']:.3g} ms ({contenders[o]['times_cpu']:.1f} ×)" for o in others]
-        lines.append(f"| {name} | **{contenders['cpu']['median']:.3g} ms** | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def main(source: str, target: str) -> None:
-    result = condense(json.loads(Path(source).read_text()))
-    Path(target).write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result))
+    Path(target).write_text(json.dumps(condense(json.loads(Path(source).read_text())), indent=1) + "\n")
 
 
 if __name__ == "__main__":

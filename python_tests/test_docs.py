@@ -171,7 +171,7 @@ TABLES = {
     "_catalogue.md": "catalogue_tables.catalogue_page()",
     "_settings.md": "catalogue_tables.settings_page()",
 }
-README_TABLES = ("methods_table.final_text()", "gpu_table.readme_table()")
+README_TABLES = ("methods_table.final_text()", "gpu_table.readme_table()", "cpu_table.readme_table()")
 
 
 @functools.cache

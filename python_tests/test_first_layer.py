@@ -278,15 +278,31 @@ def test_what_is_no_layer_raises(given, error):
         ({"norm": "l1"}, ValueError, "norm"),
         ({"bounds": (1.0, 0.0)}, ValueError, "bounds"),
         ({"direction": "up"}, ValueError, "direction"),
-        ({"p": torch.zeros(2, 4, 1, 1)}, ValueError, "p: got shape"),
-        ({"eta": torch.zeros(1)}, ValueError, "eta: got shape"),
+        ({"precision": "foo"}, ValueError, "precision"),
+        ({"x": "a"}, TypeError, "x: got str"),
+        ({"x": torch.zeros(2, 3)}, ValueError, "x: got shape"),
+        ({"p": torch.zeros(2, 4, 1, 1).double()}, ValueError, "p: got shape"),
+        ({"p": torch.zeros(2, 4, 1, 1).int()}, TypeError, "p: got torch.int32"),
+        ({"p": None}, TypeError, "p: got NoneType"),
+        ({"eta": torch.zeros(1).double()}, ValueError, "eta: got shape"),
+        ({"eta": torch.zeros(1).long()}, TypeError, "eta: got torch.int64"),
+        ({"eta": torch.zeros(1)}, TypeError, "eta: got torch.float32"),
     ],
 )
 @pytest.mark.parametrize("make", [OPERATOR["conv"], AUTOGRAD["Softsign"]], ids=["operator", "autograd"])
 def test_bad_arguments_are_named(make, change, error, names):
     layer = build(make)
     x, eta, p = data(layer)
-    given = {"eta": eta, "p": p, "eps": EPS, "alpha": ALPHA, "steps": 1, **change}
-    given |= {name: given[name].double() for name in ("eta", "p")}
+    given = {"x": x, "eta": eta.double(), "p": p.double(), "eps": EPS, "alpha": ALPHA, "steps": 1, **change}
     with pytest.raises(error, match=names):
-        layer.inner_ascent(x, **given)
+        layer.inner_ascent(**given)
+
+
+@pytest.mark.parametrize("change", [{"precision": "foo"}, {"u": "a"}, {"p": torch.zeros(2, 4, 1, 1).int()}])
+@pytest.mark.parametrize("function", ["hamiltonian", "accumulate_hamiltonian"])
+@pytest.mark.parametrize("make", [OPERATOR["conv"], AUTOGRAD["Softsign"]], ids=["operator", "autograd"])
+def test_bad_arguments_of_the_hamiltonian_are_named(make, function, change):
+    layer = build(make)
+    x, _, p = data(layer)
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(change))}: got"):
+        getattr(layer, function)(**{"u": x, "p": p.double(), **change})

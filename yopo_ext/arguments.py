@@ -54,6 +54,11 @@ def count(name: str, value: int, least: int = 0) -> int:
     return value
 
 
+def precision(value: str | None) -> str | None:
+    """One of `PRECISIONS`, or None for PyTorch's own setting."""
+    return None if value is None else one_of("precision", value, PRECISIONS)
+
+
 def one_of(name: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}")

@@ -20,6 +20,22 @@ def require_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name}: got {type(value).__name__}, expected a tensor")
 
 
+def require_floating(images_name: str, images: Tensor, **others: Tensor) -> None:
+    """Images (B, C, H, W) and what belongs to them, in floating dtypes, on one device: what modules of any kind take.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: naming the tensor.
+    """
+    for name, value in {images_name: images, **others}.items():
+        require_tensor(name, value)
+        if not value.is_floating_point():
+            raise TypeError(f"{name}: got {value.dtype}, expected a floating dtype")
+        if value.device != images.device:
+            raise RuntimeError(f"{name}: is on {value.device}, expected {images.device}, where the images are")
+    if images.dim() != 4:
+        raise ValueError(f"{images_name}: got shape {tuple(images.shape)}, expected 4 dimensions (B, C, H, W)")
+
+
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...], meaning: str) -> None:
     if tuple(tensor.shape) != expected:
         raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, expected {expected} = {meaning}")

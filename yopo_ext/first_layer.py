@@ -13,6 +13,7 @@ from . import arguments, layer_by_autograd, layer_gradients, ops
 from .arguments import Bounds, PerChannel
 from .ball import Ball
 from .batch_statistics import BN_STATISTICS, BatchStatistics, norms_on_the_batch, statistics_to_hold
+from .checks import require_floating, require_tensor
 from .compiled_prefix import CompiledPrefix
 from .inference_mode import outside_inference_mode
 from .kept_reading import KeptReading
@@ -132,6 +133,7 @@ class FirstLayer:
         }  # fmt: skip
         layer, held = self._read_detached(backend, statistics)
         if layer is None:
+            arguments.precision(precision)
             compiled = self._compiled.of(self.modules, [*held])
             return layer_by_autograd.inner_ascent(self.modules, x, eta, p, held, **options, compiled=compiled)
         options |= {**layer.options, "precision": precision, "backend": backend}
@@ -184,6 +186,8 @@ class FirstLayer:
             return ops.hamiltonian(
                 u, p.detach(), layer.weight, layer.bias, **layer.options, precision=precision, backend=backend
             )
+        arguments.precision(precision)
+        require_floating("u", u, p=p)
         with torch.autocast(u.device.type, enabled=False):
             return layer_by_autograd.hamiltonian(self.modules, u, p, held)
 
@@ -213,10 +217,13 @@ class FirstLayer:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             return
+        require_tensor("u", u)
         u = u.detach()
         with torch.enable_grad():
             layer = self._read(None if self.bn_statistics == "frozen" and self.uses_batch_statistics else backend, {})
         if layer is None:
+            arguments.precision(precision)
+            require_floating("u", u, p=p)
             layer_by_autograd.accumulate(self.modules, trained, u, p, scale)
         else:
             layer_gradients.accumulate(layer, trained, u, p, scale, precision=precision, backend=backend)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from . import arguments
 from .arguments import Bounds, PerChannel
 from .batch_statistics import BatchStatistics, held_at
+from .checks import require_floating
 from .compiled_regions import unwrap_compiled
 from .frozen_parameters import without_weight_gradients
 from .inference_mode import outside_inference_mode
@@ -61,6 +62,9 @@ def inner_ascent(
     steps: int, bounds: Bounds, norm: str, direction: str, compiled: Function | None = None,
 ) -> Tensor:  # fmt: skip
     """As the operator of that name; `compiled` as for `climb`."""
+    require_floating("x", x, eta=eta, p=p)
+    if eta.dtype != x.dtype:
+        raise TypeError(f"eta: got {eta.dtype}, expected {x.dtype}, as the images have it")
     arguments.budget_rows(eps, alpha, bounds, norm, x.shape[1])
     feasible = feasible_set(x.detach(), eps, bounds, norm)
     return climb(

@@ -49,7 +49,7 @@ def inner_ascent(
     layer = read_layer(x, weight, bias, stride, padding, dilation, activation, mean, std)
     return InnerAscentCall(
         x, eta, p, layer, budget(x, eps, alpha, bounds, norm), arguments.count("steps", steps), norm,
-        arguments.one_of("direction", direction, arguments.DIRECTIONS), _precision(precision),
+        arguments.one_of("direction", direction, arguments.DIRECTIONS), arguments.precision(precision),
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def hamiltonian(
     for name, value in (("u", u), ("p", p)):
         require_tensor(name, value)
     layer = read_layer(u, weight, bias, stride, padding, dilation, activation, mean, std)
-    return HamiltonianCall(u, p, layer, _precision(precision))
+    return HamiltonianCall(u, p, layer, arguments.precision(precision))
 
 
 def budget(
@@ -110,7 +110,3 @@ def read_layer(
 
 def _channels(images: Tensor) -> int:
     return images.shape[1] if images.dim() == 4 else 1
-
-
-def _precision(precision: str | None) -> str | None:
-    return None if precision is None else arguments.one_of("precision", precision, arguments.PRECISIONS)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`python docs/figures/gradient_step_table.py`: docs/_gradient-step.md, attack steps that end in the kernel.
-
-Of `bench/results/gradient-step.json`, or of `gradient-step-busy.json` where there is none of a quiet machine.
-"""
+"""`python docs/figures/gradient_step_table.py`: docs/_gradient-step.md, attack steps that end in the kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +8,9 @@ from typing import Any
 
 from results import BENCH, HERE, provenance
 
-QUIET, BUSY = (BENCH / "results" / f"{name}.json" for name in ("gradient-step", "gradient-step-busy"))
+from yopo_ext.benchmark.report import milliseconds
+
+MEASURED = BENCH / "results" / "gradient-step.json"
 TARGET = HERE.parent / "_gradient-step.md"
 COLUMNS = {
     "step_eval": "step, evaluation mode", "step_train": "step, training mode", "pgd_10_training": "PGD-10 training",
@@ -20,8 +19,7 @@ COLUMNS = {
 
 
 def table() -> str:
-    busy = not QUIET.is_file()
-    result = json.loads((BUSY if busy else QUIET).read_text())
+    result = json.loads(MEASURED.read_text())
     lines = ["| the two operations | NCHW | channels-last | signs that differ |", "|---|---|---|---|"]
     for name, formats in result["operations"].items():
         nchw, last = formats["NCHW"], formats["channels-last"]
@@ -31,12 +29,11 @@ def table() -> str:
     for name, found in result["networks"].items():
         cells = [name, str(found["images"]), f"{found['share_of_multiply_adds']:.1%}"]
         lines.append(f"| {' | '.join([*cells, *(_of(found[column]) for column in COLUMNS), _differ(found)])} |")
-    load = f", beside other work (load {result['load before']:g}), so that single ratios are noise" if busy else ""
-    return "\n".join([*lines, "", f"Measured on: {provenance(result)}{load}."]) + "\n"
+    return "\n".join([*lines, "", f"Measured on: {provenance(result)}."]) + "\n"
 
 
 def _of(entry: dict[str, Any]) -> str:
-    return f"{entry['ratio']:.2f} × {entry['autograd_ms']:.3g} ms"
+    return f"{entry['ratio']:.2f} × {milliseconds(entry['autograd_ms'])} ms"
 
 
 def _differ(entry: dict[str, Any]) -> str:

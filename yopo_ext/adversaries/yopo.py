@@ -108,7 +108,7 @@ class YOPO:
         self.first_layer_grad = arguments.one_of("first_layer_grad", first_layer_grad, FIRST_LAYER_GRADS)
         self.generator = generator
         self.direction = arguments.one_of("direction", direction, arguments.DIRECTIONS)
-        self.precision = None if precision is None else arguments.one_of("precision", precision, arguments.PRECISIONS)
+        self.precision = arguments.precision(precision)
         self.backend = backends.requested(backend) if backend is not None else None
         self.eta: Tensor | None = None
         self.stopwatch: Stopwatch | NoStopwatch = NoStopwatch()

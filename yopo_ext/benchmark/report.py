@@ -54,13 +54,13 @@ def _rows(found: Measurement) -> list[str]:
         shown = f"**{name}**" if name == found.backend else name
         ratio = f"{timing.median / mine.median:.2f}" if mine else ""
         floor = f"{found.floor / timing.median:.0%}" if found.floor else ""
-        spread = f"{_milliseconds(timing.q10)} – {_milliseconds(timing.q90)}"
+        spread = f"{milliseconds(timing.q10)} – {milliseconds(timing.q90)}"
         rows.append(
-            f"| {found.case.name} | {shown} | {_milliseconds(timing.median)} ms | {spread} | {ratio} | {floor} |"
+            f"| {found.case.name} | {shown} | {milliseconds(timing.median)} ms | {spread} | {ratio} | {floor} |"
         )
     return rows
 
 
-def _milliseconds(value: float) -> str:
+def milliseconds(value: float) -> str:
     """Three digits, never an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else f"{value:.6f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else f"{value:.6f}"

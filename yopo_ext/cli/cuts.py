@@ -27,7 +27,7 @@ def add_command(commands: Any) -> None:
     text = "modules that first layers are to end with, as conv1 layer1.0 (default: all not too deep)"
     cuts.add_argument("--cuts", nargs="+", metavar="NAME", help=text)
     cuts.add_argument("--n", type=int, help="inner steps (default: the run's, and at least 5)")
-    cuts.add_argument("--eps", type=number, help="radius, of images in [0, 1]; 8/255 is read (default: the run's)")
+    cuts.add_argument("--eps", type=number, help="radius, images in [0, 1]; 8/255 is read (default: the run's)")
     cuts.add_argument("--alpha", type=number, help="step size, likewise (default: the run's, or a quarter of eps)")
     text = "choose m, n and a cut: the cheapest that gain this share of the loss that ten fresh steps gain, as 0.9"
     cuts.add_argument("--tune", type=number, metavar="SHARE", help=text)

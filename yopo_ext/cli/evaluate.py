@@ -98,7 +98,7 @@ def _add_attacks(evaluate: argparse.ArgumentParser) -> None:
         help=f"clean, which is always there, or kinds of attacks (default: {DEFAULT}; {OWN_LOSS} too where the "
         f"objective reads distances to centres). {kinds}".replace("%", "%%"),
     )  # fmt: skip
-    how.add_argument("--eps", type=number, help="radius, of images in [0, 1]; 8/255 is read (default: that of the training)")
+    how.add_argument("--eps", type=number, help="radius, images in [0, 1]; 8/255 is read (default: the training's)")
     how.add_argument("--norm", choices=("linf", "l2"), help="(default: that of the training; linf for --weights)")
     how.add_argument("--seed", type=int, default=0, help="of all that attacks draw (default: 0)")
     how.add_argument("--attack-in-kernel", choices=IN_KERNEL, default="auto", help=f"{IN_KERNEL_HELP} (default: auto)")
