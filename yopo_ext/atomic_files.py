@@ -17,12 +17,16 @@ class WriteError(OSError):
     """A file could not be written: the message names it and says why."""
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, new: bool = False) -> None:
     """Lets ``write`` fill a temporary file beside ``path``, forces it to disk, then renames it over ``path``.
 
     Whatever ``write`` raises is raised again after the temporary file is gone; ``path`` is then untouched.
 
+    Args:
+        new: there must be none yet: of several who write it at the same time one does.
+
     Raises:
+        FileExistsError: where it is to be new, and is there.
         WriteError: the system refused, whatever ``write`` made of that.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -33,7 +37,13 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if new:
+            _place_new(temporary, path)
+        else:
+            os.replace(temporary, path)
+    except FileExistsError:
+        temporary.unlink(missing_ok=True)
+        raise
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         failure = raw.failure if raw is not None and raw.failure is not None else error
@@ -49,9 +59,29 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.close(folder)
 
 
-def write_text_atomically(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str, *, new: bool = False) -> None:
     """`write_atomically` for UTF-8 text."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode()), new=new)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes that were killed while they wrote left in the folder."""
+    for path in folder.glob(".*.tmp"):
+        if path.name.split(".")[-2].isdigit():
+            path.unlink(missing_ok=True)
+
+
+def _place_new(temporary: Path, path: Path) -> None:
+    """Renames it if nobody has the name: in one step where the file system can link."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        path.touch(exist_ok=False)
+        os.replace(temporary, path)
+    else:
+        temporary.unlink()
 
 
 def write_failure(path: Path, error: OSError) -> str:

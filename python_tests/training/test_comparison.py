@@ -87,11 +87,21 @@ def test_an_interrupted_comparison_goes_on(tmp_path, configs, runs, monkeypatch)
     assert (tmp_path / "c" / "fast" / "last.pt").exists()
     assert not (tmp_path / "c" / "free-2" / "last.pt").exists()
     monkeypatch.chdir(tmp_path)
+    begun = tmp_path / "c" / "natural" / "config.json"
+    begun.write_text(begun.read_text())  # as a copy may have it, the youngest
     assert main(["compare", "--resume", "c"]) == 0
     summary = json.loads((tmp_path / "c" / "summary.json").read_text())
     whole = run_comparison(configs, tmp_path / "w", resume=False, show=False)
+    assert list(summary) == list(whole)
     for name in ("natural", "fast", "free-2", "yopo-2-2"):
         assert {**summary[name], "seconds": 0} == {**whole[name], "seconds": 0}
+
+
+def test_a_comparison_that_lacks_a_run_does_not_go_on_without_it(tmp_path, configs, capsys):
+    run_comparison(configs, tmp_path, resume=False, show=False)
+    (tmp_path / "fast" / "config.json").unlink()
+    assert main(["compare", "--resume", str(tmp_path)]) == 2
+    assert "fast/config.json: no such file, of a comparison of 4 runs" in capsys.readouterr().err
 
 
 def test_settings_for_one_method_only():

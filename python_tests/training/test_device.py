@@ -33,7 +33,7 @@ def test_the_commands_say_what_they_took_and_the_run_keeps_both(tmp_path, monkey
     assert main(["train", "--no-compare-natural", "--out", "a", *QUICK]) == 0
     assert capsys.readouterr().out.count("device: cpu (--device auto: PyTorch finds no CUDA device)\n") == 1
     kept = json.loads((tmp_path / "a" / "config.json").read_text())
-    assert (kept["host"]["device"], kept["taken"]) == ("auto", {"device": "cpu"})
+    assert (kept["host"]["device"], kept["taken"]) == ("auto", {"device": "cpu", "runs": ["."]})
     assert config_from_dict(kept).host.device == "auto"
     assert main(["train", "--no-compare-natural", "--out", "b", "--config", "a/config.json", "--device", "cpu"]) == 0
     assert "device:" not in capsys.readouterr().out

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 
 import errno
+import json
 import os
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from yopo_ext import atomic_files as atomic
 from yopo_ext.cli import main
 from yopo_ext.training import Run, TrainingError, load_checkpoint, run_job
-from yopo_ext.training.files import WriteError, write_atomically
+from yopo_ext.training.files import WriteError, write_atomically, write_text_atomically
 from yopo_ext.training.runs import run_all
 
 
@@ -117,3 +118,46 @@ def test_what_is_no_fault_of_the_disk_stays_what_it_is(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_atomically(tmp_path / "file", lambda file: 1 / 0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_several_who_write_a_new_file_one_does(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *paths: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")))
+    write_text_atomically(tmp_path / "file", "first", new=True)
+    with pytest.raises(FileExistsError):
+        write_text_atomically(tmp_path / "file", "second", new=True)
+    assert contents(tmp_path) == {"file": b"first"}
+
+
+def test_a_resumed_run_has_its_log_and_nothing_half_written(runs):
+    """As a process leaves it that was killed between the last epoch's checkpoint and its line."""
+    trainer = runs.trainer("run")
+    trainer.fit()
+    log = trainer.folder / "metrics.jsonl"
+    whole = log.read_text()
+    log.write_text(whole[: whole.rindex("\n", 0, -1) + 1])
+    (trainer.folder / ".last.pt.4711.tmp").write_text("half")
+    (trainer.folder / ".kept.by.the.user.tmp").write_text("")
+    resumed = runs.trainer("run")
+    resumed.resume()
+    resumed.fit()
+    assert log.read_text() == whole
+    assert {name for name in contents(trainer.folder) if name.endswith("tmp")} == {".kept.by.the.user.tmp"}
+
+
+def test_a_start_that_was_killed_between_two_configurations_goes_on_as_it_was_meant(runs, monkeypatch):
+    config, folder = runs.config, runs.root / "run"
+    write = type(config).write
+
+    def killed(self, path, **options):
+        write(self, path, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(config), "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(config, folder, compare_natural=True, resume=False, show=False)
+    assert not (folder / "natural" / "config.json").exists()
+    assert main(["train", "--resume", str(folder)]) == 0
+    assert set(json.loads((folder / "summary.json").read_text())) >= {config.method.name, "natural"}

@@ -64,6 +64,7 @@ def _new(options: argparse.Namespace) -> tuple[Config, Path, bool]:
 def _resumed(options: argparse.Namespace) -> tuple[Config, Path, bool]:
     """The same of a run that goes on: in its place, or longer."""
     from ..training import change_config, read_run
+    from ..training.config import read_began_with
 
     given = given_settings(options)
     if any(value is not None for value in (options.preset, options.config, options.out, options.compare_natural)):
@@ -71,5 +72,6 @@ def _resumed(options: argparse.Namespace) -> tuple[Config, Path, bool]:
                          "do not go with it")  # fmt: skip
     config = read_run(options.resume / "config.json")
     require_changeable(config, given)
-    compare = (options.resume / "natural" / "config.json").exists()
+    began_with = read_began_with(options.resume / "config.json") or []
+    compare = began_with == [".", "natural"] or (options.resume / "natural" / "config.json").exists()
     return change_config(config, **given), options.resume, compare

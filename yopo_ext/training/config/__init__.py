@@ -3,7 +3,7 @@
 
 from .chosen import Chosen
 from .config import Config, differences
-from .files import config_from_dict, read_run, read_settings
+from .files import config_from_dict, read_began_with, read_run, read_settings
 from .make import change_config, make_config
 from .method_text import parse_method
 
@@ -15,6 +15,7 @@ __all__ = [
     "differences",
     "make_config",
     "parse_method",
+    "read_began_with",
     "read_run",
     "read_settings",
 ]

@@ -163,12 +163,15 @@ class Config:
         found[EVENT_SECTION] = {one.name: to_plain(one.options) for one in self.events}
         return found | ({TAKEN_SECTION: {"alpha": OWN}} if self.own_alpha else {})
 
-    def write(self, path: Path, *, taken: dict[str, Any] | None = None) -> None:
-        """Into a ``config.json``, atomically; with what the run took where the settings left it open."""
+    def write(self, path: Path, *, taken: dict[str, Any] | None = None, new: bool = False) -> None:
+        """Into a ``config.json``, atomically; with what the run took where the settings left it open.
+
+        Raises ``FileExistsError`` where it is to be ``new`` and there is one.
+        """
         found = self.to_dict()
         if taken := {**found.get(TAKEN_SECTION, {}), **(taken or {})}:
             found[TAKEN_SECTION] = taken
-        write_text_atomically(path, json.dumps(found, indent=2) + "\n")
+        write_text_atomically(path, json.dumps(found, indent=2) + "\n", new=new)
 
 
 def differences(ours: Config, theirs: Config) -> list[str]:

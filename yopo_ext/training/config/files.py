@@ -120,3 +120,15 @@ def read_run(path: Path) -> Config:
         return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a run's configuration ({error})") from error
+
+
+def read_began_with(path: Path) -> list[str] | None:
+    """The runs that began together with a ``config.json``'s, in order, as folders relative to the command's.
+
+    None for a file that does not say.
+
+    Raises:
+        ValueError: as `read_run`.
+    """
+    read_run(path)
+    return json.loads(path.read_text(encoding="utf-8")).get(TAKEN_SECTION, {}).get("runs")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...atomic_files import WriteError, write_failure, write_text_atomically
+from ...atomic_files import WriteError, remove_leftovers, write_failure, write_text_atomically
 from ..host import Processes
 from .checkpoint import save_checkpoint
 from .errors import TrainingError
-from .names import LAST, LOG
+from .names import EPOCHS, LAST, LOG
 
 
 class RunFolder:
@@ -34,9 +34,15 @@ class RunFolder:
                 _open(path)
 
     def claim(self, *, resumed: bool = False) -> None:
-        """Makes it this run's. Raises ``FileExistsError`` where it holds another's, unless that is ``resumed``."""
+        """Makes it this run's. Raises ``FileExistsError`` where it holds another's, unless that is ``resumed``.
+
+        What a process that was killed left half written in a run that is resumed is removed.
+        """
         with self.processes.together():
-            if self.processes.is_first and not (resumed or self._is_ours):
+            if self.processes.is_first and resumed:
+                for folder in (self.path, self.path / EPOCHS):
+                    remove_leftovers(folder)
+            elif self.processes.is_first and not self._is_ours:
                 require_unused(self.path)
         self._is_ours = True
 

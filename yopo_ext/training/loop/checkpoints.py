@@ -50,6 +50,8 @@ class Checkpoints:
         with self.trainer.processes.together():
             restore_state(self.trainer, load_checkpoint(path), path)
         self.folder.claim(resumed=True)
+        # A process that was killed may have written its last checkpoint, and not the log.
+        self.folder.write([], {}, self.trainer.log)
 
     def go_back(self, name: str) -> None:
         """Puts the trainer where the run's checkpoint of this name was written. Raises as `resume`."""

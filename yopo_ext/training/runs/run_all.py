@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from ..config.files import read_began_with
 from ..events.best import Best
 from ..files import BEST, CONFIG, LAST, load_checkpoint, require_unused
 from ..host import Processes, choose_device, chosen_device_text, keep_freed_memory, stop_on_signals
@@ -77,13 +79,16 @@ def _in_use(folder: Path) -> str:
 
 
 def _write_configs(runs: Mapping[str, Run], folder: Path, *, device: str, resume: bool) -> None:
+    names = [os.path.relpath(run.folder, folder) for run in runs.values()]
     for run in runs.values():
-        if not resume:
-            try:  # of two commands that start at the same time one makes it
-                (run.folder / CONFIG).touch(exist_ok=False)
-            except FileExistsError as error:
-                raise FileExistsError(_in_use(folder)) from error
-        run.config.write(run.folder / CONFIG, taken={"device": device})
+        path = run.folder / CONFIG
+        # One that goes on knows all the runs that it began with, in order.
+        began_with = read_began_with(path) if resume and path.exists() else names
+        taken = {"device": device, **({"runs": began_with} if began_with else {})}
+        try:  # of two commands that start at the same time one makes it
+            run.config.write(path, taken=taken, new=not resume)
+        except FileExistsError as error:
+            raise FileExistsError(_in_use(folder)) from error
 
 
 def _result(run: Run) -> Result:
