@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from yopo_ext import Ball
 from yopo_ext.adversaries import FGSM, NFGSM, PGD, TRADES, TRADESYOPO, YOPO, Deep, Free, FreeYOPO, Natural, YOPOAttack
 from yopo_ext.adversaries.consistency import Consistency
+from yopo_ext.adversaries.starts import Shared
 from yopo_ext.data import ImageSet
 from yopo_ext.evaluation import PGDAttack, outcomes
 from yopo_ext.evaluation.attacks import ATTACKS, Budget
@@ -55,6 +56,11 @@ COSTS = {
     "yopo-3-4": (yopo(), 3 * (3 - 2 * S) + 3 * (S + S)),
     "yopo-3-4, backprop": (yopo(first_layer_grad="backprop"), 3 * (3 - S) + 2 * S),
     "yopo-attack-3-4": (lambda model: YOPOAttack(model, model.first, BALL, 3, 4), 3 * (2 - S + S) + 3 - S),
+    # The start follows the gradient of the images, which the steps in a convolution do not show, by a matrix product.
+    "yopo-attack-3-4, a shared start": (
+        lambda model: YOPOAttack(model, model.first, BALL, 3, 4, start=Shared(X.shape[1:])),
+        3 * 2 + 3 - S + 2 * S + (8 * 8 + 1) / (FIRST + SECOND + LAST),
+    ),
     "free-yopo-3-4": (lambda model: FreeYOPO(model, model.first, 3, 4, BALL.eps, BALL.alpha), 3 * (3 - 2 * S) + 6 * S),
     "trades-4": (lambda model: TRADES(model, BALL, 4), 1 + 2 * 4 + 2 * (3 - S)),
     "trades-yopo-3-4": (lambda model: TRADESYOPO(model, model.first, BALL, 3, 4), 1 + 3 * (2 - S + S) + 2 * (3 - S)),

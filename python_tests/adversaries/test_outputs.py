@@ -168,13 +168,13 @@ def test_our_own_losses_refuse_what_is_no_distribution(case, method):
     require_untouched(model, before)
 
 
-#: losses that fail, or return what is none
+#: losses that fail, or return what is none, and what is raised
 BROKEN = {
-    "a loss a sample": lambda outputs, y: cross_entropy(outputs, y, reduction="none"),
-    "a number": lambda outputs, y: 0.5,
-    "no graph": lambda outputs, y: cross_entropy(outputs.detach(), y),
-    "an exception": lambda outputs, y: outputs.logits,
-    "more classes than outputs": lambda outputs, y: cross_entropy(outputs, y + 2),
+    "a loss a sample": (lambda outputs, y: cross_entropy(outputs, y, reduction="none"), ValueError, "expected a 0-d"),
+    "a number": (lambda outputs, y: 0.5, TypeError, "loss: returned float"),
+    "no graph": (lambda outputs, y: cross_entropy(outputs.detach(), y), RuntimeError, "grad"),
+    "an exception": (lambda outputs, y: outputs.logits, AttributeError, "logits"),
+    "more classes than outputs": (lambda outputs, y: cross_entropy(outputs, y + 2), IndexError, "out of bounds"),
 }
 
 
@@ -183,13 +183,22 @@ BROKEN = {
 def test_an_error_comes_before_anything_is_added(case, method):
     model = Net()
     before = untouched(model)
+    broken, error, words = BROKEN[case]
     if method in TWO_SIDED:
-        loss = TwoSided(lambda clean, adversarial, y: BROKEN[case](adversarial, y))
-        adversary = TWO_SIDED[method](model, loss=loss)
+        adversary = TWO_SIDED[method](model, loss=TwoSided(lambda clean, adversarial, y: broken(adversarial, y)))
     else:
-        adversary = ONE_LOSS[method](model, loss=BROKEN[case])
-    with pytest.raises((TypeError, ValueError, AttributeError, IndexError, RuntimeError)):
+        adversary = ONE_LOSS[method](model, loss=broken)
+    with pytest.raises(error, match=words):
         adversary.accumulate(X, Y)
+    require_untouched(model, before)
+
+
+@EVERY_METHOD
+def test_gradients_that_are_switched_off_are_named(method):
+    model = Net()
+    before = untouched(model)
+    with pytest.raises(RuntimeError, match="no_grad"), torch.no_grad():
+        {**ONE_LOSS, **TWO_SIDED}[method](model).accumulate(X, Y)
     require_untouched(model, before)
 
 

@@ -2,12 +2,20 @@
 """`yopo diagnose` on runs: each method's own perturbation, epochs side by side, and what it refuses."""
 
 import json
+import sys
 
 import pytest
+import torch
 from batch_norm_net import NAME as BATCH_NORM_NET
+from torch.nn.functional import cross_entropy
 
+from yopo_ext import Ball
 from yopo_ext.adversaries.method import METHODS
+from yopo_ext.data import to_float
+from yopo_ext.principle import maximum_principle
 from yopo_ext.training import diagnose_run
+from yopo_ext.training.runs.subjects import open_run
+from yopo_ext.training.runs.trained import open_checkpoint
 
 CHAIN = "conv1+bn1+relu1,conv2+bn2"
 
@@ -42,6 +50,34 @@ def test_the_perturbation_of_every_method(folder, method):
         assert found.adversary.found == found.adversary.clean
     elif found.adversary is not None:
         assert found.adversary.reached > 0
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [("zero", "start zero"), ("class", "start class"), ("shared", "start shared"), ("momentum", "from a random start")],
+)
+def test_the_run_s_own_start_and_what_it_remembers(runs, start, told, monkeypatch):
+    runs.trainer("run", method="fast", start=start, epochs=2).fit()
+    seen = {}
+    module = sys.modules[diagnose_run.__module__]
+    monkeypatch.setattr(
+        module,
+        "maximum_principle",
+        lambda *args, **given: seen.update(given) or maximum_principle(*args, **given),
+    )
+    found = diagnose_run(runs.root / "run", limit=20)
+    assert found.method == f"FastAT, {told}"
+    if start == "momentum":
+        return
+    config, state = open_checkpoint(runs.root / "run")
+    subject = open_run(runs.root / "run", limit=20)
+    x, y, ball = to_float(subject.images.images), subject.images.labels, config.ball
+    remembered = (state["processes"][0]["adversary"] or {}).get("eta")
+    eta = {"zero": lambda: x * 0, "class": lambda: remembered[y], "shared": lambda: remembered[0] + x * 0}[start]()
+    feasible = Ball(ball.eps, ball.alpha).feasible_set(x)
+    eta = feasible.project(eta).requires_grad_()
+    gradient = torch.autograd.grad(cross_entropy(subject.model.eval()(x + eta), y), eta)[0]
+    assert torch.allclose(seen["eta"], feasible.project(eta.detach() + ball.alpha * gradient.sign()), atol=1e-6)
 
 
 def test_the_command(folder, command, tmp_path):

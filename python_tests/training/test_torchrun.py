@@ -10,15 +10,26 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 import yopo_ext
+from yopo_ext.cli.settings import flag_of
 from yopo_ext.training import load_checkpoint
+from yopo_ext.training.config.layout import KINDS, homes
 
 COMMAND = [
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
     str(Path(__file__).parent / "late_second.py"),
 ]  # fmt: skip
 QUICK = ["-m", "1", "-n", "1", "--limit-eval", "20", "--eval-steps", "1", "--curve-steps", "1", "--no-compare-natural"]
+
+
+def test_torchrun_takes_none_of_our_options_for_its_own():
+    """As the documentation starts it."""
+    for name in (*KINDS, *homes()):
+        flag = flag_of(name)
+        given = get_args_parser().parse_args(["--nproc-per-node", "2", "-m", "--", "yopo_ext", "train", flag, "x"])
+        assert (given.training_script, given.training_script_args) == ("yopo_ext", ["train", flag, "x"])
 
 
 def start(folder, *arguments):

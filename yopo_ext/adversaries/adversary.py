@@ -45,8 +45,11 @@ def backward(loss: Tensor, scale: float = 1.0, *, inputs: Sequence[Tensor] | Non
 
     Raises:
         TypeError, ValueError: the loss is not a single value.
+        RuntimeError: gradients are switched off.
     """
     require_single(loss)
+    if not (loss.requires_grad or torch.is_grad_enabled()):
+        raise RuntimeError("gradients: switched off (torch.no_grad, torch.set_grad_enabled), expected on in training")
     with torch.autocast(loss.device.type, enabled=False):
         value = scaled(loss if scale == 1.0 else loss * scale, for_weights=inputs is None)
         value.backward(inputs=inputs)

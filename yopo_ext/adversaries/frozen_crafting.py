@@ -90,7 +90,8 @@ class FrozenCrafting:
     def _tell(self, first: FirstStep, images: Tensor, costate: Costate, outputs: Any) -> None:
         first.outputs = outputs
         if first.wants_gradient:
-            with torch.autocast(images.device.type, enabled=False):
+            quiet = without_weight_gradients(*self.first_layer.modules)
+            with torch.autocast(images.device.type, enabled=False), quiet:
                 hamiltonian = self.first_layer.hamiltonian
                 first.gradient = adjoint(hamiltonian, images, costate.value, statistics=costate.statistics)
 

@@ -69,8 +69,8 @@ class YOPO:
 
     Attributes:
         ball: may be set between mini-batches, for attacks that grow.
-        eta: the last mini-batch's last perturbation, None before the first. With "backprop" the n steps after
-            the last pass would be thrown away and are not made.
+        eta: the last mini-batch's last perturbation, None before the first. With "backprop", or a first layer
+            that is frozen, the n steps after the last pass would be thrown away and are not made.
 
     Raises:
         TypeError, ValueError: naming the argument; ValueError also for an objective that asks for the outputs at the

@@ -74,7 +74,7 @@ def row_labels(configs: Sequence[Config]) -> list[str]:
         if name in SHARED or len({settings[i][name] for i in readers}) < 2:
             continue
         for i in readers:
-            if not _is_usual(configs[i], name):
+            if settings[i][name] is not None and not _is_usual(configs[i], name):
                 labels[i] += f", {name} {_text(settings[i][name])}"
     alike = {label for label in labels if labels.count(label) > 1}
     return [name if label in alike else label for name, label in zip(row_names(configs), labels, strict=True)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...adversaries.crafting_mode import model_in
 from ...adversaries.method import METHODS, Ingredients
+from ...adversaries.starts import STARTS, Start
 from ...ball import Ball
 from ...data import Dataset, to_float
 from ...evaluation import format_table
@@ -21,8 +22,10 @@ from ...input_gradient import relative_error
 from ...principle import MaximumPrinciple, maximum_principle, trajectory
 from ...random_streams import derive_seed
 from ..config import Config, change_config
+from ..host import Processes
 from .first_layer import choose_first_layer
 from .objective import make_objective
+from .start import start_of
 from .subjects import checkpoint_files, open_run, short_names
 from .trained import open_checkpoint
 
@@ -95,8 +98,9 @@ def diagnose_run(
 ) -> RunDiagnosis:
     """A checkpoint's network on its run's test images, at the perturbation that its own method finds there.
 
-    The method runs once over the images with the weights held and in evaluation mode. Adversaries that keep η from one
-    mini-batch to the next start at 0.
+    The method runs once over the images with the weights held and in evaluation mode, from the run's own start and what
+    that remembers; from a random one where it remembers training images. Adversaries that keep η from one mini-batch to
+    the next start at 0.
 
     Args:
         path: a checkpoint or a run's folder.
@@ -111,14 +115,15 @@ def diagnose_run(
             perturbation.
     """
     subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
-    config, _ = open_checkpoint(path)
+    config, state = open_checkpoint(path)
     weight_decay = config.get("weight_decay", 0.0)
     config = config if method is None else change_config(config, method=method)
     x, y = to_float(subject.images.images), subject.images.labels
     ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
-    eta, last = _perturbation(
-        config, subject.model, Dataset(subject.dataset, subject.images, subject.images), ball, seed
-    )
+    data = Dataset(subject.dataset, subject.images, subject.images)
+    generator = torch.Generator(x.device).manual_seed(derive_seed(seed, "diagnosis"))
+    start = _start(config, data, generator, state)
+    eta, last = _perturbation(config, subject.model, data, ball, generator, start)
     options: dict[str, Any] = {
         "eta": eta, "ball": ball if _is_inside(ball, x, eta) else None, "loss": make_objective(config),
         "weight_decay": weight_decay, "seed": seed,
@@ -129,23 +134,35 @@ def diagnose_run(
         earlier, now = (trajectory(subject.model, u, y, chain=chain, loss=options["loss"]) for u in (last, x + eta))
         drift = relative_error(earlier.costates[1], now.costates[1])
         stale = Stale(maximum_principle(subject.model, x, y, at=earlier, **options), drift)
-    return RunDiagnosis(path.stem, config.label, found, stale)
+    label = config.label
+    if start is None:
+        label = label.replace(f", start {config.start.name}", ", from a random start")
+    return RunDiagnosis(path.stem, label, found, stale)
+
+
+def _start(config: Config, data: Dataset, generator: torch.Generator, state: dict[str, Any]) -> Start | None:
+    """The run's, with what it remembers; None, a random one, where there is none or it is about training images."""
+    if not config.declared_method.starts or STARTS[config.start.name].of_images:
+        return None
+    start = start_of(config, data, generator, data.test.images.device, Processes()).make()
+    if (remembered := state["processes"][0]["adversary"]) is not None:
+        start.load_state_dict(remembered)
+    return start
 
 
 def _perturbation(
-    config: Config, model: nn.Module, data: Dataset, ball: Ball, seed: int
+    config: Config, model: nn.Module, data: Dataset, ball: Ball, generator: torch.Generator, start: Start | None
 ) -> tuple[Tensor, Tensor | None]:
     """What the configuration's method finds for the images, and what the network saw in its last pass."""
     x, y = to_float(data.test.images), data.test.labels
     declared = config.declared_method
     if not declared.adversarial:
         return torch.zeros_like(x), None
-    generator = torch.Generator(x.device).manual_seed(derive_seed(seed, "diagnosis"))
     with model_in("eval", model):
         first_layer, _ = choose_first_layer(config, model, data)
         objective, options = make_objective(config), config.method.options
         adversary: Any = METHODS[config.method.name].build(
-            Ingredients(model, first_layer, ball, objective, options, generator)
+            Ingredients(model, first_layer, ball, objective, options, generator, start)
         )
         if not hasattr(adversary, "eta"):
             raise ValueError(
