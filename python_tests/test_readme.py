@@ -12,7 +12,7 @@ from yopo_ext.cli import build_parser
 from yopo_ext.training import PRESETS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
+TEXT = README.read_text(encoding="utf-8")
 # A command goes on behind a backslash.
 LINES = re.sub(r"\\\n\s*", "", TEXT)
 
