@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from difflib import get_close_matches
 from numbers import Real
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from torch import Tensor
 PRECISIONS = ("highest", "high")
 NORMS = ("linf", "l2")
 DIRECTIONS = ("sign", "gradient")
+#: Names that an error text has room for.
+_SHOWN = 5
 
 PerChannel = float | Sequence[float] | Tensor
 #: The box (low, high) of valid images; None: no box.
@@ -57,6 +60,11 @@ def count(name: str, value: int, least: int = 0) -> int:
 def precision(value: str | None) -> str | None:
     """One of `PRECISIONS`, or None for PyTorch's own setting."""
     return None if value is None else one_of("precision", value, PRECISIONS)
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """The known names most like this one, for an error text; the first of all where none is."""
+    return ", ".join(get_close_matches(name, known, _SHOWN, cutoff=0.5) or known[:_SHOWN])
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> str:

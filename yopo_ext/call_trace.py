@@ -18,7 +18,7 @@ Value = tuple[int, int]
 
 
 @dataclass(eq=False)
-class Call:
+class TracedCall:
     """One call of a module.
 
     Attributes:
@@ -35,7 +35,7 @@ class Call:
     name: str
     given: Value | None
     sees_images: bool
-    inside: Call | None
+    inside: TracedCall | None
     returned: Value | None = None
     kind: str = ""
     node: tuple[Node, int] | None = None
@@ -43,7 +43,7 @@ class Call:
     def __str__(self) -> str:
         return f"{self.name} ({type(self.module).__name__})"
 
-    def is_within(self, other: Call) -> bool:
+    def is_within(self, other: TracedCall) -> bool:
         """Whether it was made in the other, at any depth."""
         inside = self.inside
         while inside is not None and inside is not other:
@@ -63,12 +63,12 @@ class CallTrace:
 
     images: Tensor
     given: Value
-    calls: list[Call]
+    calls: list[TracedCall]
     _leaf: Tensor
     _start: Node | None
     _loss: Tensor
 
-    def gradients(self, calls: Sequence[Call]) -> tuple[Tensor | None, list[Tensor | None]]:
+    def gradients(self, calls: Sequence[TracedCall]) -> tuple[Tensor | None, list[Tensor | None]]:
         """∂L/∂images, and p at the output of each call; None where the loss does not depend on one.
 
         The loss is a random projection of the network's outputs.
@@ -89,7 +89,7 @@ class CallTrace:
             (gradient,) = torch.autograd.grad(self._loss, self._leaf, allow_unused=True, retain_graph=True)
         return gradient, found
 
-    def followers(self, call: Call | None) -> list[str]:
+    def followers(self, call: TracedCall | None) -> list[str]:
         """What is computed of a call's output, or of the images (None): names of autograd's nodes."""
         node = self._start if call is None else call.node and call.node[0]
         last: Any = self._loss.grad_fn
@@ -129,10 +129,10 @@ class _Recorder:
     """Hooks that write a trace, on all modules but the network itself, whose own hooks may call modules too."""
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[TracedCall] = []
         self._names = {module: name for name, module in model.named_modules() if name}
         self._images = images
-        self._open: list[Call] = []
+        self._open: list[TracedCall] = []
         self._kept: list[Tensor] = []  # so that no other tensor gets the identity of one of these
 
     @contextmanager
@@ -150,7 +150,7 @@ class _Recorder:
 
     def _begin(self, module: nn.Module, args: tuple[object, ...], options: dict[str, object]) -> None:
         given = args[0] if len(args) == 1 and not options and isinstance(args[0], Tensor) else None
-        call = Call(
+        call = TracedCall(
             module, self._names[module], self._value(given), self._is_images(given),
             inside=self._open[-1] if self._open else None,
         )  # fmt: skip

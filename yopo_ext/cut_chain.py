@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .call_trace import Call, CallTrace
+from .call_trace import CallTrace, TracedCall
 from .first_layer_chain import no_module, outermost_of, readers, several
 
 
-def spine(trace: CallTrace) -> tuple[list[Call], str]:
+def spine(trace: CallTrace) -> tuple[list[TracedCall], str]:
     """The modules called one after another from the images on, and why there is no further one.
 
     A module whose own modules are such a chain from its input to its output, as a stage is of its blocks, stands for
     these; one that leads something past them, as a residual block does, is taken whole.
     """
-    calls: list[Call] = []
+    calls: list[TracedCall] = []
     while True:
         last = calls[-1] if calls else None
         call, end = _next(trace, last, "")
@@ -24,13 +24,13 @@ def spine(trace: CallTrace) -> tuple[list[Call], str]:
         calls += _unfolded(trace, call)
 
 
-def chain_to(trace: CallTrace, name: str) -> list[Call]:
+def chain_to(trace: CallTrace, name: str) -> list[TracedCall]:
     """The modules called one after another from the images on, up to and with the one of that name.
 
     Raises:
         ValueError: they do not lead there; says where they end.
     """
-    calls: list[Call] = []
+    calls: list[TracedCall] = []
     while not calls or calls[-1].name != name:
         call, end = _next(trace, calls[-1] if calls else None, name)
         if call is None:
@@ -39,7 +39,7 @@ def chain_to(trace: CallTrace, name: str) -> list[Call]:
     return calls
 
 
-def _next(trace: CallTrace, last: Call | None, target: str) -> tuple[Call | None, str]:
+def _next(trace: CallTrace, last: TracedCall | None, target: str) -> tuple[TracedCall | None, str]:
     """The outermost module that alone is called on what the last one gave and does not hold the target inside it."""
     what = "the images" if last is None else f"the output of {last}"
     candidates = readers(trace, last)
@@ -54,7 +54,7 @@ def _next(trace: CallTrace, last: Call | None, target: str) -> tuple[Call | None
     return None, no_module(trace, last, what)
 
 
-def _unfit(trace: CallTrace, call: Call) -> str:
+def _unfit(trace: CallTrace, call: TracedCall) -> str:
     if call.returned is None:
         return f"{call} returns a {call.kind}, not a tensor"
     if (times := sum(one.module is call.module for one in trace.calls)) > 1:
@@ -62,10 +62,10 @@ def _unfit(trace: CallTrace, call: Call) -> str:
     return ""
 
 
-def _unfolded(trace: CallTrace, call: Call) -> list[Call]:
+def _unfolded(trace: CallTrace, call: TracedCall) -> list[TracedCall]:
     """The chain of modules that the call is, or the call itself."""
     inside = [one for one in trace.calls if one.is_within(call) and one.given != one.returned]
-    found: list[Call] = []
+    found: list[TracedCall] = []
     value = call.given
     while value is not None and value != call.returned:
         following = outermost_of([one for one in inside if one.given == value and one not in found])
@@ -76,6 +76,6 @@ def _unfolded(trace: CallTrace, call: Call) -> list[Call]:
     return list(_all_unfolded(trace, found)) if found else [call]
 
 
-def _all_unfolded(trace: CallTrace, calls: list[Call]) -> Iterator[Call]:
+def _all_unfolded(trace: CallTrace, calls: list[TracedCall]) -> Iterator[TracedCall]:
     for one in calls:
         yield from _unfolded(trace, one)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .activation import parse_activation
-from .call_trace import Call, CallTrace
+from .call_trace import CallTrace, TracedCall
 from .layer_modules import is_normalization
 
 # Names of autograd's nodes begin so where an activation was called as a function.
@@ -27,7 +27,7 @@ class Chain:
         end: why it ends where it does.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[TracedCall, ...]
     least: int
     end: str
 
@@ -38,7 +38,7 @@ def find_chain(trace: CallTrace) -> Chain:
     Raises:
         ValueError: the images do not go into a module that has parameters; says where they go.
     """
-    calls: list[Call] = []
+    calls: list[TracedCall] = []
     least = 0
     while True:
         call, end = _next_call(trace, calls[-1] if calls else None)
@@ -63,7 +63,7 @@ def is_activation(module: nn.Module) -> bool:
     return True
 
 
-def _next_call(trace: CallTrace, last: Call | None) -> tuple[Call | None, str]:
+def _next_call(trace: CallTrace, last: TracedCall | None) -> tuple[TracedCall | None, str]:
     """The innermost module that alone is called on what the last one gave, or on the images; else why there is none."""
     what = "the images" if last is None else f"the output of {last}"
     candidates, call = readers(trace, last), None
@@ -78,18 +78,18 @@ def _next_call(trace: CallTrace, last: Call | None) -> tuple[Call | None, str]:
     return call, _unfit(trace, call, what)
 
 
-def outermost_of(calls: Sequence[Call]) -> list[Call]:
+def outermost_of(calls: Sequence[TracedCall]) -> list[TracedCall]:
     """Those that are not made within another of them."""
     return [one for one in calls if not any(one.is_within(other) for other in calls)]
 
 
-def several(calls: Sequence[Call], what: str) -> str:
+def several(calls: Sequence[TracedCall], what: str) -> str:
     """Why there is no next module where several are called side by side."""
     named = " and ".join(str(one) for one in calls[:3])
     return f"{named} are called on {what}; what all of it enters would have to be one module"
 
 
-def readers(trace: CallTrace, last: Call | None) -> list[Call]:
+def readers(trace: CallTrace, last: TracedCall | None) -> list[TracedCall]:
     """All calls on what the last one gave, those that give it back unchanged left out."""
     if last is not None:
         later = trace.calls[trace.calls.index(last) + 1 :]
@@ -99,7 +99,7 @@ def readers(trace: CallTrace, last: Call | None) -> list[Call]:
     return same or [one for one in trace.calls if one.sees_images and one.given != one.returned]
 
 
-def _unfit(trace: CallTrace, call: Call, what: str) -> str:
+def _unfit(trace: CallTrace, call: TracedCall, what: str) -> str:
     """Why a module cannot be taken; empty where it can."""
     if call.returned is None:
         return f"{call} returns a {call.kind}, not a tensor"
@@ -111,7 +111,7 @@ def _unfit(trace: CallTrace, call: Call, what: str) -> str:
     return ""
 
 
-def _not_after(layer: list[Call], call: Call) -> str:
+def _not_after(layer: list[TracedCall], call: TracedCall) -> str:
     """Why a module cannot follow those of the layer so far; empty where it can."""
     if any(is_activation(one.module) for one in layer[1:]):
         return f"{call} follows the activation"
@@ -121,7 +121,7 @@ def _not_after(layer: list[Call], call: Call) -> str:
     return f"{call} is {'no batch norm and ' if may_be_norm else ''}no activation that the kernels know"
 
 
-def no_module(trace: CallTrace, last: Call | None, what: str) -> str:
+def no_module(trace: CallTrace, last: TracedCall | None, what: str) -> str:
     """What the network does with `what` instead of giving it to a module."""
     names = trace.followers(last)
     computed = f" ({', '.join(names[:3])})" if names else ""

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
-from .call_trace import Call, CallTrace, traced
+from .arguments import near
+from .call_trace import CallTrace, TracedCall, traced
 from .cut_chain import chain_to, spine
 from .first_layer import FirstLayer
 from .found_first_layer import FoundFirstLayer
@@ -17,8 +17,6 @@ from .inference_mode import outside_inference_mode
 from .input_gradient import relative_error
 from .prefix_check import adjoint_error, is_linear, tolerance
 from .searched_network import searched
-
-_SHOWN = 8
 
 
 @outside_inference_mode
@@ -57,10 +55,8 @@ def find_cuts(model: nn.Module, x: Tensor) -> tuple[FoundFirstLayer, ...]:
 def _named(network: nn.Module, x: Tensor, root: str, name: str) -> FoundFirstLayer | None:
     names = [known for known, _ in network.named_modules() if known]
     if name not in names:
-        near = get_close_matches(name, names, _SHOWN, cutoff=0.5) or names[:_SHOWN]
-        raise ValueError(
-            f"cut: got {name!r}, expected the name of a module of {type(network).__name__}, as {', '.join(near)}"
-        )
+        whose = f"the name of a module of {type(network).__name__}"
+        raise ValueError(f"cut: got {name!r}, expected {whose}, as {near(name, names)}")
     with traced(network, x) as trace:
         try:
             calls = chain_to(trace, name)
@@ -97,7 +93,7 @@ def _all(network: nn.Module, x: Tensor, root: str) -> tuple[FoundFirstLayer, ...
 
 
 def _checked(
-    trace: CallTrace, calls: Sequence[Call], p: Tensor | None, gradient: Tensor | None
+    trace: CallTrace, calls: Sequence[TracedCall], p: Tensor | None, gradient: Tensor | None
 ) -> tuple[float | None, str]:
     """The relative error of the adjoint, None where there is nothing to compare; and why it is no cut."""
     layer = FirstLayer([call.module for call in calls])

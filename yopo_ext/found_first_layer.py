@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .call_trace import Call
+from .call_trace import TracedCall
 from .first_layer import FirstLayer
 
 
@@ -36,7 +36,7 @@ class FoundFirstLayer:
     error: float
 
     @classmethod
-    def of(cls, calls: Sequence[Call], root: str, *, linear: bool, end: str, error: float) -> FoundFirstLayer:
+    def of(cls, calls: Sequence[TracedCall], root: str, *, linear: bool, end: str, error: float) -> FoundFirstLayer:
         """That of these calls; `root` stands before their names."""
         modules = tuple(call.module for call in calls)
         reason = FirstLayer(modules).explain().reason

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, nn
 
+from .arguments import near
 from .compiled_regions import unwrap_compiled
 
 Function = Callable[[Tensor], Tensor]
@@ -19,7 +19,6 @@ ChainLike = str | Sequence[nn.Module | Sequence[Function]]
 #: Words that stand for functions between a network's modules, where the chain is given by names.
 FUNCTIONS: dict[str, Function] = {"flatten": lambda x: x.flatten(1)}
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +116,8 @@ def _named(network: nn.Module, text: str) -> list[tuple[Function, ...]]:
     parts = [part.split("+") for part in text.split(",")]
     for name in (name for part in parts for name in part):
         if name not in known:
-            near = get_close_matches(name, list(known), _SHOWN, cutoff=0.5) or list(known)[:_SHOWN]
-            raise ValueError(
-                f"chain: got {name!r}, expected names of modules of {type(network).__name__}, as {', '.join(near)}"
-            )
+            whose = f"names of modules of {type(network).__name__}"
+            raise ValueError(f"chain: got {name!r}, expected {whose}, as {near(name, list(known))}")
     if isinstance(getattr(network, "normalize", None), nn.Module) and parts[0][0] != "normalize":
         parts[0].insert(0, "normalize")  # what --mean and --std put in front is always part of it
     return [tuple(known[name] for name in part) for part in parts]

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, nn
 
+from ...arguments import near
 from ...data import Dataset, to_float
 from ...first_layer import FirstLayer
 from ...first_layer_cuts import find_cut
@@ -19,7 +19,6 @@ from ..config import Config
 AUTO = "auto"
 # Images that it is looked for on.
 _IMAGES = 8
-_SHOWN = 5
 
 
 def choose_first_layer(
@@ -60,10 +59,8 @@ def _named(network: str, model: nn.Module, names: Sequence[str]) -> tuple[nn.Mod
     del modules[""]
     for name in names:
         if name not in modules:
-            near = get_close_matches(name, list(modules), _SHOWN, cutoff=0.5) or list(modules)[:_SHOWN]
-            raise ValueError(
-                f"first_layer: got {name!r}, expected {AUTO} or names of modules of {network}, as {', '.join(near)}"
-            )
+            whose = f"{AUTO} or names of modules of {network}"
+            raise ValueError(f"first_layer: got {name!r}, expected {whose}, as {near(name, list(modules))}")
     # What --mean and --std put in front is always part of it.
     in_front = [name for name in ("normalize",) if name in modules and name not in names]
     return tuple(modules[name] for name in (*in_front, *names))
