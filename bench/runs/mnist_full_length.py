@@ -3,7 +3,8 @@
 
     python bench/runs/mnist_full_length.py --data-dir DIR [--rows YOPO-5-10 Free-5 PGD-10]
 
-YOPO-5-10 takes about 75 minutes on two quiet cores, and the others as long: 15 units an image and epoch, PGD-10 23.
+YOPO-5-10 takes about 75 minutes on two quiet cores with AVX-512, and the others as long: 15 units an image and epoch,
+PGD-10 23. With AVX2 it is some three hours each, to judge by their first mini-batches.
 """
 
 from __future__ import annotations
