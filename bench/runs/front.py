@@ -35,6 +35,12 @@ EXPERIMENT = Experiment(
         "previous epoch, consistent": row(
             "fast", 5, "--start previous-epoch --consistency 10 --consistency-outputs detached"
         ),
+        # λ grows to its whole over as long as a run of 30 units is.
+        "previous epoch, consistent, ramp": row(
+            "fast",
+            5,
+            "--start previous-epoch --consistency 10 --consistency-outputs detached --consistency-ramp 6",
+        ),
         "class prior": row("fast", 5, "--start class"),
         # The prefix has 41 % of this network's multiply-adds, and a step goes through it forth and back.
         "YOPO-attack-1-3, first block": row("yopo-attack-1-3", 2 + 5 * 0.41 + 3, "--cut block1.layer.0"),
