@@ -41,13 +41,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, new: bo
             _place_new(temporary, path)
         else:
             os.replace(temporary, path)
-    except FileExistsError:
-        temporary.unlink(missing_ok=True)
-        raise
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         failure = raw.failure if raw is not None and raw.failure is not None else error
-        if isinstance(failure, OSError):
+        if isinstance(failure, OSError) and not (new and isinstance(failure, FileExistsError)):
             raise WriteError(write_failure(path, failure)) from error
         raise
     if os.name == "posix":

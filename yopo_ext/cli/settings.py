@@ -131,20 +131,15 @@ def _add(group: Any, found: Sequence[Home]) -> None:
 
 def _help(found: Sequence[Home]) -> str:
     """What is said of the option, once for each thing said, and for whom."""
-    known = _known_to_data_sets()
+    from ..data import DATASETS
+
+    in_a_recipe = any(found[0].option.name in dataset.recipe for dataset in DATASETS)
     texts: dict[str, list[str]] = {}
     for home in found:
-        text = described(home.option, default="the data set's own" if home.option.name in known else None)
+        text = described(home.option, default="the data set's own" if in_a_recipe else None)
         texts.setdefault(text, []).append(home.owner or "")
     parts = []
     for text, owners in texts.items():
         who = "" if found[0].section == "events" else ", ".join(owner for owner in owners if owner)
         parts.append(f"{text} ({who})" if who else text)
     return "; ".join(parts)
-
-
-def _known_to_data_sets() -> set[str]:
-    """Settings that some data set's recipe has."""
-    from ..data import DATASETS
-
-    return {name for dataset in DATASETS for name in dataset.recipe}

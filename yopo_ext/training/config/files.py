@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .config import Config
 from .layout import EVENT_SECTION, KINDS, OWN, SECTIONS, TAKEN_SECTION, homes
@@ -19,6 +19,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+Found = TypeVar("Found")
 
 
 def config_from_dict(nested: Mapping[str, Any]) -> Config:
@@ -114,12 +116,7 @@ def read_run(path: Path) -> Config:
     Raises:
         ValueError: naming the file, where it is missing or malformed.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; is its folder the folder of a run?")
-    try:
-        return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a run's configuration ({error})") from error
+    return _read(path, config_from_dict)
 
 
 def read_began_with(path: Path) -> list[str] | None:
@@ -130,5 +127,14 @@ def read_began_with(path: Path) -> list[str] | None:
     Raises:
         ValueError: as `read_run`.
     """
-    read_run(path)
-    return json.loads(path.read_text(encoding="utf-8")).get(TAKEN_SECTION, {}).get("runs")
+    return _read(path, lambda nested: nested.get(TAKEN_SECTION, {}).get("runs"))
+
+
+def _read(path: Path, part: Callable[[Any], Found]) -> Found:
+    """What part(its tables) gives."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; is its folder the folder of a run?")
+    try:
+        return part(json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a run's configuration ({error})") from error
