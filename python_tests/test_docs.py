@@ -161,6 +161,8 @@ TABLES = {
     "_detectors.md": "detectors_table.tables()",
     "_ensembles.md": "ensembles_table.tables()",
     "_front.md": "front_table.tables()",
+    "_cosines.md": "overfitting_tables.cosines()",
+    "_overfitting.md": "overfitting_tables.trainings()",
     "_what-n-buys.md": "what_n_buys_table.tables()",
     "_maximum-principle.md": "principle_table.table()",
     "_cuts.md": "cuts_table.table()",
