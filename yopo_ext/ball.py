@@ -71,6 +71,11 @@ class Ball:
         return [("eps", self.eps), ("alpha", self.alpha), *box]
 
 
+def default_alpha(eps: float, steps: int) -> float:
+    """A step size that lets an attack cross its ball and settle: 2.5 eps / steps (Madry et al. 2018)."""
+    return 2.5 * eps / steps
+
+
 def times(value: PerChannel, factor: float) -> PerChannel:
     """The product, also with one value per channel."""
     return tuple(item * factor for item in value) if isinstance(value, Sequence) else value * factor

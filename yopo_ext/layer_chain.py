@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .arguments import near
-from .compiled_regions import unwrap_compiled
+from .model_wrappers import unwrapped
 
 Function = Callable[[Tensor], Tensor]
 #: Parts, each a module or a sequence of modules and functions that ends in a module; or their names: "a+b,c".
@@ -18,7 +18,6 @@ ChainLike = str | Sequence[nn.Module | Sequence[Function]]
 
 #: Words that stand for functions between a network's modules, where the chain is given by names.
 FUNCTIONS: dict[str, Function] = {"flatten": lambda x: x.flatten(1)}
-_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +54,6 @@ class Part:
         """θ_t: the parameters that require grad, each once."""
         found = {id(one): one for module in self.modules for one in module.parameters() if one.requires_grad}
         yield from found.values()
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network itself, without what data parallelism or torch.compile put around it."""
-    inner: Any = model.module if isinstance(model, _WRAPPERS) else model
-    return unwrap_compiled(inner)
 
 
 def chain_of(model: nn.Module, chain: ChainLike | None = None) -> tuple[Part, ...]:

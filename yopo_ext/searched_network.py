@@ -5,18 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from .compiled_regions import unwrap_compiled
+from .model_wrappers import root_of, unwrapped
 
 Found = TypeVar("Found")
 #: Of a parameter's root mean square: how far it is moved where the network's own gradient is zero.
 _MOVED = 0.1
-_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def searched(model: nn.Module, x: Tensor, search: Callable[[nn.Module, Tensor, str], Found | None]) -> Found:
@@ -31,9 +30,7 @@ def searched(model: nn.Module, x: Tensor, search: Callable[[nn.Module, Tensor, s
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x: got {kind}, expected floating point images")
-    wrapped = isinstance(model, _WRAPPERS)
-    inner: Any = model.module if wrapped else model
-    network, root = unwrap_compiled(inner), "module." if wrapped else ""
+    network, root = unwrapped(model), root_of(model)
     if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
         raise ValueError("model: got parameters that are not initialised yet: run it on some images first")
     found = search(network, x, root)

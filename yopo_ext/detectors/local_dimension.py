@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..adversaries import pgd
+from ..ball import default_alpha
 from ..objectives.objective import Objective
 from ..options import Options, option
 from .detector import Fitting, NamedDetector
@@ -104,8 +105,8 @@ class LocalDimension:
         with torch.no_grad():
             y = class_scores(self.objective, model(x)).argmax(1)
         return pgd(
-            model, x, y, eps=self.eps, alpha=2.5 * self.eps / _STEPS, steps=_STEPS, loss=self.objective, norm=self.norm,
-            random_start=False,
+            model, x, y, eps=self.eps, alpha=default_alpha(self.eps, _STEPS), steps=_STEPS, loss=self.objective,
+            norm=self.norm, random_start=False,
         )  # fmt: skip
 
     def _dimensions(self, model: nn.Module, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Attacks for measuring, reports and plots."""
 
+from ..ball import default_alpha
 from .accuracy import accuracy
 from .adaptive_attack import AdaptiveAttack
 from .attacks import ATTACKS, Attack, Budget, NamedAttack, Outcome
@@ -22,7 +23,7 @@ from .examples import Examples, adversarial_examples
 from .feature_distances import FeatureDistances, feature_distances
 from .feature_map import FeatureMap, feature_map, plot_features
 from .frozen_costate import Staleness, plot_staleness, staleness
-from .gradient_attack import PGDAttack, default_alpha
+from .gradient_attack import PGDAttack
 from .image_batch import ImageBatch
 from .image_source import Images
 from .input_checks import NormalisationWarning, normalisation_doubt

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..ball import default_alpha
 from ..detectors import Detector
 from ..projection import feasible_set, per_channel
 from .attacks.attack import Outcome
 from .draws import uniform_in_ball
-from .gradient_attack import PGDAttack, default_alpha
+from .gradient_attack import PGDAttack
 from .image_batch import ImageBatch
 from .losses import margin_loss
 

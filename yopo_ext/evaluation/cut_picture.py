@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..png_figure import new_figure, save_figure
 from .cut_report import CutReport, reached
 
 
@@ -16,11 +17,7 @@ def plot_cuts(report: CutReport, target: Path | BinaryIO, *, title: str) -> None
         report: of which each nonlinear cut is a curve; a linear one's steps are the first gradient repeated.
         target: a path or a binary file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13.0, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(13.0, 4.0)
     loss, bought, cosine = figure.subplots(1, 3)
     steps = range(1, report.n + 1)
     _draw_references(report, loss)
@@ -44,7 +41,7 @@ def plot_cuts(report: CutReport, target: Path | BinaryIO, *, title: str) -> None
     for axes in (bought, cosine):
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
-    figure.savefig(target, dpi=150, format="png")
+    save_figure(figure, target)
 
 
 def _draw_references(report: CutReport, axes: Any) -> None:

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from ..adversaries import Loss, random_start
 from ..adversaries.frozen_crafting import FrozenCrafting
 from ..adversaries.pgd import climb
-from ..ball import Ball
+from ..ball import Ball, default_alpha
 from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..projection import FeasibleSet, feasible_set, per_channel
@@ -104,8 +104,8 @@ class CutTuning:
 
 
 def step_for(eps: float, steps: int) -> float:
-    """2.5 ε over the number of all steps, at most ε: as far as PGD for measuring goes."""
-    return min(eps, 2.5 * eps / steps)
+    """`default_alpha` of all steps, at most ε: as far as PGD for measuring goes."""
+    return min(eps, default_alpha(eps, steps))
 
 
 @outside_inference_mode

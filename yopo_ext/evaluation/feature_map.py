@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ..detectors import features
 from ..objectives.objective import Objective
+from ..png_figure import new_figure, save_figure
 from .attacks.attack import Attack
 from .examples import adversarial_examples
 from .image_source import Images
 from .mode import frozen_eval
-from .plots import new_figure, save_figure
 from .verdict import measured_objective
 
 # scikit-learn wants more points than its perplexity.

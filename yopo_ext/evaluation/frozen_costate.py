@@ -20,6 +20,7 @@ from ..costate import capture_costate
 from ..first_layer import FirstLayer
 from ..inference_mode import outside_inference_mode
 from ..module_sequence import Modules
+from ..png_figure import new_figure, save_figure
 from ..projection import FeasibleSet, feasible_set, per_channel
 from .mode import frozen_eval
 
@@ -146,11 +147,7 @@ def plot_staleness(measured: Sequence[tuple[str, Staleness]], target: Path | Bin
         measured: (name, staleness), one colour each, as "epoch 3".
         target: a path or a binary file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 3.8)
     left, right = figure.subplots(1, 2)
     for index, (name, one) in enumerate(measured):
         steps = range(1, len(one.cosine) + 1)
@@ -167,4 +164,4 @@ def plot_staleness(measured: Sequence[tuple[str, Staleness]], target: Path | Bin
         axes.legend(fontsize="small")
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
-    figure.savefig(target, dpi=150, format="png")
+    save_figure(figure, target)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..adversaries import pgd
 from ..adversaries.gradient_step import IN_KERNEL
 from ..arguments import NORMS
+from ..ball import default_alpha
 from .attacks.attack import Outcome
 from .draws import uniform_in_ball
 from .image_batch import ImageBatch
@@ -195,8 +196,3 @@ def _first_layer(model: nn.Module) -> tuple[nn.Module, ...] | None:
     own = getattr(model, "first_layer", None)
     modules = own if isinstance(own, tuple) else (own,)
     return modules if modules and all(isinstance(module, nn.Module) for module in modules) else None
-
-
-def default_alpha(eps: float, steps: int) -> float:
-    """A step size that lets the attack cross its ball and settle: 2.5 · eps / steps (Madry et al. 2018)."""
-    return 2.5 * eps / steps

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from torch import Tensor
 
+from ..png_figure import new_figure, save_figure
 from .cost_curves import COSTS, CurvePoint, pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from .cross_sections import CrossSection
     from .examples import Examples
@@ -188,24 +188,10 @@ def _show(axes: Axes, pixels: Tensor) -> None:
     axes.imshow(shown if colours else shown[..., 0], cmap=None if colours else "gray", vmin=0, vmax=1)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    # Not pyplot: it would pick a display and keep the figure alive.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _accuracy_axes(axes: Axes, xlabel: str, title: str) -> None:
     axes.set(xlabel=xlabel, ylabel="accuracy (%)", ylim=(0, 100), title=title)
     axes.grid(alpha=0.3)
     axes.legend()
-
-
-def save_figure(figure: Figure, target: Path | BinaryIO) -> None:
-    figure.savefig(target, dpi=150, format="png")
 
 
 def _sweep_axis(axes: Axes, over: str, values: Sequence[float]) -> tuple[str, Sequence[float]]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..png_figure import new_figure, save_figure
+
 if TYPE_CHECKING:
     from .diagnosis import MaximumPrinciple
 
@@ -18,11 +20,7 @@ def plot_principle(measured: Sequence[tuple[str, MaximumPrinciple]], target: Pat
         measured: (name, what was found), in order, as "epoch 3"; all of networks of the same layers.
         target: a path or a binary file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13.0, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(13.0, 4.0)
     residuals, adversary, weights = figure.subplots(1, 3)
     found = [one for _, one in measured]
     places = range(len(found))
@@ -44,7 +42,7 @@ def plot_principle(measured: Sequence[tuple[str, MaximumPrinciple]], target: Pat
         axes.grid(alpha=0.3)
         axes.legend(fontsize="x-small")
     figure.suptitle(title)
-    figure.savefig(target, dpi=150, format="png")
+    save_figure(figure, target)
 
 
 def _name_places(axes: Any, names: Sequence[str], most: int = 12) -> None:
