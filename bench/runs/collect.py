@@ -19,6 +19,7 @@ from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import Config, make_config, read_run
 from yopo_ext.training.files import write_text_atomically
 from yopo_ext.training.host import choose_device
+from yopo_ext.training.runs.comparison import rows_in
 
 ROOT = Path(__file__).resolve().parents[2]
 POINT = ("epoch", "seconds", "clean", "fgsm", "curve_robust")
@@ -40,7 +41,7 @@ def collect(folder: Path) -> dict[str, Any]:
         if not summary.is_file():
             raise ValueError(f"{seed}: no summary.json; is it the folder of a finished yopo compare?")
         finals = json.loads(summary.read_text())
-        for path in sorted(seed.glob("*/config.json"), key=lambda one: one.stat().st_mtime_ns):
+        for path in rows_in(seed):
             name, config = path.parent.name, read_run(path)
             method = methods.setdefault(name, {"settings": settings(config), "seeds": {}})
             if method["settings"] != settings(config):

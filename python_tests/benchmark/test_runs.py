@@ -102,6 +102,7 @@ def test_what_is_collected(tmp_path):
     for seed in (0, 1):
         configs = [change_config(base, seed=seed, method=name) for name in ("natural", "yopo")]
         run_comparison(configs, tmp_path / f"seed-{seed}", resume=False, show=False)
+        os.utime(tmp_path / f"seed-{seed}" / "yopo-5-3" / "config.json", (0, 0))  # the order is not by age
     report = {"images": 8, "clean": 50.0, "worst": 25.0}
     (tmp_path / "seed-0" / "yopo-5-3" / "pgd-20.json").write_text(json.dumps(report))
     collected = subprocess.run(

@@ -70,30 +70,12 @@ def _new(options: argparse.Namespace) -> tuple[list[Config], Path]:
 
 def _resumed(options: argparse.Namespace) -> tuple[list[Config], Path]:
     from ..training import change_config, read_run
+    from ..training.runs.comparison import rows_in
 
     given, folder = given_settings(options), options.resume
     if options.methods or options.config or options.out or set(given) - {"data_dir", "device"}:
         raise ValueError("--resume takes its settings from the comparison; only --data-dir and --device may be given")
-    return [change_config(read_run(path), **given) for path in _rows_in(folder)], folder
-
-
-def _rows_in(folder: Path) -> list[Path]:
-    """The configurations of a comparison's runs, in order."""
-    from ..training.config import read_began_with
-
-    found = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not found:
-        raise ValueError(f"{folder}: no runs to go on with")
-    names = read_began_with(found[0])
-    if names is None:  # of a version that did not write it down
-        return found
-    wanted = [folder / name / "config.json" for name in names]
-    if missing := [path for path in wanted if not path.is_file()]:
-        raise ValueError(
-            f"{missing[0]}: no such file, of a comparison of {len(names)} runs; where no run has a last.pt it had not "
-            "begun: remove the folder and start again"
-        )
-    return wanted
+    return [change_config(read_run(path), **given) for path in rows_in(folder)], folder
 
 
 def _accuracies(text: str | None) -> list[float] | None:

@@ -6,16 +6,38 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from ...data import DATASETS
 from ...options import options_of
-from ..config import Config, make_config
+from ..config import Config, make_config, read_began_with
 
 #: These decide which images there are or how they are measured, and where: figures side by side need them alike.
 SHARED = (
     "dataset", "data_dir", "limit_train", "limit_eval", "held_out", "eps", "norm", "eval_steps", "eval_alpha",
     "curve_steps", "curve_images", "device",
 )  # fmt: skip
+
+
+def rows_in(folder: Path) -> list[Path]:
+    """The ``config.json`` of a comparison's runs, in the order in which they were asked for.
+
+    Raises:
+        ValueError: there is none, or one of those that began together is missing.
+    """
+    found = sorted(folder.glob("*/config.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        raise ValueError(f"{folder}: no runs to go on with")
+    names = read_began_with(found[0])
+    if names is None:  # of a version that did not write it down
+        return found
+    wanted = [folder / name / "config.json" for name in names]
+    if missing := [path for path in wanted if not path.is_file()]:
+        raise ValueError(
+            f"{missing[0]}: no such file, of a comparison of {len(names)} runs; where no run has a last.pt it had not "
+            "begun: remove the folder and start again"
+        )
+    return wanted
 
 
 def check_rows(configs: Sequence[Config]) -> None:
