@@ -40,7 +40,7 @@ from yopo_ext.evaluation import (
 from yopo_ext.evaluation.attacks import Outcome
 from yopo_ext.joint_generator import JointGenerator
 from yopo_ext.processes import checksum
-from yopo_ext.training import Run, Trainer, read_run, started_processes
+from yopo_ext.training import Event, Run, Trainer, read_run, started_processes
 
 ROWS = ((0, 3), (3, 4), (4, 8))  # of a mini-batch of eight
 BALL = Ball(0.1, 0.03)
@@ -349,6 +349,16 @@ def natural_trainer(batches, folder=None, model=None, **options):
     return Trainer(model, Natural(model), batches, optimizer, epochs=2, folder=folder, **options)
 
 
+class Unfreezing(Event):
+    """A first layer that is frozen until the second weight step."""
+
+    def on_start(self, trainer):
+        trainer.model[0].requires_grad_(False)
+
+    def on_step(self, trainer, metrics):
+        trainer.model[0].requires_grad_(True)
+
+
 def batch_norm_trainer(batches, rank, folder=None, **options):
     """YOPO on a first layer with batch norm; each process draws its own starts."""
     torch.manual_seed(3)
@@ -380,6 +390,8 @@ def own_batches(processes, folder):
     together = {"processes": processes}
     trainer = natural_trainer(DataLoader(own, batch_sampler=Sized(SIZES[rank])), folder / "own", **together)
     trainer.fit()
+    unfreezing = natural_trainer(DataLoader(own, batch_sampler=Sized(SIZES[rank])), events=[Unfreezing()], **together)
+    unfreezing.fit()
     everything = TensorDataset(x, y)
     sampled = DistributedSampler(everything, 3, rank, seed=1)
     seen = []
@@ -388,6 +400,7 @@ def own_batches(processes, folder):
     return {
         "weights": trainer.model[-1].weight.flatten()[:20].tolist(),
         "log": [line["loss"] for line in trainer.log],
+        "unfrozen": unfreezing.model[0].weight.flatten().tolist(),
         "seen": seen,
         "unequal": error_of(natural_trainer, DataLoader(own, batch_size=2 + rank), **together),
         "same": error_of(natural_trainer(DataLoader(everything, batch_size=6), **together).fit),

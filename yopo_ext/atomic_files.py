@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,7 +31,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, new: bo
         FileExistsError: where it is to be new, and is there.
         WriteError: the system refused, whatever ``write`` made of that.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by the process's number: two machines that share the folder may have the same.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     raw: _RawFile | None = None
     try:
         raw = _RawFile(temporary, "w")
@@ -48,12 +51,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, new: bo
             raise WriteError(write_failure(path, failure)) from error
         raise
     if os.name == "posix":
-        # The rename itself is durable once its folder is.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _make_durable(path)
 
 
 def write_text_atomically(path: Path, text: str, *, new: bool = False) -> None:
@@ -64,7 +62,7 @@ def write_text_atomically(path: Path, text: str, *, new: bool = False) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes what processes that were killed while they wrote left in the folder."""
     for path in folder.glob(".*.tmp"):
-        if path.name.split(".")[-2].isdigit():
+        if re.search(r"\.[0-9a-f]{16}\.tmp$", path.name):
             path.unlink(missing_ok=True)
 
 
@@ -79,6 +77,19 @@ def _place_new(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
     else:
         temporary.unlink()
+
+
+def _make_durable(path: Path) -> None:
+    """The rename itself, by forcing the folder to disk. Some file systems know nothing of the kind."""
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise WriteError(write_failure(path, error)) from error
 
 
 def write_failure(path: Path, error: OSError) -> str:

@@ -57,21 +57,38 @@ def average_gradients(
     weight = 1 if images is None else arguments.count("images", images)
     count = _count(group)
     others = running_statistics(parameters) if statistics and isinstance(parameters, nn.Module) else ()
-    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+    gradients, has = gradients_of(trained)
     tensors = [*gradients, *others]
     if count == 1 or not tensors:
         return
     # The images of all, and how many processes have each gradient.
-    told = torch.tensor([weight, *(parameter.grad is not None for parameter in trained)], dtype=torch.float32)
+    told = torch.tensor([weight, *has], dtype=torch.float32)
     told = told.to(tensors[0].device)
     own = told[0].clone()
     dist.all_reduce(told, group=group)
     share = torch.where(told[0] > 0, own / told[0].clamp(min=1), 1 / count)
     sum_together(tensors, lambda message: dist.all_reduce(message, group=group), share)
-    if any(parameter.grad is None for parameter in trained):  # only then is the device waited for
-        for parameter, gradient, processes in zip(trained, gradients, told[1:].tolist(), strict=True):
-            if parameter.grad is None and processes:
-                parameter.grad = gradient
+    adopt(trained, gradients, told[1:])
+
+
+def gradients_of(parameters: Sequence[nn.Parameter]) -> tuple[list[Tensor], list[bool]]:
+    """What to sum over processes: gradients, 0 where there is none, and which of them there are."""
+    has = [parameter.grad is not None for parameter in parameters]
+    return [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters], has
+
+
+def adopt(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor], processes: Tensor) -> None:
+    """Gives each parameter without a gradient the sum, where some process has one.
+
+    Args:
+        gradients: of `gradients_of`, summed.
+        processes: how many have each, (parameters,).
+    """
+    if all(parameter.grad is not None for parameter in parameters):
+        return  # without waiting for the device
+    for parameter, gradient, having in zip(parameters, gradients, processes.tolist(), strict=True):
+        if parameter.grad is None and having:
+            parameter.grad = gradient
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 
+import copy
+
 import pytest
 import torch
 from passes import batch, relu_net, seeded
@@ -61,6 +63,30 @@ def test_what_changes_is_recorded_again():
         counts.append((recorder.recorded, recorder.replayed))
     eager = [(0, 0)] * WARM_UP
     assert counts == [*eager, (1, 1), (1, 2), *[(1, 2)] * WARM_UP, (2, 3), (2, 4)]
+
+
+def test_the_largest_mini_batch_is_recorded():
+    """A run that is resumed may begin with its epoch's last one."""
+    recorder = Recorder()
+    graphed = GraphedAdversary(adversary_of(YOPO, relu_net()), torch.Generator(), recorder)
+    for step, size in enumerate([4] + [6] * (WARM_UP + 2)):
+        graphed.accumulate(*batch(size, step))
+    assert (recorder.recorded, recorder.replayed) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", [Free, FreeYOPO])
+def test_a_memory_that_lies_elsewhere_is_recorded_again(kind):
+    """It outgrew its room, or was restored, as where a run goes back."""
+    inner, recorder = adversary_of(kind, relu_net()), Recorder()
+    graphed = GraphedAdversary(inner, torch.Generator(), recorder)
+    counts = []
+    for step, size in enumerate([*[4] * (WARM_UP + 1), 6, *[4] * (WARM_UP + 1), *[4] * (WARM_UP + 1)]):
+        if step == 2 * WARM_UP + 3:
+            graphed.load_state_dict(copy.deepcopy({"eta": inner.remembered}))
+        graphed.accumulate(*batch(size, step))
+        counts.append(recorder.recorded)
+    eager = [0] * WARM_UP
+    assert counts == [*eager, 1, 1, *(1 for _ in eager), 2, *(2 for _ in eager), 3]
 
 
 def test_without_a_gpu_it_is_refused(runs):

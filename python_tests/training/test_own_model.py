@@ -120,6 +120,16 @@ def test_a_mean_over_batches_of_different_sizes():
     assert one.log[0]["loss"] == pytest.approx((6 * losses[0].item() + 2 * losses[1].item()) / 8)
 
 
+def test_weight_steps_of_several_batches_want_as_many_as_were_said():
+    class Fewer(list):
+        def __len__(self):
+            return 4
+
+    with pytest.raises(ValueError, match=r"^batches: got 3 of the 4 mini-batches that its length says"):
+        trainer(Fewer(pairs(3)), epochs=1, accumulate=2).fit()
+    trainer(Fewer(pairs(3)), epochs=1).fit()
+
+
 def test_an_adversary_may_see_where_a_batch_comes_from():
     placement = Placement(torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), torch.zeros(4).bool())
     (x, y), plain = pairs(1)[0], pairs(1)[0]

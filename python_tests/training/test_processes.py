@@ -15,6 +15,7 @@ from several_processes import CONFIG, run_together
 from yopo_ext.data import Batch
 from yopo_ext.joint_batch_norm import JointBatchNorm
 from yopo_ext.joint_generator import JointGenerator
+from yopo_ext.processes import checksum
 from yopo_ext.training import (
     Processes,
     Run,
@@ -280,10 +281,13 @@ def test_joint_gradients_have_the_layout_of_their_parameters(monkeypatch):
     batch = Batch(torch.zeros(1, 3, 8, 8), torch.zeros(1), rows=(0, 1, 2))
     Exchange(conv, Processes(0, 2), CPU, JointGenerator())(batch, 1, 2)
     assert torch.equal(conv.weight.grad, expected)
-    conv.weight.grad = None
-    exchange = Exchange(conv, Processes(0, 2), CPU, JointGenerator())
-    exchange._has_gradient = [True, False]
-    exchange(batch, 1, 2)
+    conv.weight.grad = conv.bias.grad = None
+    # The other process has one gradient.
+    monkeypatch.setattr(
+        torch.distributed, "all_reduce", lambda message, *_: message[-2:].copy_(torch.tensor([1.0, 0.0]))
+    )
+    Exchange(conv, Processes(0, 2), CPU, JointGenerator())(batch, 1, 2)
+    assert conv.bias.grad is None
     assert conv.weight.grad.stride() == conv.weight.stride() != (27, 9, 3, 1)
 
 
@@ -321,6 +325,15 @@ def test_a_process_without_a_gpu_of_its_own_says_so(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(ValueError, match="device 'cuda:1' cannot be used"), started_processes("cuda"):
         pass
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16, torch.bool])
+def test_a_checksum_is_of_the_values_whatever_their_layout(dtype):
+    values = torch.arange(24).reshape(2, 3, 4).to(dtype)
+    assert checksum(values) == checksum(values.transpose(0, 1).contiguous().transpose(0, 1))
+    assert checksum(values[0, :, 1]) == checksum(values[0, :, 1].clone())
+    assert checksum(values) != checksum(1 - values.int())
+    assert checksum(values[0, 0, 0]) != checksum(values[0])
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 16])

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import stat
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -130,6 +132,22 @@ def test_of_several_who_write_a_new_file_one_does(tmp_path, monkeypatch, links):
     assert contents(tmp_path) == {"file": b"first"}
 
 
+@pytest.mark.parametrize(("number", "refused"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_forced_to_disk(tmp_path, monkeypatch, number, refused):
+    """As some network file systems have it."""
+    force = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        force(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(WriteError, match="file cannot be written") if refused else nullcontext():
+        write_text_atomically(tmp_path / "file", "text")
+    assert contents(tmp_path) == {"file": b"text"}
+
+
 def test_a_resumed_run_has_its_log_and_nothing_half_written(runs):
     """As a process leaves it that was killed between the last epoch's checkpoint and its line."""
     trainer = runs.trainer("run")
@@ -137,7 +155,7 @@ def test_a_resumed_run_has_its_log_and_nothing_half_written(runs):
     log = trainer.folder / "metrics.jsonl"
     whole = log.read_text()
     log.write_text(whole[: whole.rindex("\n", 0, -1) + 1])
-    (trainer.folder / ".last.pt.4711.tmp").write_text("half")
+    (trainer.folder / ".last.pt.0123456789abcdef.tmp").write_text("half")
     (trainer.folder / ".kept.by.the.user.tmp").write_text("")
     resumed = runs.trainer("run")
     resumed.resume()

@@ -172,6 +172,15 @@ def test_batches_of_their_own_are_one_joint_mini_batch(three):
         assert found["log"] == pytest.approx([line["loss"] for line in trainer.log], rel=1e-5)
 
 
+def test_a_layer_that_is_unfrozen_later_is_one_on_all_processes(three):
+    trainer = script.natural_trainer(script.OneLoader(), events=[script.Unfreezing()])
+    trainer.fit()
+    expected = trainer.model[0].weight.detach().flatten()
+    assert not torch.equal(expected, script.network()[0].weight.flatten())
+    for found in everywhere(three, "own batches", "unfrozen"):
+        torch.testing.assert_close(torch.tensor(found), expected)
+
+
 def by_hand(ranks):
     """What processes that load for themselves end with: one after another, averaged at each weight step."""
     trainers = [script.batch_norm_trainer([()], rank) for rank in ranks]
@@ -248,8 +257,10 @@ def test_batches_that_would_leave_a_process_waiting_are_refused(three):
 def test_another_number_of_batches_than_was_said_ends_the_process(count, found):
     batches = [Batch(torch.zeros(1, 1, 2, 2), torch.zeros(1))] * count
     with pytest.raises(ValueError, match=f"batches: process 1 of 3 got {found} mini-batches that its length says"):
-        list(as_many_as_said(batches, 4, Processes(1, 3)))
-    assert len(list(as_many_as_said(batches, 4, Processes()))) == count
+        list(as_many_as_said(batches, 4, Processes(1, 3), grouped=False))
+    assert len(list(as_many_as_said(batches, 4, Processes(), grouped=False))) == count
+    with pytest.raises(ValueError, match=f"batches: got {found} mini-batches that its length says.* by accumulate"):
+        list(as_many_as_said(batches, 4, Processes(), grouped=True))
 
 
 @pytest.mark.parametrize("name", RESUMED)

@@ -72,11 +72,12 @@ def carry_out(job: dict, processes, device: str) -> dict:
     except Interrupted as interrupted:
         found["interrupted"] = str(interrupted)
     statistics = sum(buffer.numel() for name, buffer in trainer.model.named_buffers() if "running" in name)
-    weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    sizes = [parameter.numel() for parameter in trainer.model.parameters()]
     an_epoch = -(-len(trainer.batches) // config["accumulate"])
     found |= {"steps": an_epoch * trainer.epochs, "rows": trainer.batches.rows, "state": state_of(trainer)}
-    # The last number says whether to stop.
-    found["exchanges"] = sum(size == weights + statistics + 1 for size in messages)
+    # The last numbers say whether to stop, and which gradients there are.
+    message = sum(sizes) + statistics + 1 + len(sizes)
+    found["exchanges"] = messages.count(message)
     return found
 
 

@@ -118,6 +118,11 @@ class Free:
         """
         return self._kept.eta
 
+    @property
+    def remembered(self) -> Tensor | None:
+        """Where η is kept: a recorded pass reads and writes it there."""
+        return self._kept.eta
+
     def state_dict(self) -> dict[str, Tensor | None]:
         """The memory, for a checkpoint."""
         return self._kept.state_dict()

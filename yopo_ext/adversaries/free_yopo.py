@@ -98,7 +98,7 @@ class FreeYOPO(YOPO):
         return metrics
 
     @torch.no_grad()
-    def start(self, feasible: FeasibleSet) -> Tensor:
+    def begin(self, feasible: FeasibleSet) -> Tensor:
         """η of this pass: what the one before left, or a draw where that was another mini-batch's last."""
         kept = feasible.project(self._kept.rows(feasible.x))
         if not self.starts_anew:
@@ -111,6 +111,11 @@ class FreeYOPO(YOPO):
     @property
     def _needs_last_ascent(self) -> bool:
         return True
+
+    @property
+    def remembered(self) -> Tensor | None:
+        """Where η is kept: a recorded pass reads and writes it there."""
+        return self._kept.eta
 
     def state_dict(self) -> dict[str, Tensor | None]:
         """What is kept from one mini-batch to the next, for a checkpoint between them."""

@@ -135,7 +135,7 @@ class YOPO:
         feasible = feasible_images(self.ball, x)
         self._watch_bounds(feasible, self.ball.bounds)
         x = feasible.x
-        eta = self.start(feasible)
+        eta = self.begin(feasible)
         if not self._checked:
             self._cuts = self._prepare(x)
         if self.first_layer.trains and (self._cuts or self.first_layer_grad != "backprop"):
@@ -152,7 +152,7 @@ class YOPO:
         self.eta = eta
         return batch_metrics(self.objective, torch.stack(losses).mean(), outputs, y, len(x))
 
-    def start(self, feasible: FeasibleSet) -> Tensor:
+    def begin(self, feasible: FeasibleSet) -> Tensor:
         """η⁰ of a mini-batch, in the feasible set."""
         return draw(feasible, self.generator)
 

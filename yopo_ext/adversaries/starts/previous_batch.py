@@ -35,6 +35,11 @@ class PreviousBatch(Start):
     def eta(self) -> Tensor | None:
         return self._kept.eta
 
+    @property
+    def remembered(self) -> Tensor | None:
+        """``eta``."""
+        return self._kept.eta
+
     @torch.no_grad()
     def draw(self, feasible: FeasibleSet, y: Any) -> Tensor:
         """The rows before, in the set. Raises ``ValueError`` for images of another shape than before."""

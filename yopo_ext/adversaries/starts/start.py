@@ -51,6 +51,11 @@ class Start:
     generator: torch.Generator | None = None
     needs_gradient = False
 
+    @property
+    def remembered(self) -> Tensor | None:
+        """What a recorded pass reads and writes and what may come to lie elsewhere; None: nothing."""
+        return None
+
     def see(self, batch: Any) -> None:
         """The `yopo_ext.data.Batch` that comes next: which images it holds and where augmentation put them."""
 

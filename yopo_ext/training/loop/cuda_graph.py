@@ -24,9 +24,10 @@ WARM_UP = 3
 class GraphedAdversary:
     """Records an adversary's `accumulate` for one shape of mini-batch and replays it, one launch for all kernels.
 
-    Other shapes (an epoch's last mini-batch) run eagerly. Gradients must keep their memory: zero them with
-    ``set_to_none=False``. Everything that is a Python number is as it was when it was recorded: while a warm-up changes
-    the ball or the steps, mini-batches run eagerly. Spans inside are not measured: a replay counts as "passes".
+    That is the largest one met until it is recorded; others (an epoch's last mini-batch) run eagerly. Gradients must
+    keep their memory: zero them with ``set_to_none=False``. Everything that is a Python number is as it was when it was
+    recorded: while a warm-up changes the ball or the steps, mini-batches run eagerly. Spans inside are not measured: a
+    replay counts as "passes".
 
     Args:
         adversary: its `accumulate` must not wait for the device, as none of ours does after its first mini-batch.
@@ -48,9 +49,11 @@ class GraphedAdversary:
 
     def accumulate(self, x: Tensor, y: Tensor) -> Metrics:
         """As the adversary's, for the images x (B, C, H, W) and targets y."""
-        if self._shape is None:
-            self._shape = x.shape
-        if any(now is not then for now, then in zip(self._settings_now(), self._settings, strict=True)):
+        if self._shape is None or (self._replay is None and x.numel() > self._shape.numel()):
+            # A run that is resumed may begin with its epoch's last mini-batch, the smaller one.
+            self._shape, self._eager_left = x.shape, WARM_UP
+        moved = self._replay is not None and _differ(self._memory_now(), self._memory)
+        if moved or _differ(self._settings_now(), self._settings):
             self._settings, self._eager_left, self._replay = self._settings_now(), WARM_UP, None
         if x.shape != self._shape or self._eager_left > 0:
             self._eager_left -= x.shape == self._shape
@@ -85,14 +88,22 @@ class GraphedAdversary:
 
     def _settings_now(self) -> tuple[object, ...]:
         adversary = self.adversary
-        # A memory of mini-batches that outgrew its room lies elsewhere then.
-        remembered = getattr(getattr(adversary, "start", None), "eta", None)
-        return getattr(adversary, "ball", None), getattr(adversary, "steps", None), remembered
+        return getattr(adversary, "ball", None), getattr(adversary, "steps", None)
+
+    def _memory_now(self) -> tuple[object, ...]:
+        """What lies elsewhere once it has outgrown its room, or was restored."""
+        holders = self.adversary, getattr(self.adversary, "start", None)
+        return tuple(getattr(holder, "remembered", None) for holder in holders)
 
     def _record(self, x: Tensor, y: Tensor) -> None:
         self._x, self._y = x.clone(), y.clone()
         self.adversary.stopwatch = NoStopwatch()  # a recorded event has no time of its own
         self._replay, self._metrics = self._capture(lambda: self.adversary.accumulate(self._x, self._y), self.generator)
+        self._memory = self._memory_now()
+
+
+def _differ(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return any(one is not other for one, other in zip(some, others, strict=True))
 
 
 def capture_on_device(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...data import Batch
-from ...gradient_exchange import running_statistics, sum_together
+from ...gradient_exchange import adopt, gradients_of, running_statistics, sum_together
 from ..host import Processes, StopRequest
 
 # Exchanges on a GPU that may be under way when their stop flags are looked at: none waits for the device.
@@ -21,9 +21,10 @@ _LAG = 2
 class Exchange:
     """Sums over the processes, each weighed by its share of the images: gradients and running statistics.
 
-    Nothing else is exchanged in a mini-batch's m passes. The running statistics of batch norms (and of whatever else
-    derives from torch's) are averaged, so that all processes have one network at every weight step: what is measured is
-    what is saved. The last number of the message counts the processes that were asked to stop.
+    Nothing else is exchanged in a mini-batch's m passes. A gradient that some processes lack counts as 0 there. The
+    running statistics of batch norms (and of whatever else derives from torch's) are averaged, so that all processes
+    have one network at every weight step: what is measured is what is saved. The last numbers of the message count the
+    processes that were asked to stop, and those that have each gradient.
 
     Args:
         generator: what the adversary draws from, alike on all processes; None: nothing is drawn together.
@@ -38,7 +39,6 @@ class Exchange:
         self.model, self.processes, self.device, self.generator = model, processes, device, generator
         self.stops = StopFlags(device)
         self._request = StopRequest()
-        self._has_gradient: list[bool] | None = None
 
     def listen_to(self, request: StopRequest) -> None:
         """Whether this process was asked to stop is told the others from now on."""
@@ -58,7 +58,7 @@ class Exchange:
         if batch.rows is None:
             self._sum_own(images)
             return
-        (asked,) = self._sum(images / joint, [])
+        _, (asked,) = self._sum(images / joint, [])
         self.stops.add(asked)
         self.follow(batch)
 
@@ -70,25 +70,27 @@ class Exchange:
     @torch.no_grad()
     def _sum_own(self, images: int) -> None:
         """As many images as there are is found out by the message: each process has a mini-batch of its own."""
-        asked, total = self._sum(images, [float(images)])
-        torch._foreach_div_(self._weighed(), total.squeeze().clamp(min=1))
+        weighed, (asked, total) = self._sum(images, [float(images)])
+        torch._foreach_div_(weighed, total.squeeze().clamp(min=1))
         self.stops.add(asked)
 
     @torch.no_grad()
-    def _sum(self, share: float, numbers: list[float]) -> Sequence[Tensor]:
-        """Sums what is weighed, by this share; returns the sums of the stop requests and of ``numbers``, (1,) each."""
-        for parameter in self._trained():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        weighed = self._weighed()
-        torch._foreach_mul_(weighed, share)
-        told = torch.tensor([float(self._request.requested), *numbers], device=self.device)
-        sum_together([*weighed, told], self.processes.sum)
-        return told.split(1)
+    def _sum(self, share: float, numbers: list[float]) -> tuple[list[Tensor], Sequence[Tensor]]:
+        """Sums gradients and statistics, by this share, and how often a stop is asked for, and ``numbers``.
 
-    def _weighed(self) -> list[Tensor]:
-        gradients = [parameter.grad for parameter in self._trained() if parameter.grad is not None]
-        return [*gradients, *running_statistics(self.model)]
+        Returns:
+            Those that were weighed; the sums of the numbers, (1,) each, the stop requests first.
+        """
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        gradients, has = gradients_of(trained)
+        weighed = [*gradients, *running_statistics(self.model)]
+        if weighed:
+            torch._foreach_mul_(weighed, share)
+        told = torch.tensor([float(self._request.requested), *numbers, *has], device=self.device)
+        sum_together([*weighed, told], self.processes.sum)
+        count = 1 + len(numbers)
+        adopt(trained, gradients, told[count:])
+        return weighed, told[:count].split(1)
 
     def _follow_last(self) -> None:
         """Processes without rows drew nothing and counted no pass; the last one always has rows (`Processes.rows`)."""
@@ -102,14 +104,6 @@ class Exchange:
 
     def _drawn(self) -> Tensor | None:
         return None if self.generator is None else self.generator.get_state()
-
-    def _trained(self) -> list[nn.Parameter]:
-        """The parameters with gradients, found out at the first exchange: later a process without rows counts as 0."""
-        parameters = list(self.model.parameters())
-        if self._has_gradient is None:
-            found = torch.tensor([float(parameter.grad is not None) for parameter in parameters])
-            self._has_gradient = (self.processes.sum(found.to(parameters[0].device)) > 0).tolist()
-        return [parameter for parameter, has in zip(parameters, self._has_gradient, strict=True) if has]
 
 
 class StopFlags:

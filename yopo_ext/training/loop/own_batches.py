@@ -33,19 +33,22 @@ def begin_epoch(batches: Any, epoch: int) -> None:
             tell(epoch)
 
 
-def as_many_as_said(batches: Iterable[Batch], expected: int, processes: Processes) -> Iterator[Batch]:
-    """The batches, which have to be ``expected`` ones where several processes step together.
+def as_many_as_said(batches: Iterable[Batch], expected: int, processes: Processes, *, grouped: bool) -> Iterator[Batch]:
+    """The batches, which have to be ``expected`` ones where several of them, or several processes, step together.
+
+    Args:
+        grouped: whether several mini-batches make a weight step.
 
     Raises:
         ValueError: fewer or more. The other processes wait for this one until it ends, and torchrun ends them then.
     """
-    count = 0
+    count, exactly = 0, grouped or processes.count > 1
     for batch in batches:
         count += 1
-        if count > expected and processes.count > 1:
+        if count > expected and exactly:
             raise ValueError(_another_number(f"more than the {expected}", processes))
         yield batch
-    if count < expected and processes.count > 1:
+    if count < expected and exactly:
         raise ValueError(_another_number(f"{count} of the {expected}", processes))
 
 
@@ -60,7 +63,9 @@ def require_different(batch: Batch, processes: Processes) -> None:
 
 
 def _another_number(found: str, processes: Processes) -> str:
+    whose = f"process {processes.rank} of {processes.count} got" if processes.count > 1 else "got"
+    together = "all processes step" if processes.count > 1 else "several, by accumulate, step"
     return (
-        f"batches: process {processes.rank} of {processes.count} got {found} mini-batches that its length says, "
-        "expected exactly as many: all processes step the optimiser together"
+        f"batches: {whose} {found} mini-batches that its length says, expected exactly as many: {together} the "
+        "optimiser together"
     )

@@ -78,6 +78,11 @@ class Step:
             trainer.tell(lambda event: event.on_look(trainer, loss))
         return metrics
 
+    @property
+    def grouped(self) -> bool:
+        """Whether several mini-batches make a weight step."""
+        return self._train_on.group.every > 1
+
     def listen_to(self, stop: StopRequest) -> None:
         """Whether this process was asked to stop is told the others from now on."""
         self._exchange.listen_to(stop)

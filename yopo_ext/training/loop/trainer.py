@@ -182,7 +182,8 @@ class Trainer:
         self.tell(lambda event: event.on_batches_start(self))
         try:
             left = self.steps_per_epoch - self.position
-            for batch in as_many_as_said(timed(self.batches, stopwatch), left, self.processes):
+            batches = timed(self.batches, stopwatch)
+            for batch in as_many_as_said(batches, left, self.processes, grouped=self.step.grouped):
                 self._look_at(batch)
                 self.position += 1
                 metrics = self.step(batch)
