@@ -46,8 +46,17 @@ def find_cut(model: nn.Module, name: str, x: Tensor) -> FoundFirstLayer:
 def find_cuts(model: nn.Module, x: Tensor) -> tuple[FoundFirstLayer, ...]:
     """All cuts of a network, from the first module that has parameters on: one after each module of its chain.
 
-    The chain ends where the network branches, or computes something between modules. Arguments and errors as
-    `find_cut`; empty where there is none.
+    The chain ends where the network branches, or computes something between modules.
+
+    Args:
+        model, x: as for `find_cut`.
+
+    Returns:
+        From the first layer to the deepest cut; empty where there is none.
+
+    Raises:
+        TypeError: x is no floating point tensor.
+        ValueError: parameters that are not initialised yet; outputs that do not depend on the images.
     """
     return searched(model, x, _all)
 

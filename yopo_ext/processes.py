@@ -15,7 +15,7 @@ from torch import Tensor
 
 def checksum(values: Tensor, before: int = 0) -> int:
     """Of a tensor's bytes, and of those that ``before`` is of: by it processes find out whether they hold the same."""
-    return zlib.crc32(values.detach().cpu().flatten().contiguous().view(torch.uint8).numpy(), before)
+    return zlib.crc32(values.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes(), before)
 
 
 class ProcessError(ValueError):

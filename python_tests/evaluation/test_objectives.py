@@ -225,6 +225,10 @@ def test_what_is_no_objective(model, images):
         accuracy(model, images, objective=0.1)
 
 
+def test_a_loss_of_torch_reads_logits_as_in_training(model, images):
+    assert accuracy(model, images, objective=nn.CrossEntropyLoss()) == accuracy(model, images)
+
+
 def test_outputs_that_are_nan_are_of_no_class_for_any_objective(images):
     zeros = torch.zeros(90, dtype=torch.int64)
     for make, objective in ((lambda z: (z, z), KINDS["tuple"][1]), (lambda z: z, Smallest())):

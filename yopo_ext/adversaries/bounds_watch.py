@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Notices images outside of their box, in every mini-batch and without waiting for a device."""
+"""Notices images outside of their box without waiting for a device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class BoundsWatch:
     """Called with each mini-batch before anything is computed.
 
     On the CPU, and with the first mini-batch anywhere, it looks at once. Later on a device it only starts the look, and
-    a following call raises once the answer has arrived. While a CUDA graph is captured it does nothing.
+    a following call raises once the answer has arrived. While a CUDA graph is captured it does
+    nothing, and replays do not call it: then only mini-batches that run eagerly are looked at.
     """
 
     def __init__(self) -> None:

@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..module_modes import modes_kept
 
 BN_MODES = ("train", "eval")
+#: Of the TRADES methods, which craft with the whole network in one mode, as published.
+MODEL_MODE_HELP = "mode of the whole network while crafting, its dropout too, eval where not given"
 
 
 def batch_norm_in(bn_mode: str, model: nn.Module) -> AbstractContextManager[None]:

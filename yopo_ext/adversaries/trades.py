@@ -23,7 +23,7 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, model_in
+from .crafting_mode import BN_MODES, MODEL_MODE_HELP, model_in
 from .gradient_step import GradientStep, StepExplanation
 from .method import Ingredients, Method
 from .pgd import climb
@@ -123,7 +123,7 @@ class TRADESOptions(Options):
     """Of TRADES."""
 
     pgd_steps: int = option(10, "steps of the attack", least=1)
-    bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
+    bn_mode: str | None = option(None, MODEL_MODE_HELP, choices=BN_MODES)
 
 
 def _build(given: Ingredients) -> TRADES:

@@ -23,7 +23,7 @@ from ..objectives.objective import Loss, Objective, as_objective
 from ..options import Options, option
 from ..stopwatch import NoStopwatch, Stopwatch
 from .bounds_watch import BoundsWatch
-from .crafting_mode import BN_MODES, model_in
+from .crafting_mode import BN_MODES, MODEL_MODE_HELP, model_in
 from .frozen_crafting import FrozenCrafting
 from .method import Ingredients, Method
 from .random_start import feasible_images
@@ -110,7 +110,7 @@ class TRADESYOPOOptions(Options):
 
     m: int = option(PASSES, "crafting passes a mini-batch", least=1)
     n: int = option(STEPS, "inner steps after each pass", least=0)
-    bn_mode: str | None = option(None, "batch norm while crafting, eval where not given", choices=BN_MODES)
+    bn_mode: str | None = option(None, MODEL_MODE_HELP, choices=BN_MODES)
     bn_statistics: str = option("frozen", BN_STATISTICS_HELP, choices=BN_STATISTICS)
 
 

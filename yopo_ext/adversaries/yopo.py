@@ -128,7 +128,8 @@ class YOPO:
             TypeError, ValueError: naming the argument; ValueError also for images outside of `bounds`.
             RuntimeError: the first layer has no co-state (see `capture_costate`), or, in the first batch, its
                 adjoint is not the network's input gradient (see `input_gradient_error`); or the model is a
-                `DistributedDataParallel` outside of its `no_sync`. Nothing has been added to `.grad` then.
+                `DistributedDataParallel` outside of its `no_sync`. In the first batch nothing has been added to `.grad`
+                then; later, gradients of the pass that failed may have been.
         """
         if self.direction == "gradient" and losses_are_scaled():
             raise ValueError("direction: got gradient with a loss that is scaled, as for float16, expected sign")

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from inspect import isfunction
 from typing import Any
 
 from torch import Tensor
@@ -44,21 +42,21 @@ class ClassLogits:
 
 
 def measured_objective(objective: Any) -> Objective:
-    """The objective that outputs are read by; `ClassLogits` for None; a plain loss function as an objective.
+    """The objective that outputs are read by; `ClassLogits` for None; a loss function or module as an objective.
 
     Raises:
         TypeError: neither None nor an objective.
     """
     if objective is None:
         return ClassLogits()
-    if isfunction(objective) or isinstance(objective, partial):
-        return as_objective(objective)
-    if not callable(getattr(objective, "predict", None)):
+    if callable(getattr(objective, "predict", None)):
+        return objective
+    if not callable(objective) or isinstance(objective, type):
         raise TypeError(
             f"objective: got a {type(objective).__name__}, expected an object with attack, train and predict "
-            "(yopo_ext.objectives.Objective), or None: logits, whose largest is the class"
+            "(yopo_ext.objectives.Objective), a loss(outputs, y), or None: logits, whose largest is the class"
         )
-    return objective
+    return as_objective(objective)
 
 
 def verdict(objective: Objective | None, outputs: Outputs, y: Tensor, *, classes: int | None = None) -> Tensor:

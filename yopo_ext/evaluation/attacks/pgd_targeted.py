@@ -16,7 +16,11 @@ from .pgd import PGDOptions
 class TargetedOptions(PGDOptions):
     """Those of PGD, and which classes it leads to."""
 
-    targeted: tuple[str, ...] = option(("all",), "targeted PGD too, towards these classes", choices=TARGETS)
+    targeted: tuple[str, ...] = option(
+        ("all",),
+        "makes targeted PGD too, towards these classes; with --attacks pgd-targeted they need not be given",
+        choices=TARGETS,
+    )
 
 
 def build(budget: Budget, options: TargetedOptions) -> list[PGDAttack]:

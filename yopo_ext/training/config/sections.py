@@ -100,7 +100,7 @@ class LoopOptions(Options):
         None, "the most that the joint norm of a weight step's gradients may be", above=0, unit="l2"
     )
     seed: int = option(0, "of everything random", least=0, most=LARGEST_SEED)
-    log_every: int = option(50, "steps between looks at the loss", least=1)
+    log_every: int = option(50, "steps between looks at the loss; on a GPU there are none", least=1)
 
 
 @dataclass(frozen=True)

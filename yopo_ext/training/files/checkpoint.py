@@ -21,7 +21,7 @@ class CheckpointError(ValueError):
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes ``state`` (`Trainer.state_dict`) over ``path`` atomically."""
+    """Writes ``state`` (`gather_state`) over ``path`` atomically."""
     path.parent.mkdir(exist_ok=True)
     content = {"format": FORMAT, "version": VERSION, **state}
     write_atomically(path, lambda file: torch.save(content, file))

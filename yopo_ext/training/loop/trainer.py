@@ -73,7 +73,7 @@ class Trainer:
     Raises:
         TypeError, ValueError: naming the argument; ValueError also for numbers of mini-batches that differ between the
             processes, and for a `DistributedDataParallel` where there are several: the trainer averages itself.
-        OSError: nothing can be written into the folder, or it holds a run: then `resume` goes on with it.
+        OSError: nothing can be written into the folder. One that holds a run is for `fit` to refuse: `resume` may come.
     """
 
     def __init__(
@@ -148,8 +148,9 @@ class Trainer:
         """Trains until all epochs are done, or an event ends it.
 
         Raises:
-            FileExistsError: the folder holds a run, and `resume` has not been called.
-            Interrupted: a stop was requested; a checkpoint has been written.
+            FileExistsError: before anything else, the folder holds a run, and `resume` has not been called.
+            Interrupted: a stop was requested. With a folder a checkpoint has been written; inside an epoch of batches
+                without `state_dict` the last epoch's stays.
             TrainingError: the loss or the weights are not finite, or a file cannot be written; the last good
                 checkpoint has been left alone.
         """

@@ -29,7 +29,7 @@ class _Kind:
 
     Attributes:
         units: an image; None before one was counted.
-        images: of this epoch, on all processes.
+        images: of this epoch, on all processes that share mini-batches, else on this one.
         counted: mini-batches of this epoch.
     """
 
