@@ -194,8 +194,8 @@ def test_a_doubt_is_one_line_on_stderr(evaluate, tmp_path):
     from yopo_ext.models import build_model
 
     data = load_dataset("digits").train
-    model = build_model("digits-cnn", in_channels=1, num_classes=10)
     torch.manual_seed(0)
+    model = build_model("digits-cnn", in_channels=1, num_classes=10)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     x = (to_float(data.images) - 0.9) / 0.1  # far from what it will be given
     for index in torch.randperm(len(x))[:1024].split(64):

@@ -46,7 +46,6 @@ class FreeYOPO(YOPO):
     Attributes:
         ball: may be set between mini-batches.
         replays: m.
-        m: 1, the passes before each step of the weights.
         eta: the last pass's perturbation after its steps, None before the first.
 
     Raises:
@@ -74,11 +73,11 @@ class FreeYOPO(YOPO):
         backend: str | None = None,
     ) -> None:
         super().__init__(
-            model, first_layer, 1, n, eps, alpha, loss=loss, bounds=bounds, norm=norm,
+            model, first_layer, m, n, eps, alpha, loss=loss, bounds=bounds, norm=norm,
             first_layer_grad=first_layer_grad, bn_statistics=bn_statistics, generator=generator, direction=direction,
             precision=precision, backend=backend,
         )  # fmt: skip
-        self.replays = arguments.count("m", m, least=1)
+        self.replays = self.m
         self.starts_anew = arguments.one_of("start", start, STARTS) == "random"
         self._kept = KeptPerturbation()
         # On the device: a recorded pass counts as well.
@@ -107,6 +106,10 @@ class FreeYOPO(YOPO):
             self._passes_made = torch.zeros((), dtype=torch.int64, device=feasible.x.device)
         # Drawn at every pass, for which pass it is is not to be waited for.
         return torch.where(self._passes_made == 0, draw(feasible, self.generator), kept)
+
+    @property
+    def _passes(self) -> int:
+        return 1
 
     @property
     def _needs_last_ascent(self) -> bool:

@@ -142,8 +142,8 @@ class YOPO:
         if self.first_layer.trains and (self._cuts or self.first_layer_grad != "backprop"):
             require_no_sync(self.model)
         losses = []
-        for index in range(self.m):
-            ascends = index < self.m - 1 or self._needs_last_ascent
+        for index in range(self._passes):
+            ascends = index < self._passes - 1 or self._needs_last_ascent
             with self.stopwatch.span("passes"):
                 loss, outputs, costate = self._pass(x + eta, y, ascends, index == 0)
             losses.append(loss)
@@ -168,6 +168,11 @@ class YOPO:
     @property
     def _where(self) -> dict[str, Any]:
         return {"precision": self.precision, "backend": self.backend}
+
+    @property
+    def _passes(self) -> int:
+        """Full passes before a step of the weights."""
+        return self.m
 
     @property
     def _needs_last_ascent(self) -> bool:
@@ -204,7 +209,7 @@ class YOPO:
             outputs = self.model(images)
             loss = self.objective.train(outputs, y)
             # Scaling the loss scales p alike, and so ∂H; whatever .grad already holds is left as it is.
-            backward(loss, 1.0 / self.m if self.reduction == "mean" else 1.0)
+            backward(loss, 1.0 / self._passes if self.reduction == "mean" else 1.0)
         # Nobody needs the graph after the backward pass.
         outputs = outputs.detach() if isinstance(outputs, Tensor) else outputs
         return loss.detach(), outputs, costate
@@ -217,7 +222,7 @@ class YOPO:
     def _ascend(self, feasible: FeasibleSet, eta: Tensor, costate: Costate) -> Tensor:
         ball, p = self.ball, costate.value
         if self.direction == "gradient" and self.reduction == "mean":
-            ball = replace(ball, alpha=times(ball.alpha, self.m))  # p is that of the pass's loss over m
+            ball = replace(ball, alpha=times(ball.alpha, self._passes))  # p is that of the pass's loss over m
         eta = self.first_layer.ascend(
             ball, feasible, eta, watched(p), steps=self.n, statistics=costate.statistics, direction=self.direction,
             **self._where,

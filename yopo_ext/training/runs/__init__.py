@@ -7,7 +7,8 @@ from .detection_job import DetectionPlan
 from .diagnose_run import RunDiagnosis, diagnose_run, epochs_table, named_checkpoints
 from .evaluate_many import evaluate_many
 from .evaluate_run import evaluate_run
-from .evaluation_job import Evaluation, EvaluationPlan, run_evaluation
+from .evaluation_job import run_evaluation
+from .evaluation_plan import Evaluation, EvaluationPlan
 from .job import run_comparison, run_job
 from .subjects import Subject, checkpoint_files, open_networks, open_run, open_weights
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from ...evaluation import Report, ReportTable, Sweep, plot_sweeps
 from ...processes import Processes
 from ..files import CheckpointError, write_atomically
-from .evaluation_job import EvaluationPlan, run_evaluation
+from .evaluation_job import run_evaluation
+from .evaluation_plan import EvaluationPlan
 from .subjects import Subject, checkpoint_files, short_names
 
 
