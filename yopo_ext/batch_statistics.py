@@ -19,7 +19,12 @@ BN_STATISTICS_HELP = "of batch norm in the first layer during the inner steps: t
 
 
 class Moments(NamedTuple):
-    """What one batch norm normalises with: (C,) each, the variance without Bessel's correction."""
+    """What one batch norm normalises with.
+
+    Attributes:
+        mean: (C,).
+        var: (C,), without Bessel's correction.
+    """
 
     mean: Tensor
     var: Tensor

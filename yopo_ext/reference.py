@@ -26,7 +26,11 @@ def first_layer(
     mean: object = None,
     std: object = None,
 ) -> Tensor:
-    """f0(u) = act(conv((u − mean)/std; W) + b). Zeros are padded after normalisation."""
+    """f0(u) = act(conv((u − mean)/std; W) + b). Zeros are padded after normalisation.
+
+    Arguments as of `yopo_ext.hamiltonian`, u (B, C, H, W) of any floating point dtype, which the result has. As
+    everywhere here nothing is checked: what torch raises, it raises.
+    """
     if mean is not None:
         u = u - per_channel(mean, u)  # type: ignore[arg-type]
     if std is not None:
@@ -35,12 +39,12 @@ def first_layer(
 
 
 def hamiltonian(u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None = None, **layer: object) -> Tensor:
-    """H(u, p) = Σ p ⊙ f0(u), a 0-d tensor."""
+    """H(u, p) = Σ p ⊙ f0(u), a 0-d tensor; p (B, O, H', W') is shaped like f0(u), ``layer`` as of `first_layer`."""
     return (p.to(u.dtype) * first_layer(u, weight, bias, **layer)).sum()  # type: ignore[arg-type]
 
 
 def input_gradient(u: Tensor, p: Tensor, weight: Tensor, bias: Tensor | None = None, **layer: object) -> Tensor:
-    """g = ∂H/∂u, shaped like u."""
+    """g = ∂H/∂u, shaped like u and of its dtype. Arguments as of `hamiltonian`."""
     with torch.enable_grad():
         u = u.detach().requires_grad_()
         return torch.autograd.grad(hamiltonian(u, p.detach(), weight, bias, **layer), u)[0]
@@ -62,7 +66,10 @@ def inner_ascent(
     direction: str = "sign",
     **layer: object,
 ) -> Tensor:
-    """n projected ascent steps on H with p frozen (the inner loop of YOPO-m-n, paper section 2.2)."""
+    """n projected ascent steps on H with p frozen (the inner loop of YOPO-m-n, paper section 2.2).
+
+    Arguments and result as of `yopo_ext.inner_ascent`, in x's dtype throughout.
+    """
     feasible = feasible_set(x, eps, bounds, norm)
     step_size = per_channel(alpha, x)  # type: ignore[arg-type]
     eta = feasible.project(eta)

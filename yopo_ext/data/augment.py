@@ -20,12 +20,20 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirrors each image left to right with probability one half. images: (B, C, H, W); returns a new tensor."""
+    """Images (B, C, H, W) of any dtype, each mirrored left to right with probability one half, as a new tensor."""
     return mirror(images, _draw_flips(images, generator))
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """The usual augmentation for CIFAR: random crop with 4 pixels of padding, then random flip."""
+    """The usual augmentation for CIFAR: random crop with 4 pixels of padding, then random flip.
+
+    Args:
+        images: (B, C, H, W) of any dtype.
+        generator: on their device.
+
+    Returns:
+        The same shape and dtype, 0 where the crop reaches over the edge.
+    """
     return place(images, draw_placement(images, generator))
 
 
@@ -36,12 +44,12 @@ def draw_placement(images: Tensor, generator: torch.Generator) -> Placement:
 
 
 def place(images: Tensor, placement: Placement) -> Tensor:
-    """The images, or whatever lies on them, where the augmentation put them: shifted, then mirrored."""
+    """The images (B, C, H, W), or whatever lies on them, where the augmentation put them: shifted, then mirrored."""
     return mirror(shift(images, placement.top, placement.left), placement.flipped)
 
 
 def take_back(placed: Tensor, placement: Placement) -> Tensor:
-    """The inverse of `place` for what is still there; zeros where the crop had cut it off."""
+    """The inverse of `place`, (B, C, H, W), for what is still there; zeros where the crop had cut it off."""
     return shift(mirror(placed, placement.flipped), -placement.top, -placement.left)
 
 

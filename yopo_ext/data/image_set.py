@@ -13,11 +13,17 @@ from torch import Tensor
 class ImageSet:
     """Images and their labels, on one device.
 
-    images: (N, C, H, W) uint8, 0 is black. labels: (N,) int64 in [0, num_classes). class_names: one a class, where they
-    are known.
+    Kept in uint8 so that a whole data set fits on the device; `to_float` makes network input of a batch.
 
-    Kept in uint8 so that a whole data set fits on the device; `to_float` makes network input of a batch. Raises
-    ``TypeError`` for other dtypes, ``ValueError`` for other shapes, different lengths, or labels out of range.
+    Attributes:
+        images: (N, C, H, W) uint8, 0 is black.
+        labels: (N,) int64 in [0, num_classes).
+        num_classes: how many there are.
+        class_names: one a class; None where they are not known.
+
+    Raises:
+        TypeError: other dtypes.
+        ValueError: other shapes, different lengths, or labels out of range.
     """
 
     images: Tensor

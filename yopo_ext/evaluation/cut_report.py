@@ -60,7 +60,12 @@ class Cut:
 
 @dataclass(frozen=True)
 class CutValue:
-    """A cut, and what n frozen steps in it found."""
+    """What n frozen steps inside a cut found.
+
+    Attributes:
+        cut: the module that it reaches to, and what a step costs.
+        staleness: step by step.
+    """
 
     cut: Cut
     staleness: Staleness
@@ -138,7 +143,7 @@ def cut_report(
 
     Args:
         model: in evaluation mode meanwhile; afterwards as it was.
-        x: images (B, C, H, W) inside ``bounds``, y: targets of ``loss``.
+        x, y, eps, alpha, loss, bounds, norm, seed: as for `staleness`.
         cuts: names of modules (`find_cut`); None: all there are whose inner step costs at most one forward pass.
         n: steps >= 1.
 

@@ -128,7 +128,7 @@ def tune_cut(
     YOPO's weights see η before its last n steps: it takes one pass more for the same η.
 
     Args:
-        model, x, y, cuts: as for `cut_report`; a network that has been trained a little.
+        model, x, y, cuts, eps, loss, bounds, norm, seed: as for `cut_report`; a network that has been trained a little.
         alpha: step size of all; None: `step_for`.
         share: of the loss that `REFERENCE_STEPS` fresh steps gain, in (0, 1].
 

@@ -75,8 +75,12 @@ def staleness(
     Args:
         model: in evaluation mode meanwhile; afterwards as it was.
         first_layer: as for `YOPO`.
-        x: images (B, C, H, W) inside ``bounds``, y: targets of ``loss``.
+        x: images (B, C, H, W), floating point, inside ``bounds``, y: targets of ``loss``, as (B,) int64.
+        eps, alpha: radius and step size, in the units of the images.
         n: steps >= 1.
+        loss: called as loss(outputs, y), the mean over the batch.
+        bounds, norm: as of `Ball`.
+        seed: of the random start.
 
     Raises:
         ValueError: n below 1, a loss that is not 0-d; else as `inner_ascent`.

@@ -32,8 +32,10 @@ _FIGURES = {"queries": (torch.int64,), "distance": (torch.float32, torch.float64
 class Outcomes:
     """What a network, and attacks on it, did to N images, in their order.
 
-    correct: (N,) bool, True where it is right without an attack; attacked: of each attack, without ``eta``; scores:
-    (N, D), how suspicious each detector finds the images themselves, None without detectors.
+    Attributes:
+        correct: (N,) bool, True where it is right without an attack.
+        attacked: of each attack, without ``eta``.
+        scores: (N, D), how suspicious each detector finds the images themselves; None without detectors.
     """
 
     correct: Tensor

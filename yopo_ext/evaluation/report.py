@@ -28,10 +28,16 @@ from .tables import format_table
 class Report:
     """Accuracies in percent over ``images`` images.
 
-    clean: without an attack; robust: under each attack, by its label; worst: under all of them together that have a
-    radius (clean if there are none); targeted_success: share of the correctly classified images that a targeted attack
-    led to a target class; queries: what attacks spent that count it; distance: of the boundary, by attacks that look
-    for it; attacks: the settings of each; warnings: what makes the figures doubtful.
+    Attributes:
+        images: how many.
+        clean: without an attack.
+        robust: under each attack, by its label.
+        worst: under all of them together that have a radius; clean if there are none.
+        attacks: the settings of each, by its label.
+        targeted_success: share of the correctly classified images that a targeted attack led to a target class.
+        warnings: what makes the figures doubtful.
+        queries: what attacks spent that count it.
+        distance: of the boundary, by attacks that look for it.
     """
 
     images: int

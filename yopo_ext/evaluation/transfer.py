@@ -31,7 +31,15 @@ from .verdict import measured_objective
 
 @dataclass(frozen=True)
 class TransferMatrix:
-    """accuracy[i][j]: of network j, in percent, on the examples crafted on network i; clean[j]: on clean images."""
+    """How well examples that were crafted on one network fool the others.
+
+    Attributes:
+        names: of the networks.
+        clean: accuracy of each on clean images, in percent.
+        accuracy: [i][j] of network j, in percent, on the examples crafted on network i.
+        attack: that crafted them.
+        images: how many.
+    """
 
     names: tuple[str, ...]
     clean: tuple[float, ...]

@@ -20,8 +20,11 @@ class DigitsCNN(Layered):
     Its first layer is conv + activation, so that YOPO's n inner steps carry information of their own (a bare
     convolution is linear, and there n steps walk where one step of n times the size walks).
 
-    ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
-    (one float per channel).
+    Args:
+        in_channels: C of the images.
+        num_classes: K, the width of the logits.
+        activation: a name of `ACTIVATIONS`.
+        mean, std: one number a channel, by which the input is normalised inside the network; None: it is not.
     """
 
     def __init__(

@@ -19,8 +19,11 @@ class MnistCNN(Layered):
     166,406 parameters for 1 channel and 10 classes. The published network is an ``nn.Sequential``; its state-dict keys
     are kept: ``0`` and ``2`` the convolutions, ``5`` and ``7`` the linear layers.
 
-    ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
-    (one float per channel).
+    Args:
+        in_channels: C of the images.
+        num_classes: K, the width of the logits.
+        activation: a name of `ACTIVATIONS`.
+        mean, std: one number a channel, by which the input is normalised inside the network; None: it is not.
     """
 
     def __init__(

@@ -44,10 +44,14 @@ class PreActResNet(Layered):
     Keys and parameter count are those of the widely published CIFAR implementation without a final batch norm
     (``conv1``, ``layer1.0.bn1``, …, ``linear``). Images from 8×8 up.
 
-    ``first_activation`` puts an activation after the first convolution, before it branches into the first block: the
-    first layer is then nonlinear, without new keys, and YOPO's n inner steps carry information. ``activation`` is a
-    name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network (one float per
-    channel).
+    Args:
+        blocks: of each stage, four of them.
+        in_channels: C of the images.
+        num_classes: K, the width of the logits.
+        activation: a name of `ACTIVATIONS`.
+        first_activation: an activation after the first convolution, before it branches into the first block: the first
+            layer is then nonlinear, without new keys, and YOPO's n inner steps carry information.
+        mean, std: one number a channel, by which the input is normalised inside the network; None: it is not.
     """
 
     def __init__(

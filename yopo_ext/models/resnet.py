@@ -70,9 +70,16 @@ class ResNet(Layered):
     Keys and parameter counts are those of the widely published CIFAR implementation (``conv1``, ``bn1``,
     ``layer1.0.conv1``, …, ``layer2.0.shortcut.0``, ``linear``). Images from 8×8 up.
 
-    ``first_activation`` puts an activation between the first convolution and its batch norm: the first layer is then
-    nonlinear, without new keys, and YOPO's n inner steps carry information. ``activation`` is a name of `ACTIVATIONS`.
-    ``mean`` and ``std``, if given, normalise the input inside the network (one float per channel).
+    Args:
+        block: what the stages are made of.
+        blocks: how many each stage has.
+        in_channels: C of the images.
+        num_classes: K, the width of the logits.
+        width: channels of the first stage.
+        activation: a name of `ACTIVATIONS`.
+        first_activation: an activation between the first convolution and its batch norm: the first layer is then
+            nonlinear, without new keys, and YOPO's n inner steps carry information.
+        mean, std: one number a channel, by which the input is normalised inside the network; None: it is not.
     """
 
     def __init__(

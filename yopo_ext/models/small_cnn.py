@@ -21,8 +21,12 @@ class SmallCNN(Layered):
     published code shares one ReLU module between all uses; here each use has its own, so that hooks on the first
     layer see the first layer. As published, the last linear layer starts at zero.
 
-    ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the input inside the network
-    (one float per channel).
+    Args:
+        in_channels: C of the images.
+        num_classes: K, the width of the logits.
+        drop: probability of the dropout between the first two linear layers.
+        activation: a name of `ACTIVATIONS`.
+        mean, std: one number a channel, by which the input is normalised inside the network; None: it is not.
     """
 
     def __init__(

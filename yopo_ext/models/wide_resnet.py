@@ -62,10 +62,19 @@ class WideResNet(Layered):
     WRN-34-10, the default, has 46,160,474 parameters for 3 channels and 10 classes. Keys are the widely published ones
     (``conv1``, ``block1.layer.0.bn1``, …, ``bn1``, ``fc``). Images from 8×8 up.
 
-    ``depth`` must be 6·N + 4, else ``ValueError``. ``first_activation`` puts an activation after the first convolution,
-    before it branches into the first block: the first layer is then nonlinear, without new keys, and YOPO's n inner
-    steps carry information. ``activation`` is a name of `ACTIVATIONS`. ``mean`` and ``std``, if given, normalise the
-    input inside the network (one float per channel).
+    Args:
+        in_channels: C of the images.
+        num_classes: K, the width of the logits.
+        depth: 6·N + 4, for N blocks a stage.
+        widen_factor: k.
+        drop_rate: probability of the dropout inside each block.
+        activation: a name of `ACTIVATIONS`.
+        first_activation: an activation after the first convolution, before it branches into the first block: the first
+            layer is then nonlinear, without new keys, and YOPO's n inner steps carry information.
+        mean, std: one number a channel, by which the input is normalised inside the network; None: it is not.
+
+    Raises:
+        ValueError: another depth.
     """
 
     #: TRADES' files carry a first stage that their network never calls.

@@ -28,7 +28,16 @@ def run_job(
     device: str | None = None,
     show: bool = True,
 ) -> dict[str, Any]:
-    """One run in ``folder``, and a natural one in the folder ``natural`` inside if asked; else as `run_all`."""
+    """One run, and a natural one beside it if asked. Returns and raises as `run_all`.
+
+    Args:
+        folder: of the run; the natural one's is ``natural`` inside.
+        compare_natural: whether there is one: the same run but for the attack.
+        resume: go on with what is in the folder.
+        processes: those that share the run; None: one.
+        device: None: the configuration's.
+        show: print progress.
+    """
     rows = {config.method.name: Row(config, folder, config.label)}
     if compare_natural and config.method.name != "natural":
         natural = natural_twin(config)

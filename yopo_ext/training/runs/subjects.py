@@ -96,10 +96,21 @@ def open_weights(
     activation: str = "relu", mean: Sequence[float] | None = None, std: Sequence[float] | None = None, prefix: str = "",
     ignore_keys: Sequence[str] = (), source: Mapping[str, Any] | None = None,
 ) -> Subject:  # fmt: skip
-    """A network whose weights somebody else trained (`load_weights`), and ``limit`` test images (`draw_part`).
+    """A network whose weights somebody else trained, and test images.
 
-    ``source``: options of the data set's own, by name. Centres of classes among the weights (`CentreScores`) say what
-    the network ends in; its own loss is then the distance to them.
+    Centres of classes among the weights (`CentreScores`) say what the network ends in; its own loss is then the
+    distance to them.
+
+    Args:
+        path: of the weights.
+        model, dataset: names of `MODELS` and `DATASETS`.
+        data_dir: where the data set's files are; None for one that needs none.
+        device: as "cpu" or "cuda".
+        limit: test images, drawn as `draw_part` does; None: all.
+        activation: of the network, a name of `ACTIVATIONS`.
+        mean, std: one number a channel, by which the network normalises images in [0, 1]; None: it does not.
+        prefix, ignore_keys: as for `load_weights`.
+        source: options of the data set's own, by name.
 
     Raises:
         ValueError: an unknown name, weights that do not fit, data files that are missing, arguments out of range.
