@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 import json
@@ -52,6 +53,20 @@ def test_every_block_is_of_a_language_that_is_checked(page):
         assert "text" not in languages(page)
 
 
+def options_in(script):
+    """Those that a script, or a module beside it that it imports, adds to a parser."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    found = {
+        word.value
+        for call in called if getattr(call.func, "attr", None) == "add_argument"
+        for word in call.args if isinstance(word, ast.Constant) and str(word.value).startswith("--")
+    }  # fmt: skip
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    beside = [script.with_name(f"{name}.py") for name in imported]
+    return found.union(*(options_in(path) for path in beside if path.is_file()))
+
+
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value[:40])
 def test_commands_exist(page, line):
     # Variables that a command is given stand before it.
@@ -60,7 +75,9 @@ def test_commands_exist(page, line):
         preset = getattr(build_parser().parse_args(arguments), "preset", None)
         assert preset is None or preset in PRESETS
     elif program == "python":
-        assert (ROOT / arguments[0]).is_file()
+        script = ROOT / arguments[0]
+        assert script.is_file()
+        assert {word for word in arguments if word.startswith("--")} <= options_in(script)
     elif program == "pytest":
         assert (ROOT / arguments[0]).is_dir()
     elif program == "torchrun":
