@@ -112,6 +112,11 @@ def test_what_is_refused():
     x, y = batch()
     with pytest.raises(ValueError, match=r"consistency: got objective NoLogits, expected one with logits"):
         FGSM(relu_net(), BALL, loss=NoLogits(), consistency=Consistency(1.0))
+    with pytest.raises(TypeError, match="consistency: got float, expected a yopo_ext"):
+        FGSM(relu_net(), BALL, consistency=10.0)
+    for weight in ("a", True):
+        with pytest.raises(TypeError, match=f"consistency: got {weight!r}, expected a finite number"):
+            Consistency(weight)
     with pytest.raises(ValueError, match="consistency: got -1"):
         Consistency(-1.0)
     with pytest.raises(ValueError, match="consistency_outputs: got 'both'"):

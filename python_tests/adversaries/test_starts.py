@@ -254,6 +254,18 @@ def test_a_memory_grows_with_its_ball():
     torch.testing.assert_close(large.eta, 2 * small.eta, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("kind", [Shared, PerClass, PreviousEpoch, Momentum])
+@pytest.mark.parametrize("norms", [("linf", "l2"), ("l2", "linf")])
+def test_a_ball_of_another_norm_is_refused(kind, norms):
+    own, other = norms
+    count = {Shared: (), PerClass: (3,)}.get(kind, (9,))
+    adversary = FGSM(relu_net(), Ball(EPS, ALPHA, norm=other), start=kind(*count, SHAPE, norm=own))
+    one = next(visits(placed=False))
+    adversary.see(one)
+    with pytest.raises(ValueError, match=f"start: got a ball of norm {other}, expected {own}, the start's"):
+        adversary.accumulate(one.x, one.y)
+
+
 def test_what_is_refused():
     x, y = batch()
     seen = next(visits())
@@ -282,6 +294,23 @@ def test_what_is_refused():
     for build in (Shared, lambda shape, decay: Momentum(3, shape, decay=decay)):
         with pytest.raises(ValueError, match=r"start_decay: got 1\.0"):
             build(SHAPE, decay=1.0)
+    for build in (Shared, lambda shape, norm: PerClass(3, shape, norm=norm)):
+        with pytest.raises(ValueError, match="norm: got 'l1', expected one of 'linf', 'l2'"):
+            build(SHAPE, norm="l1")
+    with pytest.raises(ValueError, match="padding: got -1"):
+        PreviousEpoch(9, SHAPE, padding=-1)
+    with pytest.raises(TypeError, match=r"images: got 2\.5"):
+        PreviousEpoch(2.5, SHAPE)
+    with pytest.raises(ValueError, match=r"shape: got \(6, 6\), expected \(C, H, W\)"):
+        Shared((6, 6))
+    with pytest.raises(ValueError, match="classes: got 0"):
+        PerClass(0, SHAPE)
+    with pytest.raises(TypeError, match="start_decay: got 'x'"):
+        Momentum(3, SHAPE, decay="x")
+    with pytest.raises(TypeError, match=r"start: got an index torch\.float32 of shape \(6,\), expected"):
+        images.see(Batch(x, y, torch.zeros(6)))
+    with pytest.raises(ValueError, match="start: got a mini-batch without an index"):
+        images.see((x, y))
     with pytest.raises(ValueError, match=r"start: needs .* MB on cpu, of which .* MB are free"):
         PreviousEpoch(10**9, (3, 224, 224), padding=4)
     assert isinstance(images, Start)

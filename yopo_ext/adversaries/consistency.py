@@ -35,10 +35,12 @@ class Consistency:
         share: of λ that counts now, 1 unless it is ramped; may be set between mini-batches.
 
     Raises:
-        ValueError: naming the argument.
+        TypeError, ValueError: naming the argument.
     """
 
     def __init__(self, weight: float, outputs: str = "graph") -> None:
+        if not isinstance(weight, (int, float)) or isinstance(weight, bool):
+            raise TypeError(f"consistency: got {weight!r}, expected a finite number >= 0")
         if not 0.0 <= weight < float("inf"):
             raise ValueError(f"consistency: got {weight}, expected a finite number >= 0")
         self.weight = weight

@@ -29,13 +29,15 @@ from .mode import frozen_eval
 class Staleness:
     """One entry a step, from the first: before it, p was frozen 0, 1, 2, … steps ago.
 
-    cosine: mean over the images of the cosine between the frozen-p gradient and the network's own at the same η.
-    sign_agreement: share of the elements where the two have the same sign, which is what a linf step sees.
-    gain: what the step added to the mean loss. fresh_gain: what a step along the network's own gradient, from the same
-    η, would have added; it costs a full pass.
-    repeated_gain: what each further step along the first gradient added, from the same start and without evaluating f0
-    again: what one step of so many times the size does. The sum of `gain` less the sum of this is what n buys. Empty in
-    logs of versions that did not measure it.
+    Attributes:
+        cosine: mean over the images of the cosine between the frozen-p gradient and the network's own at the same η.
+        sign_agreement: share of the elements where the two have the same sign, which is what a linf step sees.
+        gain: what the step added to the mean loss.
+        fresh_gain: what a step along the network's own gradient, from the same η, would have added; it costs a full
+            pass.
+        repeated_gain: what each further step along the first gradient added, from the same start and without evaluating
+            f0 again: what one step of so many times the size does. The sum of `gain` less the sum of this is what n
+            buys. Empty in logs of versions that did not measure it.
     """
 
     cosine: list[float]

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ... import arguments
 from ...memory_room import require_room
 from ...processes import Processes
 from ...projection import FeasibleSet
-from .start import Found, Start, State
+from .start import Found, Start, State, require_ball_of, require_decay, require_norm, require_shape
 
 #: Of the momentum, as in the authors' code.
 DECAY = 0.3
@@ -45,7 +46,7 @@ class AveragedGradients(Start):
         momentum: m, the same shape.
 
     Raises:
-        ValueError: decay out of range, or no room for so much.
+        TypeError, ValueError: naming the argument; ValueError also where there is no room for so much.
     """
 
     needs_gradient = True
@@ -61,9 +62,8 @@ class AveragedGradients(Start):
         device: torch.device | str = "cpu",
         processes: Processes | None = None,
     ) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"start_decay: got {decay}, expected a number from 0 to below 1")
-        self.decay, self.norm = decay, norm
+        groups, shape = arguments.count("groups", groups, least=1), require_shape(shape)
+        self.decay, self.norm = require_decay(decay), require_norm(norm)
         self.processes = Processes() if processes is None else processes
         size = (groups, *shape)
         require_room("start", bytes_for(groups, shape), device)
@@ -82,8 +82,9 @@ class AveragedGradients(Start):
         """The groups' perturbations, in the set.
 
         Raises:
-            TypeError, ValueError: images of another shape, or targets that name no group.
+            TypeError, ValueError: a ball of another norm, images of another shape, or targets that name no group.
         """
+        require_ball_of(self.norm, feasible)
         x = feasible.x
         if x.shape[1:] != self.eta.shape[1:]:
             raise ValueError(f"start: got images {tuple(x.shape[1:])}, expected {tuple(self.eta.shape[1:])}")

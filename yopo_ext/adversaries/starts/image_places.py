@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ... import arguments
 from ...processes import Processes
+from .start import require_shape
 
 
 class Crops(NamedTuple):
@@ -37,6 +39,9 @@ class ImagePlaces:
         padding: the most that an image is shifted by, in pixels.
         device: of the images.
         processes: those that share the mini-batches.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
     """
 
     def __init__(
@@ -48,7 +53,8 @@ class ImagePlaces:
         device: torch.device | str = "cpu",
         processes: Processes | None = None,
     ) -> None:
-        self.images, self.shape, self.padding = images, shape, padding
+        self.images, self.shape = arguments.count("images", images, least=1), require_shape(shape)
+        self.padding = arguments.count("padding", padding)
         self.device = torch.device(device)
         self.processes = Processes() if processes is None else processes
         #: (start, stop) of the images that this process remembers.
@@ -117,11 +123,13 @@ class ImagePlaces:
 
     def _table_of(self, batch: Any) -> Tensor:
         """(B, 4) int64: index, top, left, flipped."""
-        if batch.index is None:
+        if getattr(batch, "index", None) is None or not hasattr(batch, "placement"):
             raise ValueError(
                 "start: got a mini-batch without an index, expected a yopo_ext.data.Batch that says which images of "
                 "the set it holds: mixed images are none of them"
             )
+        if not isinstance(batch.index, Tensor) or batch.index.dtype != torch.int64 or batch.index.dim() != 1:
+            raise TypeError(f"start: got an index {_named(batch.index)}, expected a tensor (B,) of int64")
         index = batch.index.to(self.device)
         if batch.placement is None:
             return torch.nn.functional.pad(index[:, None], (0, 3))
@@ -152,3 +160,7 @@ class ImagePlaces:
         shift = max(-least[1], -least[2], most[1], most[2])
         if shift > self.padding:
             raise ValueError(f"start: got images shifted by {shift} pixels, expected at most padding={self.padding}")
+
+
+def _named(value: Any) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -13,7 +13,7 @@ from .averaged_gradients import DECAY
 from .canvas_memory import CanvasMemory, bytes_for
 from .previous_epoch import PreviousEpoch, memory_of, part_of, restore
 from .shared import DecayOptions
-from .start import Found, NamedStart, State, Surroundings
+from .start import Found, NamedStart, State, Surroundings, require_decay
 
 #: Below the largest float16; the elements of a momentum are 1 / (1 − decay) on average, at most.
 _MOST = 6e4
@@ -41,16 +41,14 @@ class Momentum(PreviousEpoch):
         memory, momentum: of η⁰ and of m.
 
     Raises:
-        ValueError: as `PreviousEpoch`, and decay out of range.
+        TypeError, ValueError: as `PreviousEpoch`, and for the decay.
     """
 
     needs_gradient = True
 
     def __init__(self, images: int, shape: tuple[int, int, int], *, decay: float = DECAY, **options: Any) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"start_decay: got {decay}, expected a number from 0 to below 1")
+        self.decay = require_decay(decay)
         super().__init__(images, shape, **options)
-        self.decay = decay
         self.momentum = CanvasMemory(self.places, torch.float16)
         self._momentum_cut: Tensor | None = None
         self._moved: Tensor | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ... import arguments
 from .averaged_gradients import AveragedGradients, bytes_for
 from .shared import DecayOptions
 from .start import NamedStart, Surroundings
@@ -22,7 +23,7 @@ class PerClass(AveragedGradients):
     """
 
     def __init__(self, classes: int, shape: tuple[int, int, int], **options: Any) -> None:
-        super().__init__(classes, shape, **options)
+        super().__init__(arguments.count("classes", classes, least=1), shape, **options)
 
     def group_of(self, y: Any, count: int) -> Tensor:
         """The class.

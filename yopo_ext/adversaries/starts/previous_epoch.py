@@ -13,7 +13,7 @@ from ...processes import Processes
 from ...projection import FeasibleSet
 from .canvas_memory import CanvasMemory, bytes_for, reshared
 from .image_places import ImagePlaces
-from .start import Found, NamedStart, Start, State, Surroundings
+from .start import Found, NamedStart, Start, State, Surroundings, require_ball_of, require_norm
 
 #: Of an int8.
 STEPS = 127
@@ -43,7 +43,7 @@ class PreviousEpoch(Start):
         memory: of the perturbations.
 
     Raises:
-        ValueError: there is no room for so much.
+        TypeError, ValueError: naming the argument; ValueError also where there is no room for so much.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PreviousEpoch(Start):
         device: torch.device | str = "cpu",
         processes: Processes | None = None,
     ) -> None:
-        self.norm = norm
+        self.norm = require_norm(norm)
         self.places = ImagePlaces(images, shape, padding=padding, device=device, processes=processes)
         self.memory = CanvasMemory(self.places, eta_dtype(norm))
         self.memory.fill(lambda empty: self._first(empty, generator))
@@ -71,7 +71,8 @@ class PreviousEpoch(Start):
 
     @torch.no_grad()
     def draw(self, feasible: FeasibleSet, y: Any) -> Tensor:
-        """The images' perturbations, in the set. Raises as `ImagePlaces.take`."""
+        """The images' perturbations, in the set. Raises as `ImagePlaces.take`, and for a ball of another norm."""
+        require_ball_of(self.norm, feasible)
         self.places.take(feasible.x)
         cut = self.memory.cut() if self._cut is None else self._cut
         return feasible.project(self._in_full(cut, feasible))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ... import arguments
 from ...options import NoOptions
 from ...processes import Processes
 from ...projection import FeasibleSet
@@ -110,6 +111,43 @@ class Surroundings:
     norm: str
     device: torch.device
     processes: Processes = field(default_factory=Processes)
+
+
+def require_shape(shape: Any) -> tuple[int, int, int]:
+    """(C, H, W) of an image.
+
+    Raises:
+        ValueError: no three positive numbers.
+    """
+    if not isinstance(shape, Sequence) or len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ValueError(f"shape: got {shape!r}, expected (C, H, W) of an image")
+    channels, height, width = shape
+    return channels, height, width
+
+
+def require_norm(norm: str) -> str:
+    """The norm of a start's ball. Raises ``ValueError`` where there is none of that name."""
+    return arguments.one_of("norm", norm, arguments.NORMS)
+
+
+def require_decay(decay: float) -> float:
+    """Of a momentum.
+
+    Raises:
+        TypeError: no number.
+        ValueError: not from 0 to below 1.
+    """
+    if not isinstance(decay, (int, float)) or isinstance(decay, bool):
+        raise TypeError(f"start_decay: got {decay!r}, expected a number from 0 to below 1")
+    if not 0.0 <= decay < 1.0:
+        raise ValueError(f"start_decay: got {decay}, expected a number from 0 to below 1")
+    return decay
+
+
+def require_ball_of(norm: str, feasible: FeasibleSet) -> None:
+    """Raises ``ValueError`` where what is remembered is of a ball of another norm than the attack's."""
+    if feasible.norm != norm:
+        raise ValueError(f"start: got a ball of norm {feasible.norm}, expected {norm}, the start's: pass it norm=")
 
 
 @dataclass(frozen=True)
