@@ -273,6 +273,7 @@ def test_detectors_beside_attacks_and_weights_of_others(evaluate, folder, weight
         (["RUN", "--eps", "-1"], "eps: got -1.0"),
         (["RUN", "--alpha", "nan"], "alpha: got nan"),
         (["RUN", "--steps", "0"], "steps: got 0, expected a whole number of at least 1"),
+        (["RUN", "--limit", "0"], "--limit: got 0, expected at least 1"),
         (["RUN", "--batch-size", "0"], "--batch-size: got 0, expected at least 1"),
         (["RUN", "--sweep-eps", "-0.1"], "eps: got -0.1"),
         (["RUN", "--sweep-steps", "0"], "steps: got 0"),

@@ -23,7 +23,7 @@ from yopo_ext.training.runs.job import natural_twin
         ({"eps": float("nan")}, "eps: got nan, expected a finite number of at least 0"),
         ({"lr": float("inf")}, "lr: got inf, expected a finite number of at least 0"),
         ({"alpha": float("nan")}, "alpha: got nan, expected a finite number"),
-        ({"eval_alpha": float("-inf")}, "eval_alpha: got -inf, expected a finite number or none"),
+        ({"eval_alpha": 0.0}, "eval_alpha: got 0.0, expected a finite number above 0 or none"),
         ({"m": 0}, "m: got 0, expected a whole number of at least 1"),
         ({"n": -1}, "n: got -1, expected a whole number of at least 0"),
         ({"epochs": 0}, "epochs: got 0, expected a whole number of at least 1"),

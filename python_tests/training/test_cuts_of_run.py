@@ -67,7 +67,7 @@ def test_yopo_has_one_pass_more_than_what_crafts_apart(runs):
         (["--n", "0"], "yopo: --n: got 0, expected at least 1"),
         (["--limit", "0"], "yopo: --limit: got 0, expected at least 1"),
         (["--settings"], "yopo: --settings: goes with --tune SHARE, and without --json"),
-        (["--tune", "1.5"], "yopo: share: got 1.5, expected above 0 and at most 1"),
+        (["--tune", "1.5"], "yopo: --tune: got 1.5, expected above 0 and at most 1"),
     ],
 )
 def test_wrong_arguments_are_named(folder, command, arguments, message):

@@ -11,10 +11,17 @@ from falling_cosine import let_fall
 from same_runs import assert_equal, everything
 
 from yopo_ext.adversaries import FGSM
+from yopo_ext.evaluation import Staleness
 from yopo_ext.training import Event, Interrupted, Trainer, change_config, load_checkpoint
 from yopo_ext.training.events.best import Best
 from yopo_ext.training.events.event import in_order
 from yopo_ext.training.events.going_back import GoingBack
+from yopo_ext.training.runs import parts
+from yopo_ext.training.runs.trained import open_checkpoint, trained_ball
+
+# Their names in the package are functions.
+cuts_of_run, diagnose_run = (sys.modules[f"yopo_ext.training.runs.{name}"] for name in ("cuts_of_run", "diagnose_run"))
+STALE = Staleness([], [], [], [], [])
 
 
 class SmallerStep(Event):
@@ -67,6 +74,26 @@ def test_it_goes_on_from_the_last_good_epoch_with_half_the_step(runs, extras):
     assert "warning" not in third
     assert trainer.adversary.ball.alpha == pytest.approx(0.5 * 1.25 * 0.1)
     assert trainer.adversary.ball.eps == 0.1
+
+
+def test_what_looks_at_the_attack_takes_the_step_that_is_left(runs, monkeypatch):
+    """The staleness of an epoch, and afterwards a diagnosis and the report on cuts."""
+    seen = []
+    monkeypatch.setattr(parts, "staleness", lambda *given, alpha, **options: seen.append(alpha) or STALE)
+    config = change_config(config_of(runs), method="yopo-attack-1-2", alpha=0.05, staleness_every=1)
+    trainer = trainer_of(runs, "run", config)
+    trainer.fit()
+    assert seen == [0.05, 0.05, 0.05, 0.025, 0.025]
+    _, state = open_checkpoint(trainer.folder)
+    assert trained_ball(config, state) == replace(config.ball, alpha=0.025)
+    made = {}
+    monkeypatch.setattr(cuts_of_run, "cut_report", lambda *given, alpha, **options: made.update(cuts=alpha))
+    cuts_of_run.cuts_of_run(trainer.folder, limit=8)
+    monkeypatch.setattr(
+        diagnose_run, "maximum_principle", lambda *given, ball, **options: made.update(diagnosis=ball.alpha)
+    )
+    diagnose_run.diagnose_run(trainer.folder, limit=8)
+    assert made == {"cuts": 0.025, "diagnosis": 0.025}
 
 
 @pytest.mark.parametrize("checks", [9, 13, 17])

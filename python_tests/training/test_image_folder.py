@@ -20,6 +20,7 @@ from yopo_ext.training import (
     make_config,
     open_run,
     open_weights,
+    run_job,
 )
 
 METHODS = ["yopo-2-2", "pgd-2", "free-2", "fast", "trades-2", "trades-yopo-2-2", "natural", "n-fgsm"]
@@ -48,6 +49,15 @@ def weights(path):
 
 def equal(first, second):
     return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_one_output_tells_two_classes_apart(tmp_path, config):
+    """From the command line's settings to a measurement of the run."""
+    config = digits_cnn(config, method="fast", objective="binary-cross-entropy")
+    run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
+    subject = open_run(tmp_path)
+    assert subject.model(torch.zeros(2, 3, 8, 8)).shape == (2, 1)
+    assert evaluate_run(tmp_path).clean == json.loads((tmp_path / "summary.json").read_text())["fast"]["clean"]
 
 
 @pytest.mark.parametrize("method", METHODS)

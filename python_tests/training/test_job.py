@@ -90,10 +90,25 @@ def test_an_existing_run_is_not_overwritten(tmp_path, config):
 
 
 def test_wrong_input_leaves_no_folder(tmp_path, config):
-    for change in ({"dataset": "mnist"}, {"model": "smallcnn"}, {"held_out": 5000}, {"device": "warp"}):
-        with pytest.raises(ValueError, match=r"."):
+    for change, message in (
+        ({"dataset": "mnist"}, "data_dir"),
+        ({"model": "smallcnn"}, "smallcnn"),
+        ({"held_out": 5000}, "held_out: got 5000"),
+        ({"device": "warp"}, "warp"),
+        ({"mean": (0.5,) * 3, "std": (1.0,) * 3}, "mean: got 3 values, expected one, or 1, one a channel"),
+        ({"objective": "binary-cross-entropy"}, "objective: got binary-cross-entropy with 10 classes, expected two"),
+        ({"objective": "g-sce", "sigma": (0.5, 0.5)}, "objective g-sce, network digits-cnn: sigma: got 2 values"),
+    ):
+        with pytest.raises(ValueError, match=message):
             run_job(change_config(config, **change), tmp_path / "run", compare_natural=False, resume=False)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_checkpoint_is_gone_says_so(tmp_path, config):
+    run_job(config, tmp_path, compare_natural=False, resume=False, show=False)
+    (tmp_path / "last.pt").unlink()
+    with pytest.raises(CheckpointError, match=r"last\.pt: no such checkpoint"):
+        run_job(config, tmp_path, compare_natural=False, resume=True, show=False)
 
 
 def stop_in_the_last_measurement(patch):

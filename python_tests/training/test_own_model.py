@@ -270,6 +270,23 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(tmp_path, batches, ma
     assert_equal(state(resumed), state(whole))
 
 
+def test_a_note_outlives_an_interrupted_measurement():
+    class Measured(Event):
+        times = 0
+
+        def on_epoch(self, trainer, record):
+            self.times += 1
+            if self.times == 1:
+                raise Interrupted(15)
+
+    one = trainer(pairs(), epochs=2, events=[Measured()])
+    one.note = "resumed on another machine"
+    with pytest.raises(Interrupted):
+        one.fit()
+    one.fit()
+    assert [record.get("resumed") for record in one.log] == ["resumed on another machine", None]
+
+
 def test_going_on_in_the_same_trainer():
     """Batches that do not know where they stand begin the epoch again, and so do its sums."""
     one = trainer(pairs(), events=[StopIn(5)])

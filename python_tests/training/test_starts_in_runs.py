@@ -122,6 +122,10 @@ def test_its_size_is_said_before(runs, capsys):
         ({"method": "fast", "start": "here"}, "start: got 'here', expected one of uniform|start: got 'here'"),
         ({"method": "fast", "consistency_ramp": 2.0}, "consistency_ramp: got 2 without a consistency"),
         ({"method": "fast", "consistency": 1.0, "consistency_ramp": 99.0}, "consistency_ramp: got 99 epochs, expected"),
+        (
+            {"method": "fast", "consistency": 1.0, "consistency_ramp": 3.0, "delay": 2, "epochs": 4},
+            "consistency_ramp: got 3 epochs, after a delay of up to 2, expected at most the 4 of the run",
+        ),
         ({"method": "natural", "consistency": 1.0}, "consistency: method natural has no such setting"),
     ],
 )

@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     for name in ("limit", "n"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name}: got {getattr(options, name)}, expected at least 1")
+    if options.tune is not None and not 0 < options.tune <= 1:
+        raise ValueError(f"--tune: got {options.tune:g}, expected above 0 and at most 1")
     if options.settings and (options.tune is None or options.json):
         raise ValueError("--settings: goes with --tune SHARE, and without --json")
     return by_the_first(options.device, lambda device: _measure(options, device))

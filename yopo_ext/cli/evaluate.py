@@ -154,8 +154,9 @@ def run(options: argparse.Namespace) -> int:
     """
     from ..training import started_processes
 
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size: got {options.batch_size}, expected at least 1")
+    for name, value in (("--batch-size", options.batch_size), ("--limit", options.limit)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: got {value}, expected at least 1")
     try:
         with started_processes(options.device, patience=_PATIENCE) as (processes, device), _warnings_in_one_line():
             if _is_many(options):

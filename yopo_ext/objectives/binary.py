@@ -48,5 +48,5 @@ def _two_logits(z: Outputs) -> Tensor:
 
 OBJECTIVE = NamedObjective(
     "binary-cross-entropy", "of two classes, by a network with one output", build=lambda options: options,
-    options=BinaryCrossEntropy,
+    options=BinaryCrossEntropy, one_output=True,
 )  # fmt: skip

@@ -119,6 +119,7 @@ class NamedObjective:
         soft_targets: whether targets may be rows of probabilities (B, K), as mixup makes them.
         of_members: whether it reads the outputs (B, K, L) of an ensemble; such an objective may have a method
             check_members(members, classes), which warns or raises before a training.
+        one_output: whether it reads one output, which tells two classes apart; the network is made with one then.
         head: what the network ends in unless another one is asked for, a name of `yopo_ext.models.heads.HEADS`. An
             objective whose own head scores by distances takes no other kind.
         losses: that PGD climbs where a run measures itself, names of `yopo_ext.evaluation.LOSSES`; an image has to
@@ -131,6 +132,7 @@ class NamedObjective:
     options: type[Any]
     soft_targets: bool = False
     of_members: bool = False
+    one_output: bool = False
     head: str = "linear"
     losses: tuple[str, ...] = ("ce",)
 

@@ -109,7 +109,7 @@ class MeasuringOptions(Options):
 
     eval_steps: int = option(40, "PGD steps of the final measurement", least=1)
     eval_alpha: float | None = option(
-        None, "step size of the final measurement (default: 2.5 eps / steps)", unit="images in [0, 1]"
+        None, "step size of the final measurement (default: 2.5 eps / steps)", above=0, unit="images in [0, 1]"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...adversaries.method import METHODS
 from ...options import Options, option, options_of
 from ..schedules import ramp
+from .delay import latest_switch
 from .event import Event, NamedEvent
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ def _check(options: ConsistencyRampOptions, config: Config) -> None:
             f"consistency_ramp: got {options.consistency_ramp:g} without a consistency, expected a λ above 0 "
             f"with one of the methods {with_one}"
         )
-    if options.consistency_ramp > config.loop.epochs:
+    begins = latest_switch(config)
+    if begins + options.consistency_ramp > config.loop.epochs:
+        after = f", after a delay of up to {begins}" if begins else ""
         raise ValueError(
-            f"consistency_ramp: got {options.consistency_ramp:g} epochs, expected at most the {config.loop.epochs} of "
-            "the run"
+            f"consistency_ramp: got {options.consistency_ramp:g} epochs{after}, expected at most the "
+            f"{config.loop.epochs} of the run"
         )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,11 @@ class GoingBackOptions(Options):
         "the alpha", choices=ANSWERS,
     )  # fmt: skip
     most_restarts: int = option(2, "how often a run may go back", least=1)
+
+
+def step_scale_of(events: Mapping[str, Any]) -> float:
+    """What a run that wrote these states of events had its step size multiplied by."""
+    return SMALLER ** events.get(GoingBack.name, {}).get("restarts", 0)
 
 
 class GoingBack(Event):

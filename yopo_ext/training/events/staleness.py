@@ -32,19 +32,19 @@ class StalenessLog(Event):
     """Puts `yopo_ext.evaluation.staleness` into the record every so many epochs.
 
     Args:
-        measure: of the network in training.
+        measure: of the network in training, with what its step size is multiplied by.
         every: epochs.
     """
 
     name = "staleness"
     order = 15
 
-    def __init__(self, measure: Callable[[nn.Module], Staleness], every: int) -> None:
+    def __init__(self, measure: Callable[[nn.Module, float], Staleness], every: int) -> None:
         self.measure, self.every = measure, every
 
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
         if record["epoch"] % self.every == 0:
-            record["staleness"] = asdict(self.measure(trainer.model))
+            record["staleness"] = asdict(self.measure(trainer.model, trainer.step_scale))
 
 
 def _build(options: StalenessOptions, parts: Parts) -> StalenessLog | None:

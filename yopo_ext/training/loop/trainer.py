@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -135,6 +136,11 @@ class Trainer:
         return len(self.batches)
 
     @property
+    def step_scale(self) -> float:
+        """What events multiply the attack's step size by from now on."""
+        return prod(event.step_scale for event in self.events)
+
+    @property
     def is_done(self) -> bool:
         """Whether all epochs are done, or an event has ended the training."""
         return not self._at_epochs_end and (self.epoch >= self.epochs or self._stopped_early)
@@ -213,7 +219,7 @@ class Trainer:
         record["lr"] = self.optimizer.param_groups[-1]["lr"]
         record |= self.step.weights.precision.record()
         if self.note is not None:
-            record["resumed"], self.note = self.note, None
+            record["resumed"] = self.note
         self.tell(lambda event: event.on_epoch(self, record))
         self.sums = EpochSums(self.device)
         if self._back_to is not None:
@@ -223,6 +229,7 @@ class Trainer:
             self.checkpoints.save()
             return
         self.log.append(record)
+        self.note = None
         self.checkpoints.save(*(name for event in self.events for name in event.files(self, record)))
         self.tell(lambda event: event.on_saved(self))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -88,8 +87,7 @@ class AverageStatistics:
         data = replace(self.parts.data, train=self._images)
         place = next(average.parameters()).device
         start = start_of(self.parts.config, data, generator, place, self.parts.processes).make()
-        scale = prod(event.step_scale for event in trainer.events)
-        ball = replace(given.ball, alpha=times(given.ball.alpha, scale))
+        ball = replace(given.ball, alpha=times(given.ball.alpha, trainer.step_scale))
         given = replace(given, model=average, ball=ball, first_layer=first_layer, generator=generator, start=start)
         if trainer.in_use is trainer.adversary:
             return METHODS[self.parts.config.method.name].build(given)

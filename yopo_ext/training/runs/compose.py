@@ -13,7 +13,9 @@ from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...adversaries.starts import Start
 from ...ball import Ball
-from ...data import Dataset
+from ...data import Dataset, to_float
+from ...evaluation.image_source import device_of
+from ...evaluation.mode import frozen_eval
 from ...found_first_layer import FoundFirstLayer
 from ...joint_generator import JointGenerator
 from ...models.heads import note_of
@@ -73,6 +75,7 @@ class Run:
             starts = not (folder / LAST).is_file()
             _check_members(config, self.data)
             model, told = _new_model(config, self.data, processes, place, starts=starts)
+            _check_outputs(config, model, self.data)
             first_layer, found = choose_first_layer(config, model, self.data)
         processes.copy_from_first(model.state_dict().values())
         self.stop = StopRequest() if stop is None else stop
@@ -131,6 +134,16 @@ def _check_members(config: Config, data: Dataset) -> None:
     check = getattr(make_objective(config), "check_members", None)
     if check is not None:
         check(config.model.members, data.train.num_classes)
+
+
+def _check_outputs(config: Config, model: nn.Module, data: Dataset) -> None:
+    """Raises ``ValueError`` where the objective cannot read what the network says of an image."""
+    with drawing_from(derive_seed(config.loop.seed, "a look at outputs")), frozen_eval(model), torch.no_grad():
+        outputs = model(to_float(data.train.images[:2].to(device_of(model))))
+        try:
+            make_objective(config).predict(outputs)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"objective {config.objective.name}, network {config.model.model}: {error}") from error
 
 
 def _tell(config: Config, told: Sequence[str], found: FoundFirstLayer | None) -> None:

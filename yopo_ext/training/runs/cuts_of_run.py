@@ -15,7 +15,7 @@ from ...evaluation.cut_tuning import CutTuning, Setting, tune_cut
 from ..config import Config
 from .objective import make_objective
 from .subjects import open_run
-from .trained import open_checkpoint
+from .trained import open_checkpoint, trained_ball
 
 #: Images that are looked at, all in one pass.
 CUT_IMAGES = 256
@@ -76,9 +76,9 @@ def cuts_of_run(
         ValueError: as `cut_report` and `tune_cut`; a checkpoint that cannot be read.
     """
     subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
-    config, _ = open_checkpoint(path)
+    config, state = open_checkpoint(path)
     x, y = to_float(subject.images.images), subject.images.labels
-    ball = config.ball
+    ball = trained_ball(config, state)
     radius = ball.eps if eps is None else eps
     # Single-step methods have a step as wide as the ball.
     own = ball.alpha if eps is None and ball.alpha < ball.eps else radius / 4

@@ -27,7 +27,7 @@ from .first_layer import choose_first_layer
 from .objective import make_objective
 from .start import start_of
 from .subjects import checkpoint_files, open_run, short_names
-from .trained import open_checkpoint
+from .trained import open_checkpoint, trained_ball
 
 #: Images that are looked at, all in one pass.
 IMAGES = 256
@@ -119,7 +119,8 @@ def diagnose_run(
     weight_decay = config.get("weight_decay", 0.0)
     config = config if method is None else change_config(config, method=method)
     x, y = to_float(subject.images.images), subject.images.labels
-    ball = Ball(config.ball.eps, config.ball.alpha, norm=config.ball.norm)
+    own = trained_ball(config, state) if method is None else config.ball
+    ball = Ball(own.eps, own.alpha, norm=own.norm)
     data = Dataset(subject.dataset, subject.images, subject.images)
     generator = torch.Generator(x.device).manual_seed(derive_seed(seed, "diagnosis"))
     start = _start(config, data, generator, state)

@@ -62,11 +62,16 @@ class Parts:
         """A point of the accuracy-time curve."""
         return curve_accuracies(self.config, model, self.curve_images, self.processes, stop)
 
-    def measure_staleness(self, model: nn.Module) -> Staleness:
-        """How stale the co-state becomes with the run's settings, on a part of the curve's images."""
+    def measure_staleness(self, model: nn.Module, step_scale: float) -> Staleness:
+        """How stale the co-state becomes with the run's settings, on a part of the curve's images.
+
+        Args:
+            step_scale: what its step size is multiplied by.
+        """
         part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
         images, labels = (values.to(device_of(model)) for values in (part.images[:], part.labels))
         return staleness(
-            model, self.ingredients.first_layer, to_float(images), labels, eps=ball.eps, alpha=ball.alpha,
-            n=max(self.config["n"], 1), loss=self.ingredients.objective.attack, norm=ball.norm,
+            model, self.ingredients.first_layer, to_float(images), labels, eps=ball.eps,
+            alpha=step_scale * ball.alpha, n=max(self.config["n"], 1), loss=self.ingredients.objective.attack,
+            norm=ball.norm,
         )  # fmt: skip

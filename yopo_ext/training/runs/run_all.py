@@ -12,7 +12,7 @@ from torch import nn
 
 from ..config.files import read_began_with
 from ..events.best import Best
-from ..files import BEST, CONFIG, LAST, load_checkpoint, require_unused
+from ..files import BEST, CONFIG, LAST, LOG, load_checkpoint, require_unused
 from ..host import Processes, choose_device, chosen_device_text, keep_freed_memory, stop_on_signals
 from .compose import Run
 from .measuring import final_accuracies
@@ -57,7 +57,7 @@ def run_all(
         if show and taken != asked:
             print(chosen_device_text(asked, taken), flush=True)
         for run in runs.values():
-            if resume and processes.from_first((run.folder / LAST).exists()):
+            if resume and processes.from_first(_has_begun(run.folder)):
                 run.resume()
             run.fit()
         results = {name: _result(run) for name, run in runs.items()}
@@ -65,6 +65,11 @@ def run_all(
         if processes.is_first:
             conclude(folder, rows, runs, results, reach=reach, show=show)
     return summary_of(runs, results, reach)
+
+
+def _has_begun(folder: Path) -> bool:
+    """A log without a checkpoint too: then there is something to say, and nothing to begin."""
+    return any((folder / name).exists() for name in (LAST, LOG))
 
 
 def _require_unused(rows: Mapping[str, Row], folder: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 
 from ...data import Dataset
 from ..config import Config, change_config, config_from_dict, differences
+from ..config.sections import BallOptions
 from ..events.averaging import Averaging, averaged_weights
+from ..events.going_back import step_scale_of
 from ..files import CheckpointError, load_checkpoint
 from .networks import make_model
 
@@ -28,6 +31,11 @@ def open_checkpoint(path: Path) -> tuple[Config, dict[str, Any]]:
         return config_from_dict(state["config"]), state
     except (AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its configuration is not valid ({error})") from error
+
+
+def trained_ball(config: Config, state: dict[str, Any]) -> BallOptions:
+    """The configuration's ball, with the step size that the run had come to: a restart makes it smaller."""
+    return replace(config.ball, alpha=step_scale_of(state["events"]) * config.ball.alpha)
 
 
 def measured_weights(state: dict[str, Any], *, last_weights: bool = False) -> dict[str, Tensor]:
