@@ -79,6 +79,7 @@ class Option:
         words: those that it takes beside numbers, as "auto".
         unit: of numbers, for tables.
         host: whether it says where and how a run happens, not what it computes, and so may change when it goes on.
+        beside: another option of the dataclass, without which, at 0 or None, it would say nothing.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Option:
     words: tuple[str, ...]
     unit: str
     host: bool
+    beside: str
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -149,6 +151,7 @@ def option(
     words: tuple[str, ...] = (),
     unit: str = "",
     host: bool = False,
+    beside: str = "",
 ) -> Any:
     """A dataclass field that is an `Option`; its type is read from the annotation.
 
@@ -157,7 +160,7 @@ def option(
     """
     metadata = {
         "help": help, "limits": Limits(least, above, most, below), "choices": choices, "words": words, "unit": unit,
-        "host": host,
+        "host": host, "beside": beside,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata={_METADATA: metadata})
 
@@ -182,10 +185,16 @@ def check_options(values: Any) -> None:
     """Checks every field of a dataclass of options, for the `__post_init__` of one that is no `Options`.
 
     Raises:
-        TypeError, ValueError: naming the first that is wrong, what was given and what is expected.
+        TypeError, ValueError: naming the first that is wrong, or says nothing beside the others, what was given and
+            what is expected.
     """
-    for name, one in options_of(type(values)).items():
+    declared = options_of(type(values))
+    for name, one in declared.items():
         one.check(getattr(values, name))
+    for name, one in declared.items():
+        value = getattr(values, name)
+        if one.beside and value != one.default and not (other := getattr(values, one.beside)):
+            raise ValueError(f"{name}: got {value!r} with {one.beside} {other!r}, expected {one.beside} above 0")
 
 
 def from_plain(declared: type, plain: dict[str, Any]) -> Any:

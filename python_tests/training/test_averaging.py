@@ -184,7 +184,7 @@ def test_a_checkpoint_as_a_file_of_weights_holds_the_average(runs, file):
 
 
 def test_recomputing_needs_an_average_and_batch_norm(runs):
-    with pytest.raises(ValueError, match="ewa_bn_batches: got 2 with ewa_decay 0"):
+    with pytest.raises(ValueError, match=r"ewa_bn_batches: got 2 with ewa_decay 0\.0, expected ewa_decay above 0"):
         change_config(runs.config, ewa_bn_batches=2)
     assert runs.run(ewa_decay=0.9, ewa_bn_batches=2).trainer.events[0].refresh is None
 

@@ -151,7 +151,10 @@ def test_each_setting_of_one_row_is_honoured_and_told_or_refused(name):
         "entropy_weight": ensemble,
         "diversity_weight": ensemble,
         "consistency_ramp": {"consistency": 1.0},
+        "consistency_outputs": {"consistency": 1.0},
         "ewa_bn_batches": {"ewa_decay": 0.5},
+        "smoothing_kind": {"label_smoothing": 0.5},
+        "most_restarts": {"on_overfitting": "restart"},
     }
     chosen = needs.get(name, {})
     chosen |= {found[0].section: found[0].owner} if found and found[0].section in ("head", "start") else {}

@@ -64,6 +64,16 @@ from yopo_ext.training.runs.job import natural_twin
         ({"dataset": "svhn"}, "dataset: got 'svhn', expected one of .*digits"),
         ({"seed": 2**63}, "seed: got 9223372036854775808, expected a whole number of at least 0 and at most"),
         ({"method": "n-fgsm", "norm": "l2"}, "norm: got 'l2', expected 'linf', for which N-FGSM is defined"),
+        (
+            {"smoothing_kind": "zipf"},
+            "smoothing_kind: got 'zipf' with label_smoothing 0.0, expected label_s",
+        ),
+        (
+            {"method": "fast", "consistency_outputs": "detached"},
+            "consistency_outputs: got 'detached' with ",
+        ),
+        ({"ewa_warmup": False}, "ewa_warmup: got False with ewa_decay 0.0, expected ewa_decay above 0"),
+        ({"most_restarts": 3}, "most_restarts: got 3 with on_overfitting 'warn', expected on_overfitting 'restart'"),
         ({"mean": (0.5,)}, "mean, std: got one of them, expected both or neither"),
         ({"epsilon": 1}, "unknown settings: epsilon"),
     ],

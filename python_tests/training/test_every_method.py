@@ -121,7 +121,7 @@ def test_settings_reach_the_adversaries(runs):
     assert apart.ball.alpha == pytest.approx(2.5 / 3 / 4 * 0.1)
     stepping = runs.trainer(method="free-yopo", m=3, n=4, keep_eta=False, first_layer_grad="both").adversary
     assert isinstance(stepping, FreeYOPO)
-    assert (stepping.replays, stepping.m, stepping.n, stepping.starts_anew) == (3, 1, 4, True)
+    assert (stepping.replays, stepping.m, stepping.n, stepping.starts_anew) == (3, 3, 4, True)
     assert stepping.first_layer_grad == "both"
     assert stepping.ball.alpha == pytest.approx(0.1 / 4)
     kinds = [runs.trainer(bn_statistics=kind).adversary.first_layer.bn_statistics for kind in ("frozen", "batch")]

@@ -111,6 +111,13 @@ def config_of(row):
 ONE_PASS = {"yopo", "free", "free-yopo", "deep"}
 
 
+#: What a setting needs beside it to mean anything.
+BESIDE = {
+    "start_decay": {"start": "momentum"}, "consistency_outputs": {"consistency": 0.5}, "patience": {"held_out": 8},
+    "consistency_ramp": {"consistency": 0.5}, "smoothing_kind": {"label_smoothing": 0.1},
+}  # fmt: skip
+
+
 def is_allowed(row):
     """Whether some configuration takes it, and every value that is not the plain one is read."""
     if "method" not in row:
@@ -119,8 +126,9 @@ def is_allowed(row):
         return False
     if row["method"] in ("free", "free-yopo") and row.get("accumulate", 1) > 1:
         return False
+    needed = [BESIDE[name] for name in ("patience", "smoothing_kind", "consistency_outputs") if name in row]
     try:
-        config_of({"held_out": 8, **row} if "patience" in row else row)
+        config_of(dict(pair for one in [*needed, row] for pair in one.items()))
     except ValueError:
         return False
     return True
@@ -197,13 +205,6 @@ CHANGES = [
     for value in plain[1:]
     if value != "cross-entropy"  # what the methods that take it train with anyway
 ]
-
-
-#: What a setting needs beside it to mean anything.
-BESIDE = {
-    "start_decay": {"start": "momentum"}, "consistency_outputs": {"consistency": 0.5},
-    "consistency_ramp": {"consistency": 0.5}, "smoothing_kind": {"label_smoothing": 0.1},
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value"), CHANGES, ids=lambda part: str(part))

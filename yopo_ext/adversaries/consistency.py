@@ -100,6 +100,7 @@ class ConsistencyOptions(Options):
         "graph",
         "the logits at the start of the attack: in the graph, or a detached target",
         choices=CONSISTENCY_OUTPUTS,
+        beside="consistency",
     )
 
     def made(self) -> Consistency | None:

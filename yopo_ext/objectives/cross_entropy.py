@@ -52,7 +52,7 @@ class CrossEntropy(OnLogits, Options):
     label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, most=1)
     smoothing_kind: str = option(
         UNIFORM, "how it is spread: evenly, or over the wrong classes as 1 / their rank in the prediction",
-        choices=SMOOTHING_KINDS,
+        choices=SMOOTHING_KINDS, beside="label_smoothing",
     )  # fmt: skip
 
     needs_clean = False

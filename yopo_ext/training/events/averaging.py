@@ -15,7 +15,6 @@ from ...options import Options, option
 from .event import Event, NamedEvent, Record
 
 if TYPE_CHECKING:
-    from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
 
@@ -35,10 +34,11 @@ class AveragingOptions(Options):
     ewa_warmup: bool = option(
         True,
         "the average starts short: its decay after t steps is at most (1 + t) / (10 + t); else it is the same always",
+        beside="ewa_decay",
     )
     ewa_bn_batches: int = option(
         0, "recompute the average's batch norm on so many mini-batches of the method's after each epoch; 0: average it",
-        least=0,
+        least=0, beside="ewa_decay",
     )  # fmt: skip
 
 
@@ -122,9 +122,4 @@ def _build(options: AveragingOptions, parts: Parts) -> Averaging | None:
     return Averaging(parts.model, options.ewa_decay, warmup=options.ewa_warmup, refresh=refresh)
 
 
-def _check(options: AveragingOptions, config: Config) -> None:
-    if options.ewa_bn_batches and not options.ewa_decay:
-        raise ValueError(f"ewa_bn_batches: got {options.ewa_bn_batches} with ewa_decay 0, expected an average, above 0")
-
-
-EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions, check=_check)
+EVENT = NamedEvent("averaging", "an average of the weights (Pang et al. 2021)", _build, AveragingOptions)

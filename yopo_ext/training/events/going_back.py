@@ -136,6 +136,11 @@ def _reads(name: str, method: Method) -> bool:
 def _check(options: GoingBackOptions, config: Config) -> None:
     if options.on_overfitting == "restart" and not config.declared_method.adversarial:
         raise ValueError(f"on_overfitting: got 'restart' with method {config.method.name}, expected an adversarial one")
+    if options.on_overfitting != "restart" and options.most_restarts != GoingBackOptions.most_restarts:
+        raise ValueError(
+            f"most_restarts: got {options.most_restarts} with on_overfitting {options.on_overfitting!r}, expected "
+            "on_overfitting 'restart'"
+        )
 
 
 EVENT = NamedEvent(
