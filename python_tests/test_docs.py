@@ -210,6 +210,15 @@ def test_a_table_is_its_script_s(name):
     assert made()[TABLES[name]] == (DOCS / name).read_text(encoding="utf-8").strip()
 
 
+def test_the_page_on_budgets_tells_the_front_s_figures():
+    """Every one with a decimal, but for the network's size and the rate, is in the table."""
+    page = (DOCS / "budgets.md").read_text(encoding="utf-8")
+    section = page[page.index("## What it got: CIFAR-10") : page.index("## What n buys")]
+    told, measured = (re.findall(r"\d+\.\d", text) for text in (section, made()[TABLES["_front.md"]]))
+    assert len(told) > 10
+    assert set(told) - {"12.5", "0.2"} <= set(measured)
+
+
 def test_the_page_s_words_on_the_maximum_principle_are_what_was_measured():
     """All residuals 0, and those of YOPO's last pass from layer 1 on."""
     measured = json.loads((ROOT / "bench" / "results" / "maximum-principle.json").read_text(encoding="utf-8"))
