@@ -83,6 +83,7 @@ BESIDE = {
     "curve_last_weights": {"ewa_decay": 0.5}, "ewa_bn_batches": {"ewa_decay": 0.5},
     "entropy_weight": {"members": 3}, "diversity_weight": {"members": 3},
     "smoothing_kind": {"label_smoothing": 0.5}, "consistency_outputs": {"method": "fast", "consistency": 1.0},
+    "progressive_sizes": {"progressive_epochs": (1,)}, "progressive_epochs": {"progressive_sizes": (4,)},
     "start_decay": {"method": "fast"}, "consistency_ramp": {"method": "fast", "consistency": 1.0},
 }  # fmt: skip
 METHOD_OF = {

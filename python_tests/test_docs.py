@@ -149,6 +149,7 @@ def test_the_table_of_an_epoch_s_metrics_has_what_a_run_logs(tmp_path):
     config = make_config(
         method="yopo-1-1", epochs=2, delay=1, staleness_every=1, profile=True, limit_train=32, limit_eval=8,
         curve_images=8, curve_steps=1, amp="fp16", device="cpu", ewa_decay=0.5, curve_last_weights=True,
+        model="wrn-10-1", progressive_sizes=(4,), progressive_epochs=(1,),
     )  # fmt: skip
     run = Run(config, tmp_path)
     run.fit()

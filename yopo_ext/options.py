@@ -79,7 +79,7 @@ class Option:
         words: those that it takes beside numbers, as "auto".
         unit: of numbers, for tables.
         host: whether it says where and how a run happens, not what it computes, and so may change when it goes on.
-        beside: another option of the dataclass, without which, at 0 or None, it would say nothing.
+        beside: another option of the dataclass, without which, at 0, None or none of several, it would say nothing.
     """
 
     name: str
@@ -194,7 +194,8 @@ def check_options(values: Any) -> None:
     for name, one in declared.items():
         value = getattr(values, name)
         if one.beside and value != one.default and not (other := getattr(values, one.beside)):
-            raise ValueError(f"{name}: got {value!r} with {one.beside} {other!r}, expected {one.beside} above 0")
+            expected = "some of them" if declared[one.beside].several else f"{one.beside} above 0"
+            raise ValueError(f"{name}: got {value!r} with {one.beside} {other!r}, expected {expected}")
 
 
 def from_plain(declared: type, plain: dict[str, Any]) -> Any:

@@ -35,11 +35,13 @@ class Row:
         method: as on the command line.
         epochs: how many of them each budget pays.
         settings: options that are this row's own.
+        of_budget: options beside them, of a budget each.
     """
 
     method: str
     epochs: Mapping[str, int]
     settings: str = ""
+    of_budget: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Experiment:
 
     def training(self, row: Row, budget: str, seed: int, device: str = "cpu") -> list[str]:
         """The command, but for the folders."""
-        own = [*row.settings.split(), "--epochs", str(row.epochs[budget]), "--seed", str(seed), "--device", device]
-        return ["train", "--method", row.method, *self.recipe.split(), *own]
+        own = [*row.settings.split(), *row.of_budget.get(budget, "").split(), "--epochs", str(row.epochs[budget])]
+        return ["train", "--method", row.method, *self.recipe.split(), *own, "--seed", str(seed), "--device", device]
 
     def measuring(self, attack: str, weights: str, device: str = "cpu") -> list[str]:
         """Options of `yopo evaluate RUN`."""

@@ -18,6 +18,16 @@ def row(method: str, units: float, settings: str = "") -> Row:
     return Row(method, {str(budget): max(1, round(budget / units)) for budget in BUDGETS}, settings)
 
 
+def small_first(method: str) -> Row:
+    """A quarter of the pixels, then 24 x 24, then whole images: eleven epochs for the units of six whole ones."""
+    epochs, sizes = {}, {}
+    for budget in BUDGETS:
+        of_size = [number * budget // 30 for number in (5, 3, 3)]
+        epochs[str(budget)] = sum(of_size)
+        sizes[str(budget)] = f"--progressive-sizes 16 24 --progressive-epochs {of_size[0]} {of_size[1]}"
+    return Row(method, epochs, of_budget=sizes)
+
+
 EXPERIMENT = Experiment(
     "front",
     # FastAT's triangle of the learning rate serves runs of any length. The average costs nothing.
@@ -28,6 +38,8 @@ EXPERIMENT = Experiment(
         "FGSM-RS": row("fast", 5),
         "FGSM-RS, batches of 64": row("fast", 5, "--batch-size 64 --lr 0.1"),
         "N-FGSM": row("n-fgsm", 5),
+        "FGSM-RS, small images first": small_first("fast"),
+        "N-FGSM, small images first": small_first("n-fgsm"),
         "PGD-2": row("pgd-2", 7, "--alpha 8/255"),
         "Free-4": row("free-4", 12),
         "YOPO-5-3": row("yopo-5-3", 15, "--alpha 2/255"),

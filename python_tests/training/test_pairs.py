@@ -163,12 +163,13 @@ def test_every_setting_is_crossed_or_named_here():
     images = {"dataset", "data_dir", "limit_train", "limit_eval", "model", "std", *source_homes()}
     elsewhere = {"compile", "cuda_graph", "sync_bn", "seed", "device", "tensorboard", "log_every_minutes"}
     answering = {"most_restarts"}
+    resizing = {"progressive_sizes", "progressive_epochs"}
     networks = {
         "first_layer", "init_weights", "num_classes", "chain", "members", "entropy_weight", "diversity_weight", "head",
         "feature_dim", "centre_norm", "sigma", "offset",
     }  # fmt: skip
     crossed = set(VALUES) - {"set"}
-    others = counts | sizes | measuring | averaging | answering | images | networks | elsewhere
+    others = counts | sizes | measuring | averaging | answering | resizing | images | networks | elsewhere
     assert crossed | others == {*KINDS, *homes()}
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import any_size_net
 import batch_norm_net
 import pytest
 import torch
@@ -50,6 +51,16 @@ EQUAL = {
     # Each remembers half of the images, and all remember one perturbation a class; the last mini-batch has one image.
     "momentum": change_config(CONFIG, method="fast", start="momentum", augment=True, limit_train=49, consistency=0.5),
     "class": change_config(CONFIG, method="pgd-2", start="class", limit_train=33),
+    "small images first": change_config(
+        CONFIG,
+        model=any_size_net.NAME,
+        method="fast",
+        progressive_sizes=(4,),
+        progressive_epochs=(1,),
+        augment=True,
+        sync_bn=True,
+        ewa_decay=0.5,
+    ),
     "ensemble": change_config(CONFIG, members=3, objective="adp", epochs=1, milestones=()),
     # Centres are drawn by the first process, and are the others' too.
     "centres": change_config(CONFIG, objective="mmc", head="random-centres", feature_dim=5, lr=0.005),

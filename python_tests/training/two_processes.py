@@ -13,7 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-import batch_norm_net  # noqa: F401  (its network is known by name)
+import any_size_net  # noqa: F401  (its network is known by name)
+import batch_norm_net  # noqa: F401  (as well)
 import torch
 import torch.distributed as dist
 from falling_cosine import let_fall

@@ -162,6 +162,7 @@ class NamedStart:
         memory: bytes that it is going to remember on this process.
         of_images: whether it needs to know which image of the set each one is, and where augmentation put it.
         of_classes: whether it needs targets that are class indices.
+        of_any_size: whether images may be of another size from one mini-batch to the next.
     """
 
     name: str
@@ -171,6 +172,7 @@ class NamedStart:
     memory: Callable[[Surroundings], int] = lambda given: 0
     of_images: bool = False
     of_classes: bool = False
+    of_any_size: bool = False
 
 
 STARTS: Registry[NamedStart] = Registry("start", "yopo_ext.adversaries.starts", NamedStart, "yopo_ext.starts")

@@ -28,4 +28,6 @@ class Uniform(Start):
         return draw(feasible, self.generator)
 
 
-START = NamedStart("uniform", "uniform in the ball, anew each time", lambda given: Uniform(given.generator))
+START = NamedStart(
+    "uniform", "uniform in the ball, anew each time", lambda given: Uniform(given.generator), of_any_size=True
+)

@@ -20,4 +20,4 @@ class Zero(Start):
         return torch.zeros_like(feasible.x)
 
 
-START = NamedStart("zero", "the image itself, η⁰ = 0", lambda given: Zero())
+START = NamedStart("zero", "the image itself, η⁰ = 0", lambda given: Zero(), of_any_size=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
+
+#: One for each shape and kind of pass: attack and weights, whole mini-batches and an epoch's last one, each size of
+#: image. Beyond torch's own limit, 8, what comes next would run without compilation.
+RECOMPILES = 64
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class CompiledTail(Event):
     def __init__(self, model: nn.Module, first_layer: Sequence[nn.Module] = ()) -> None:
         self._eager: Callable[[Tensor], Tensor] = model.tail  # type: ignore[assignment]
         self._before, rest = divided_tail(model, first_layer)
-        self._compiled = torch.compile(rest, dynamic=False)
+        self._compiled = torch.compile(rest, dynamic=False, **_with_more_recompiles())
         self._training = False
         model.tail = self  # type: ignore[assignment]  # neither a module nor a tensor
 
@@ -77,6 +82,12 @@ class CompiledTail(Event):
 
     def on_batches_end(self, trainer: Trainer) -> None:
         self._training = False
+
+
+def _with_more_recompiles() -> dict[str, Any]:
+    """Older torch takes its limit from a global setting alone, which is left alone."""
+    known = "recompile_limit" in inspect.signature(torch.compile).parameters
+    return {"recompile_limit": RECOMPILES} if known else {}
 
 
 def _build(options: CompiledTailOptions, parts: Parts) -> CompiledTail | None:

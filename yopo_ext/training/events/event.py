@@ -48,6 +48,13 @@ class Event:
     def on_batch(self, trainer: Trainer, epochs_done: float) -> None:
         """Before a mini-batch; `epochs_done` is the middle of its step."""
 
+    def prepare(self, trainer: Trainer, x: Tensor) -> Tensor:
+        """The images to train on instead of a mini-batch's x (B, C, H, W), which are on the run's device.
+
+        Of another size, they are counted in passes on whole ones: `trainer.units.count_in_passes_of`.
+        """
+        return x
+
     def on_weights(self, trainer: Trainer) -> None:
         """After a step of the optimiser: once a mini-batch, or as often as the adversary replays it."""
 

@@ -24,10 +24,10 @@ WARM_UP = 3
 class GraphedAdversary:
     """Records an adversary's `accumulate` for one shape of mini-batch and replays it, one launch for all kernels.
 
-    That is the largest one met until it is recorded; others (an epoch's last mini-batch) run eagerly. Gradients must
-    keep their memory: zero them with ``set_to_none=False``. Everything that is a Python number is as it was when it was
-    recorded: while a warm-up changes the ball or the steps, mini-batches run eagerly. Spans inside are not measured: a
-    replay counts as "passes".
+    That is the largest one met until it is recorded; others (an epoch's last mini-batch) run eagerly. Where images come
+    in another size, it is recorded anew. Gradients must keep their memory: zero them with ``set_to_none=False``.
+    Everything that is a Python number is as it was when it was recorded: while a warm-up changes the ball or the steps,
+    mini-batches run eagerly. Spans inside are not measured: a replay counts as "passes".
 
     Args:
         adversary: its `accumulate` must not wait for the device, as none of ours does after its first mini-batch.
@@ -49,9 +49,8 @@ class GraphedAdversary:
 
     def accumulate(self, x: Tensor, y: Tensor) -> Metrics:
         """As the adversary's, for the images x (B, C, H, W) and targets y."""
-        if self._shape is None or (self._replay is None and x.numel() > self._shape.numel()):
-            # A run that is resumed may begin with its epoch's last mini-batch, the smaller one.
-            self._shape, self._eager_left = x.shape, WARM_UP
+        if self._is_to_be_recorded(x.shape):
+            self._shape, self._eager_left, self._replay = x.shape, WARM_UP, None
         moved = self._replay is not None and _differ(self._memory_now(), self._memory)
         if moved or _differ(self._settings_now(), self._settings):
             self._settings, self._eager_left, self._replay = self._settings_now(), WARM_UP, None
@@ -66,6 +65,13 @@ class GraphedAdversary:
             self._y.copy_(y)
             self._replay()  # type: ignore[misc]  # which _record has set
             return {name: value.clone() for name, value in self._metrics.items()}
+
+    def _is_to_be_recorded(self, shape: torch.Size) -> bool:
+        """Whether this shape is the one to record from now on."""
+        if self._shape is None or shape[1:] != self._shape[1:]:
+            return True
+        # A run that is resumed may begin with its epoch's last mini-batch, the smaller one.
+        return self._replay is None and shape[0] > self._shape[0]
 
     def see(self, batch: Batch) -> None:
         """Tells the adversary, which notes it where the recorded pass reads it."""

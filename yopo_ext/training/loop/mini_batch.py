@@ -91,7 +91,7 @@ class MiniBatch:
     def _on_device(self, batch: Batch) -> tuple[Tensor, object]:
         x = batch.x.to(self.device, non_blocking=True)
         y = batch.y.to(self.device, non_blocking=True) if isinstance(batch.y, Tensor) else batch.y
-        x = to_float(x) if x.dtype == torch.uint8 else x
+        x = self.trainer.prepared(to_float(x) if x.dtype == torch.uint8 else x)
         return x.contiguous(memory_format=self.memory_format), y
 
     def _accumulate(self, adversary: Adversary, x: Tensor, y: object) -> dict[str, Tensor]:

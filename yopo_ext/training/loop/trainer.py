@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ... import arguments
 from ...adversaries import Adversary
@@ -232,6 +232,12 @@ class Trainer:
         self.note = None
         self.checkpoints.save(*(name for event in self.events for name in event.files(self, record)))
         self.tell(lambda event: event.on_saved(self))
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """A mini-batch's images (B, C, H, W) as the events want them to be trained on."""
+        for event in self.events:
+            x = event.prepare(self, x)
+        return x
 
     def measured(self, record: Record) -> None:
         """Tells the events that the network's accuracies are in the record."""

@@ -13,6 +13,7 @@ from torch import nn
 from ...adversaries import Adversary
 from ...compiled_regions import has_compiled_parts
 from ...units import UnitCounter
+from .share_of_pass import share_of_pass
 
 #: Mini-batches of each kind that are counted in an epoch; the last of them says what all cost. A run's first may check
 #: the kernel that its attack ends in.
@@ -56,17 +57,27 @@ class UnitCounts:
         self._model, self.on_copies = model, has_compiled_parts(model)
         self._kinds: dict[str, _Kind] = {}
         self._met: set[str] = set()
+        self._size = ""
+        self._share: float | None = 1.0
+        self._shares: dict[str, float | None] = {"": 1.0}
 
     def begin_epoch(self) -> None:
         """Forgets the last epoch's images; what a mini-batch of a kind costs stays known."""
         for kind in self._kinds.values():
             kind.images = kind.counted = 0
 
+    def count_in_passes_of(self, whole: Sequence[int], *, given: Sequence[int]) -> None:
+        """Units are forward passes on images of the shape `whole` (C, H, W), also where those `given` are smaller."""
+        self._size = "" if tuple(given) == tuple(whole) else f", {' x '.join(map(str, given))}"
+        if self._size not in self._shares:
+            self._shares[self._size] = share_of_pass(self._model, given, whole, on_copy=self.on_copies)
+        self._share = self._shares[self._size]
+
     def counter(
         self, adversary: Adversary, rehearse: Callable[[], float | None]
     ) -> AbstractContextManager[UnitCounter | None]:
         """The block that a mini-batch's passes run in; `rehearse` finds its units an image on copies, or None."""
-        name = kind_of(adversary)
+        name = self._kind_of(adversary)
         kind = self._kinds.setdefault(name, _Kind())
         # What is met first after a run was resumed may be checked again: what is known of it is better.
         priced = self._priced_as(name)
@@ -77,18 +88,25 @@ class UnitCounts:
         if not self.on_copies:
             return UnitCounter(self._model)
         kind.counted += 1
-        units = rehearse()
-        kind.units = kind.units if units is None else units
+        self._price(kind, rehearse())
         return nullcontext()
 
     def add(self, adversary: Adversary, counter: object, images: int, joint: int) -> None:
         """Takes a mini-batch of so many images on this process and on all of them, after its last pass."""
-        kind = self._kinds[kind_of(adversary)]
+        kind = self._kinds[self._kind_of(adversary)]
         kind.images += joint
         if isinstance(counter, UnitCounter):
             kind.counted += 1
             if counter.has_seen_a_pass and images:  # not in a CUDA graph's replay
-                kind.units = counter.per_image(images)
+                self._price(kind, counter.per_image(images))
+
+    def _price(self, kind: _Kind, passes: float | None) -> None:
+        """Takes what was counted in passes on the images given; None: nothing was."""
+        if passes is not None and self._share is not None:
+            kind.units = passes * self._share
+
+    def _kind_of(self, adversary: Any) -> str:
+        return kind_of(adversary, self._size)
 
     def record(self, log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """What the epoch's record says: "units" an image, "units_total" with those of the epochs in the log.
@@ -117,10 +135,10 @@ class UnitCounts:
         self._kinds = {name: _Kind(*values) for name, values in state.items()}
 
 
-def kind_of(adversary: Any) -> str:
-    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, its numbers, and
-    whether it is watched."""
+def kind_of(adversary: Any, size: str = "") -> str:
+    """Mini-batches of one name cost the same: the class of what crafts, also inside a CUDA graph, its numbers, the
+    images' size where it is not their own, and whether it is watched."""
     inner = getattr(adversary, "adversary", adversary)
     numbers = [f"{name} {getattr(inner, name)}" for name in _NUMBERS if hasattr(inner, name)]
     watched = getattr(getattr(inner, "watch", None), "active", False)
-    return ", ".join([type(inner).__name__, *numbers]) + (_WATCHED if watched else "")
+    return ", ".join([type(inner).__name__, *numbers]) + size + (_WATCHED if watched else "")

@@ -33,6 +33,7 @@ from .objective import make_objective
 from .optimizer import learning_rates, make_optimizer
 from .parts import Parts
 from .prepare_data import prepare_data, settled
+from .small_images import check_small_images
 from .start import start_of
 from .trained import check_same_run
 
@@ -117,11 +118,15 @@ def _new_model(
     """The network to train, and what there is to say of its head and of the weights that it starts from."""
     with drawing_from(derive_seed(config.loop.seed, "weights")):
         model = make_model(config, data)
+    check_small_images(config, model, data)
     file, told = config.model.init_weights, [note_of(model)] if starts else []
     if starts and file is not None:
         told.append(start_from(model, Path(file), last_layer_outputs(config, data.train.num_classes)))
     joint, size, drop_last = config.model.sync_bn, config.loop.batch_size, config.data.drop_last
-    check_last_batch(model, data.train, batch_size=size, drop_last=drop_last, processes=1 if joint else processes.count)
+    check_last_batch(
+        model, data.train, batch_size=size, drop_last=drop_last, processes=1 if joint else processes.count,
+        side=min(config["progressive_sizes"], default=None),
+    )  # fmt: skip
     model.to(device)
     if joint:
         model = with_joint_statistics(
