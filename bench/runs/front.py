@@ -9,6 +9,7 @@ Cost is counted in forward passes of the network an image; budgets are such unit
 from __future__ import annotations
 
 from experiment import Experiment, Row, run
+from small_first import SHARES, small_first
 
 BUDGETS = (30, 90)
 
@@ -18,14 +19,11 @@ def row(method: str, units: float, settings: str = "") -> Row:
     return Row(method, {str(budget): max(1, round(budget / units)) for budget in BUDGETS}, settings)
 
 
-def small_first(method: str) -> Row:
-    """A quarter of the pixels, then 24 x 24, then whole images: eleven epochs for the units of six whole ones."""
-    epochs, sizes = {}, {}
-    for budget in BUDGETS:
-        of_size = [number * budget // 30 for number in (5, 3, 3)]
-        epochs[str(budget)] = sum(of_size)
-        sizes[str(budget)] = f"--progressive-sizes 16 24 --progressive-epochs {of_size[0]} {of_size[1]}"
-    return Row(method, epochs, of_budget=sizes)
+def small_images_first(method: str) -> Row:
+    """As many epochs at each size as cost what a budget's whole ones do."""
+    epochs = {str(budget): [share * budget // 30 for share in SHARES] for budget in BUDGETS}
+    of_budget = {budget: small_first(counts) for budget, counts in epochs.items()}
+    return Row(method, {budget: sum(counts) for budget, counts in epochs.items()}, of_budget=of_budget)
 
 
 EXPERIMENT = Experiment(
@@ -38,8 +36,8 @@ EXPERIMENT = Experiment(
         "FGSM-RS": row("fast", 5),
         "FGSM-RS, batches of 64": row("fast", 5, "--batch-size 64 --lr 0.1"),
         "N-FGSM": row("n-fgsm", 5),
-        "FGSM-RS, small images first": small_first("fast"),
-        "N-FGSM, small images first": small_first("n-fgsm"),
+        "FGSM-RS, small images first": small_images_first("fast"),
+        "N-FGSM, small images first": small_images_first("n-fgsm"),
         "PGD-2": row("pgd-2", 7, "--alpha 8/255"),
         "Free-4": row("free-4", 12),
         "YOPO-5-3": row("yopo-5-3", 15, "--alpha 2/255"),

@@ -14,14 +14,18 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.util import find_spec
+from itertools import count, islice, takewhile
+from operator import mul
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from collect import points, settings
+from small_first import SHARES, small_first
 
 from yopo_ext.benchmark.machine import describe_machine
 from yopo_ext.training import make_config, read_run
@@ -40,7 +44,7 @@ ATTACKS = {
 }
 #: What a dry run changes: the network, and all sizes.
 DRY = "--model wrn-10-1 --batch-size 8 --device cpu"
-DRY_TRAIN, DRY_TEST, DRY_STEPS = 40, 8, 2
+DRY_TRAIN, DRY_TEST, DRY_STEPS, DRY_PLANS = 40, 8, 2, 2
 DRY_ATTACKS = {
     "pgd-50-10": "--attacks pgd --losses ce --steps 3 --restarts 2 --alpha 2/255",
     "autoattack": "--attacks autoattack",
@@ -51,10 +55,14 @@ POINT = ("epoch", "seconds", "units", "units_total", "lr", "loss", "clean", "fgs
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds: of what comes before the steps are as fast as they get, and of a step then."""
+    """Seconds: of what comes before the steps are as fast as they get, and of a step then, at each size of image."""
 
     start: float
-    step: float
+    steps: Sequence[float]
+
+    def seconds(self, epochs: Sequence[int], steps: int) -> float:
+        """Of so many epochs at each size, of so many steps each."""
+        return self.start + steps * sum(map(mul, epochs, self.steps))
 
 
 class Speedrun:
@@ -75,6 +83,7 @@ class Speedrun:
         self.speeds = [[]] if dry else SPEEDS
         self.attacks = DRY_ATTACKS if dry else ATTACKS
         self.batch_size = 8 if dry else make_config(options.preset)["batch_size"]
+        self.shares = SHARES if options.small_first else (1,)
 
     def yopo(self, *arguments: str) -> str:
         """What a command prints. Raises `CalledProcessError` where it fails; its words are in the log."""
@@ -96,11 +105,29 @@ class Speedrun:
     def trial(self, name: str, speed: list[str]) -> Pace:
         """A few mini-batches of the run to come."""
         steps = DRY_STEPS if self.options.dry_run else TRIAL_STEPS
-        few = f"--epochs {TRIAL_EPOCHS} --limit-train {steps * self.batch_size} --curve-every {TRIAL_EPOCHS} "
-        few += "--curve-images 8 --curve-steps 1 --limit-eval 8 --eval-steps 1"
-        seconds = [line["seconds"] for line in self.train(name, *speed, *few.split())]
-        an_epoch = seconds[-1] - seconds[-2]
-        return Pace(max(0.0, seconds[0] - an_epoch), an_epoch / steps)
+        epochs = [TRIAL_EPOCHS] * len(self.shares)
+        few = f"--limit-train {steps * self.batch_size} --curve-every {sum(epochs)} --curve-images 8 --curve-steps 1 "
+        few += "--limit-eval 8 --eval-steps 1"
+        seconds = [line["seconds"] for line in self.train(name, *speed, *few.split(), *of_epochs(epochs))]
+        # The last epoch at each size is as fast as they get.
+        ends = range(TRIAL_EPOCHS - 1, len(seconds), TRIAL_EPOCHS)
+        pace = [(seconds[end] - seconds[end - 1]) / steps for end in ends]
+        return Pace(max(0.0, seconds[-1] - TRIAL_EPOCHS * steps * sum(pace)), pace)
+
+    def planned(self, pace: Pace, steps: int) -> list[int]:
+        """The epochs at each size that the budget pays, in the proportion of `SHARES` where there are several.
+
+        Raises:
+            SystemExit: it does not pay the fewest.
+        """
+        plans = ([max(1, round(whole * share / self.shares[-1])) for share in self.shares] for whole in count(1))
+        paid = takewhile(lambda plan: pace.seconds(plan, steps) <= TRUST * self.options.budget, plans)
+        found = list(islice(paid, DRY_PLANS if self.options.dry_run else None))
+        if not found:
+            fewest = pace.seconds([max(1, round(share / self.shares[-1])) for share in self.shares], steps)
+            raise SystemExit(f"--budget: got {self.options.budget:g} s, expected at least those of the fewest epochs, "
+                             f"{fewest:.1f}")  # fmt: skip
+        return found[-1]
 
     def paces(self) -> tuple[list[str], Pace, Pace, dict[str, str]]:
         """The speed that works, its paces without and with the disk's cache, and what was wrong before."""
@@ -116,19 +143,15 @@ class Speedrun:
         """All stages; writes after each."""
         options, steps = self.options, self.train_images // self.batch_size
         speed, cold, warm, failures = self.paces()
-        epochs = int((TRUST * options.budget - warm.start) / (warm.step * steps))
-        epochs = min(epochs, 2) if options.dry_run else epochs
-        if epochs < 1:
-            raise SystemExit(f"--budget: got {options.budget:g} s, expected at least those of an epoch, "
-                             f"{warm.start + warm.step * steps:.1f}")  # fmt: skip
+        epochs = self.planned(warm, steps)
         found = {
             "date": str(date.today()), "machine": describe_machine("cpu" if options.dry_run else "cuda"),
             "preset": options.preset, "dry_run": options.dry_run, "budget_s": options.budget, "target": TARGET,
             "speed": speed, "failed_speeds": failures, "pace_without_cache": asdict(cold), "pace": asdict(warm),
-            "epochs": epochs,
+            "epochs": sum(epochs), "epochs_at_sizes": epochs,
         }  # fmt: skip
         self.write(found)
-        log = self.train("run", *speed, "--epochs", str(epochs), *self.measuring())
+        log = self.train("run", *speed, *of_epochs(epochs), *self.measuring())
         seconds = log[-1]["seconds"]
         found |= {
             "settings": settings(read_run(self.folder / "run" / "config.json")),
@@ -143,7 +166,8 @@ class Speedrun:
         for name in options.attacks:
             found["attacks"][name] = self.attack(name)
             self.write(found)
-            print(f"{options.preset}: {epochs} epochs, {seconds:.1f} s, {name} {found['attacks'][name]}", flush=True)
+            reached = f"{name} {found['attacks'][name]}"
+            print(f"{options.preset}: {sum(epochs)} epochs, {seconds:.1f} s, {reached}", flush=True)
 
     def measuring(self) -> list[str]:
         """Options of the run: a point of the curve after every epoch, on half of the test images."""
@@ -164,6 +188,11 @@ class Speedrun:
         write_text_atomically(self.log.with_suffix(".json"), json.dumps(found, indent=1) + "\n")
 
 
+def of_epochs(epochs: Sequence[int]) -> list[str]:
+    """Options of `yopo train`, of so many epochs at each size."""
+    return ["--epochs", str(sum(epochs)), *(small_first(epochs).split() if len(epochs) > 1 else [])]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset")
@@ -173,6 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/speedrun"), help="for the JSON and the log")
     parser.add_argument("--target", type=Path, default=Path("out/speedrun"), help="for the runs' folders")
     parser.add_argument("--extra", default="", help="more options of `yopo train`")
+    parser.add_argument("--small-first", action="store_true", help="shrink the images of the first epochs")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with a tiny network and few images")
     options = parser.parse_args()
     if "autoattack" in options.attacks and find_spec("pyautoattack") is None:

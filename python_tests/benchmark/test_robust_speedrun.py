@@ -7,6 +7,8 @@ import argparse
 import json
 import subprocess
 import sys
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,8 +43,12 @@ def played(tmp_path, monkeypatch):
                 raise subprocess.CalledProcessError(1, "yopo")
             config.write(options.out / "config.json")
             steps = (config["limit_train"] or 50_000) // config["batch_size"]
-            lines = [{"epoch": epoch, "seconds": START + epoch * steps * STEP, "loss": 1.0, "lr": 0.1, "spans": {}}
-                     for epoch in range(1, config["epochs"] + 1)]  # fmt: skip
+            sizes = [size for size, count in zip(config["progressive_sizes"], config["progressive_epochs"], strict=True)
+                     for _ in range(count)]  # fmt: skip
+            sizes += [32] * (config["epochs"] - len(sizes))
+            paid = accumulate(steps * STEP * (size / 32) ** 2 for size in sizes)
+            lines = [{"epoch": epoch, "seconds": START + seconds, "loss": 1.0, "lr": 0.1, "spans": {}}
+                     for epoch, seconds in enumerate(paid, 1)]  # fmt: skip
             (options.out / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
             return ""
 
@@ -50,7 +56,7 @@ def played(tmp_path, monkeypatch):
 
     def run(**changes):
         given = {"preset": "cifar10-speedrun", "data_dir": tmp_path, "budget": 60.0, "out": tmp_path, "dry_run": False,
-                 "extra": "--method fast", "attacks": list(robust_speedrun.ATTACKS)}  # fmt: skip
+                 "small_first": False, "extra": "--method fast", "attacks": list(robust_speedrun.ATTACKS)}  # fmt: skip
         for name in ("cold-0", "cold-1", "warm-1", "run"):
             (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
         Played.calls.clear()
@@ -63,7 +69,7 @@ def played(tmp_path, monkeypatch):
 def test_a_run_fits_its_budget(played):
     found, calls = played()
     an_epoch = 195 * STEP
-    assert found["pace"] == pytest.approx({"start": START, "step": STEP})
+    assert (found["pace"]["start"], found["pace"]["steps"]) == (pytest.approx(START), pytest.approx([STEP]))
     assert found["epochs"] == int((0.98 * 60 - START) / an_epoch) == len(found["curve"])
     assert found["seconds"] == pytest.approx(START + found["epochs"] * an_epoch)
     assert (found["within_budget"], found["speed"]) == (True, ["--cuda-graph"])
@@ -74,6 +80,18 @@ def test_a_run_fits_its_budget(played):
     assert (pgd.steps, pgd.restarts, pgd.limit, autoattack.attacks) == (50, 10, 1000, ["autoattack"])
 
 
+def test_small_images_are_paid_at_their_own_pace(played):
+    found, _ = played(small_first=True)
+    an_epoch = [195 * STEP * (size / 32) ** 2 for size in (16, 24, 32)]
+    assert found["pace"]["steps"] == pytest.approx([seconds / 195 for seconds in an_epoch])
+    small, middle, whole = found["epochs_at_sizes"]
+    assert (small, middle) == (round(5 * whole / 3), whole)
+    assert found["settings"]["progressive_epochs"] == [small, middle]
+    assert found["seconds"] == pytest.approx(START + sum(map(mul, an_epoch, (small, middle, whole))))
+    more = START + sum(map(mul, an_epoch, (round(5 * (whole + 1) / 3), middle + 1, whole + 1)))
+    assert found["seconds"] <= 0.98 * 60 < more
+
+
 def test_a_budget_below_an_epoch_is_refused(played):
-    with pytest.raises(SystemExit, match=r"--budget: got 5 s, expected at least those of an epoch, 5\.9"):
+    with pytest.raises(SystemExit, match=r"--budget: got 5 s, expected at least those of the fewest epochs, 5\.9"):
         played(budget=5.0)
