@@ -81,6 +81,16 @@ def test_a_later_batch_outside_of_the_bounds_is_refused(method):
     adversary.accumulate(X, Y)  # it was refused, and nothing is left of it
 
 
+@EVERY_METHOD
+def test_a_pixel_that_is_no_number_is_refused(method):
+    images = X.clone()
+    images[0, 0, 0, 0] = torch.nan
+    model = net()
+    with pytest.raises(ValueError, match="x: got images from nan to nan, expected them inside bounds"):
+        METHODS[method](model, Ball(8 / 255, 2 / 255)).accumulate(images, Y)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 def test_a_device_is_not_waited_for(monkeypatch):
     """After the first mini-batch the look is only started, and the next call finds what it saw."""
     seen = BoundsWatch()

@@ -54,12 +54,13 @@ class BeginsAtAStart:
         """Sets the attributes by the arguments of these names. Raises as `chosen_start` and `require_logits`."""
         self.start = chosen_start(start, random_start=random_start, generator=generator)
         self.generator = self.start.generator if generator is None else generator
-        if consistency is not None and not isinstance(consistency, Consistency):
+        self.consistency = consistency
+        if consistency is None:
+            return
+        if not isinstance(consistency, Consistency):
             given = type(consistency).__name__
             raise TypeError(f"consistency: got {given}, expected a yopo_ext.adversaries.consistency.Consistency")
-        self.consistency = consistency
-        if consistency is not None:
-            require_logits(self.objective)
+        require_logits(self.objective)
 
     def see(self, batch: Any) -> None:
         """The `yopo_ext.data.Batch` that comes next."""

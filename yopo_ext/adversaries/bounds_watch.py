@@ -15,8 +15,8 @@ class BoundsWatch:
     """Called with each mini-batch before anything is computed.
 
     On the CPU, and with the first mini-batch anywhere, it looks at once. Later on a device it only starts the look, and
-    a following call raises once the answer has arrived. While a CUDA graph is captured it does
-    nothing, and replays do not call it: then only mini-batches that run eagerly are looked at.
+    a following call raises once the answer has arrived. While a CUDA graph is captured it does nothing, and replays do
+    not call it: then only mini-batches that run eagerly are looked at.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class BoundsWatch:
             self._outside = self._arrived = None
             raise ValueError(_message("images of an earlier mini-batch outside of the bounds", bounds))
         slack = 1e-5 * (high - low)
-        outside = ((x < low - slack) | (x > high + slack)).any()
+        outside = ~((x >= low - slack) & (x <= high + slack)).all()  # where a pixel is NaN too
         if self._outside is None or self._arrived is None or _may_be_read(outside):
             if outside:
                 raise ValueError(_message(f"images from {x.min():.4g} to {x.max():.4g}", bounds))
