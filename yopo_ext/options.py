@@ -194,7 +194,7 @@ def check_options(values: Any) -> None:
     for name, one in declared.items():
         value = getattr(values, name)
         if one.beside and value != one.default and not (other := getattr(values, one.beside)):
-            expected = "some of them" if declared[one.beside].several else f"{one.beside} above 0"
+            expected = f"{one.beside} too" if declared[one.beside].several else f"{one.beside} above 0"
             raise ValueError(f"{name}: got {value!r} with {one.beside} {other!r}, expected {expected}")
 
 

@@ -20,7 +20,8 @@ def delay_of(config):
 
 def begins(delay, loss):
     """Whether adversarial samples begin with the next epoch."""
-    trainer = SimpleNamespace(phase=Phase(began=None), adversary="adversary", in_use=None)
+    log = [{"loss": one} for one in delay.state_dict()["losses"]]
+    trainer = SimpleNamespace(phase=Phase(began=None), adversary="adversary", in_use=None, log=log)
     delay.on_epoch(trainer, {"loss": loss})
     return trainer.in_use == "adversary"
 

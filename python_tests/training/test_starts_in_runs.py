@@ -90,7 +90,7 @@ def test_a_rehearsal_leaves_the_memory_alone(runs):
         assert isinstance(adversary.start, Uniform)
         return adversary.accumulate(x, y)
 
-    assert 4 < rehearsed_units(trainer.model, trainer.adversary, first, lambda one: (one.x, one.y), accumulate) < 5
+    assert 4 < rehearsed_units(trainer.model, trainer.adversary, first, first.x, first.y, accumulate) < 5
     assert all(map(torch.equal, before, trainer.adversary.state_dict().values()))
 
 

@@ -18,6 +18,9 @@ from .normalize import optional_normalize
 
 _SHOWN = 5
 
+#: What networks raise where they do not take what they are given.
+REFUSALS = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
+
 
 def import_library(package: str) -> ModuleType:
     """The package whose networks `package:NAME` are.
@@ -117,7 +120,7 @@ def _try(network: nn.Module, name: str, shape: tuple[int, ...], num_classes: int
     network.eval()
     try:
         outputs = network(torch.zeros(shape))
-    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:  # whatever its code raises
+    except REFUSALS as error:
         raise ValueError(f"model: {name} does not take images of {size}: {error}") from error
     finally:
         network.train()

@@ -28,7 +28,8 @@ class BestOptions(Options):
 class Best(Event):
     """Keeps the checkpoint of the best robust accuracy on held-out images.
 
-    Natural networks, and those that have not met the whole attack yet, are no candidates and use up no patience.
+    Natural networks, and those that have not met the whole attack or whole images yet, are no candidates and use up no
+    patience.
 
     Args:
         patience: measurements without a better one after which to stop; None: never.

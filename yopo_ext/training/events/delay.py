@@ -10,6 +10,7 @@ from ...adversaries import Adversary
 from ...options import Options, option
 from ..schedules import SCHEDULES
 from .event import Event, NamedEvent, Record
+from .image_size import since_the_size_changed
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -60,14 +61,13 @@ class Delay(Event):
             return
         self._losses.append(record["loss"])
         done = len(self._losses)
-        if done >= self.latest or (self.auto and self._has_stabilised()):
+        comparable = len(since_the_size_changed([*trainer.log, record])) > 1
+        if done >= self.latest or (self.auto and comparable and self._has_stabilised()):
             self.switched_after = trainer.phase.began = done
             trainer.in_use = trainer.adversary
             record["switch"] = "adversarial samples from the next epoch on"
 
     def _has_stabilised(self) -> bool:
-        if len(self._losses) < 2:
-            return False
         before, now = self._losses[-2:]
         return now > (1.0 - LEAST_IMPROVEMENT) * before
 

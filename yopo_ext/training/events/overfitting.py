@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...options import NoOptions
 from .event import Event, NamedEvent, Record
+from .image_size import since_the_size_changed
 
 if TYPE_CHECKING:
     from ..loop.trainer import Trainer
@@ -32,7 +33,7 @@ class Overfitting(Event):
     order = 45
 
     def on_epoch(self, trainer: Trainer, record: Record) -> None:
-        records = [*trainer.log, record]
+        records = since_the_size_changed([*trainer.log, record])
         measured = [one for one in records if "curve_robust" in one]
         cosines = [one["gradient_cosine"] for one in records if "gradient_cosine" in one]
         warnings = []

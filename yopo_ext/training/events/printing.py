@@ -11,6 +11,7 @@ from torch import Tensor
 from ...options import NoOptions
 from .breakdown import breakdown_table
 from .event import Event, NamedEvent, Record
+from .image_size import IMAGE_SIZE
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def epoch_text(label: str, epochs: int, record: Mapping[str, Any]) -> str:
         accuracies += f" (last weights {record['last_clean']:.1f} %, {record['last_curve_robust']:.1f} %)"
     inner = f", inner loop {record['inner_share']:.1%} of the time" if record["inner_share"] else ""
     units = f", {record['units_total']:.4g} units" if "units_total" in record else ""
+    small = " on {0} x {0} pixels".format(record[IMAGE_SIZE]) if IMAGE_SIZE in record else ""
     lines = [
-        f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{accuracies}, "
+        f"{label} epoch {record['epoch']}/{epochs}: loss {record['loss']:.3f}{small}{accuracies}, "
         f"{record['seconds']:.1f} s{units}{inner}"
     ]
     notes = [record[name] for name in ("resumed", "restarted", "switch", "warning") if name in record]

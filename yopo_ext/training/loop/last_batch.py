@@ -32,7 +32,7 @@ def check_last_batch(
         if any(stop - start == 1 for start, stop in rows) and not _takes_one_image(model, shape):
             what = f"{len(images)} mod {size} = {rest}" if total == rest else f"mini-batches of {total}"
             shared = f" on {processes} processes" if processes > 1 else ""
-            small = "" if side is None else f" on {side} x {side} pixels"
+            small = "" if side is None else f" at {side} x {side} pixels"
             raise ValueError(
                 f"batch_size: got {size} for {len(images)} images, {what}{shared} leaves one image alone, on which the "
                 f"batch norm of {type(model).__name__} cannot be trained{small}; expected another batch size or "

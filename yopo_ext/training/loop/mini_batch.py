@@ -56,7 +56,7 @@ class MiniBatch:
         if hasattr(adversary, "see"):
             adversary.see(batch)
         joint = len(batch) if batch.rows is None else batch.rows[2]
-        counter = self.trainer.units.counter(adversary, lambda: self._rehearse(adversary, batch))
+        counter = self.trainer.units.counter(adversary, lambda: self._rehearse(adversary, batch, x, y))
         for _ in range(adversary.replays):
             if self.group.begins(position):
                 self._start(adversary)
@@ -72,8 +72,8 @@ class MiniBatch:
         self.trainer.units.add(adversary, counter, len(batch), joint)
         return metrics
 
-    def _rehearse(self, adversary: Adversary, batch: Batch) -> float | None:
-        return rehearsed_units(self.trainer.model, adversary, batch, self._on_device, self.step.precision.accumulate)
+    def _rehearse(self, adversary: Adversary, batch: Batch, x: Tensor, y: object) -> float | None:
+        return rehearsed_units(self.trainer.model, adversary, batch, x, y, self.step.precision.accumulate)
 
     def _start(self, adversary: Adversary) -> None:
         # Recorded passes write gradients where they were when they were recorded.

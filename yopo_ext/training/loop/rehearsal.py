@@ -23,20 +23,21 @@ Accumulate = Callable[[Any, Tensor, Any, Sequence[nn.Parameter]], object]
 
 
 def rehearsed_units(
-    model: nn.Module, adversary: Any, batch: Batch, on_device: Callable[[Batch], tuple[Tensor, Any]],
-    accumulate: Accumulate,
-) -> float | None:  # fmt: skip
+    model: nn.Module, adversary: Any, batch: Batch, x: Tensor, y: Any, accumulate: Accumulate
+) -> float | None:
     """Units an image of a mini-batch, by `UnitCounter`, on its first images; nothing of the run is touched by it.
 
     None where the two cannot be copied, the network is not called, or there are no images.
+
+    Args:
+        x, y: the mini-batch's images and targets as they are trained on, on the device.
     """
     inner = getattr(adversary, "adversary", adversary)  # a CUDA graph cannot be copied
     try:
         model, adversary = copy.deepcopy((model, inner), _without_memory(inner))
     except Exception:  # whatever their own ways of copying raise
         return None
-    few = _first(batch, IMAGES)
-    x, y = on_device(few)
+    few, (x, y) = _first(batch), pytree.tree_map(_cut, (x, y))
     if not len(x):
         return None
     counter, parameters = UnitCounter(model), list(model.parameters())
@@ -54,9 +55,9 @@ def _without_memory(adversary: Any) -> dict[int, Any]:
     return {id(start): Uniform()} if isinstance(start, Start) else {}
 
 
-def _first(batch: Batch, count: int) -> Batch:
-    def cut(value: Any) -> Any:
-        return value[:count] if isinstance(value, Tensor) and value.dim() else value
+def _first(batch: Batch) -> Batch:
+    return Batch(*pytree.tree_map(_cut, (batch.x, batch.y, batch.index, batch.placement)))
 
-    x, y, index, placement = pytree.tree_map(cut, (batch.x, batch.y, batch.index, batch.placement))
-    return Batch(x, y, index, placement)
+
+def _cut(value: Any) -> Any:
+    return value[:IMAGES] if isinstance(value, Tensor) and value.dim() else value

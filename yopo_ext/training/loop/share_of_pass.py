@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...evaluation.mode import frozen_eval
+from ...models.adopted import REFUSALS
 from ...multiply_adds import MultiplyAdds
 
 
-def share_of_pass(model: nn.Module, given: Sequence[int], whole: Sequence[int], *, on_copy: bool) -> float | None:
-    """Multiply-adds of a forward pass on images of the shape `given` (C, H, W), over those on images of shape `whole`.
+def share_of_pass(model: nn.Module, given: Tensor, whole: Tensor, *, on_copy: bool) -> float | None:
+    """Multiply-adds of a forward pass on images like `given` (B, C, H, W), over those on images like `whole`.
 
-    None where there are none to count, or where a network that is not to be looked at itself cannot be copied.
+    None where there are none to count, where the network does not take black images of these shapes, or where one that
+    is not to be looked at itself cannot be copied.
 
     Args:
         on_copy: whether it is such a network, as a compiled one.
@@ -26,11 +27,16 @@ def share_of_pass(model: nn.Module, given: Sequence[int], whole: Sequence[int], 
             model = copy.deepcopy(model)
         except Exception:  # whatever their own ways of copying raise
             return None
-    device = next(model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), frozen_eval(model), torch.no_grad():
-        counts = []
-        for shape in (given, whole):
-            with MultiplyAdds() as counted:
-                model(torch.zeros(1, *shape, device=device))
-            counts.append(counted.total)
-    return counts[0] / counts[1] if counts[1] else None
+    with torch.random.fork_rng([whole.device] if whole.is_cuda else []), frozen_eval(model), torch.no_grad():
+        try:
+            part, all_of_it = (_multiply_adds(model, images) for images in (given, whole))
+        except REFUSALS:
+            return None
+    return part / all_of_it if all_of_it else None
+
+
+def _multiply_adds(model: nn.Module, images: Tensor) -> int:
+    """Of two images: a batch norm without running statistics may need a second one."""
+    with MultiplyAdds() as counted:
+        model(images.new_zeros(2, *images.shape[1:]))
+    return counted.total

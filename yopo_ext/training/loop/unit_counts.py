@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...adversaries import Adversary
 from ...compiled_regions import has_compiled_parts
@@ -66,9 +66,9 @@ class UnitCounts:
         for kind in self._kinds.values():
             kind.images = kind.counted = 0
 
-    def count_in_passes_of(self, whole: Sequence[int], *, given: Sequence[int]) -> None:
-        """Units are forward passes on images of the shape `whole` (C, H, W), also where those `given` are smaller."""
-        self._size = "" if tuple(given) == tuple(whole) else f", {' x '.join(map(str, given))}"
+    def count_in_passes_of(self, whole: Tensor, *, given: Tensor) -> None:
+        """Units are passes on images like `whole` (B, C, H, W), also where those `given` from now on are smaller."""
+        self._size = "" if given.shape[1:] == whole.shape[1:] else f", {' x '.join(map(str, given.shape[1:]))}"
         if self._size not in self._shares:
             self._shares[self._size] = share_of_pass(self._model, given, whole, on_copy=self.on_copies)
         self._share = self._shares[self._size]

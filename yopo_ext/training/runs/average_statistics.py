@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...adversaries import Adversary
@@ -69,7 +69,7 @@ class AverageStatistics:
             adversary = self._adversary(average, generator, trainer)
             for batch in batches:
                 self._stop_if_asked(trainer.stop, device)
-                images += self._pass(adversary, generator, batch)
+                images += self._pass(adversary, generator, batch, trainer.prepared(batch.x))
         average.zero_grad(set_to_none=True)
         self._share(norms, images, device)
 
@@ -94,12 +94,12 @@ class AverageStatistics:
         method = METHODS["natural"]
         return method.build(replace(given, options=method.options()))
 
-    def _pass(self, adversary: Any, generator: JointGenerator, batch: Batch) -> int:
-        """The method's passes over this process's images of a mini-batch; how many images these are."""
+    def _pass(self, adversary: Any, generator: JointGenerator, batch: Batch, x: Tensor) -> int:
+        """The method's passes over this process's images of a mini-batch, prepared as x; how many images these are."""
         generator.rows = batch.rows if self.parts.processes.count > 1 else None
         if hasattr(adversary, "see"):
             adversary.see(batch)
-        x = batch.x.contiguous(memory_format=memory_format(self.parts.config))
+        x = x.contiguous(memory_format=memory_format(self.parts.config))
         for _ in range(adversary.replays):
             if len(x):
                 adversary.accumulate(x, batch.y)

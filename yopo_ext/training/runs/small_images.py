@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from ...data import Dataset, to_float
+from ...data.shrink import require_larger, shrink
 from ...evaluation.image_source import device_of
 from ...evaluation.mode import frozen_eval
+from ...models.adopted import REFUSALS
 from ..config import Config
-from ..events.progressive_resizing import require_larger, shrink
 
 
 def check_small_images(config: Config, model: nn.Module, data: Dataset) -> None:
@@ -19,12 +20,12 @@ def check_small_images(config: Config, model: nn.Module, data: Dataset) -> None:
     if not sizes:
         return
     x = to_float(data.train.images[:2].to(device_of(model)))
-    require_larger(x.shape, sizes[-1])
+    require_larger("progressive_sizes", x.shape, sizes[-1])
     with frozen_eval(model), torch.no_grad():
         for size in sizes:
             try:
                 model(shrink(x, size))
-            except RuntimeError as error:
+            except REFUSALS as error:
                 raise ValueError(
                     f"progressive_sizes: network {config.model.model} does not take images of {size} x {size} pixels "
                     f"({error}); expected one that takes any size, as wrn-10-1 or preactresnet18"
