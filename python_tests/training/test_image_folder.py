@@ -105,6 +105,8 @@ def test_from_the_command_line_to_the_evaluation(tmp_path, root, capsys):
     assert found["clean"] == summary["yopo"]["clean"]
     assert found["robust"]["PGD-2, ce"] == summary["yopo"]["robust"]
     assert (tmp_path / "plots" / "examples.png").stat().st_size > 0
+    assert main(["diagnose", str(out), "--json"]) == 0
+    assert main(["cuts", str(out), "--n", "2", "--json"]) == 0
     assert main(["train", "--resume", str(out), "--epochs", "2"]) == 0
     assert main(["evaluate", "--transfer", str(out), str(out / "last.pt")]) == 2  # one file twice
 

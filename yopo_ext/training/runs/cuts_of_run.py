@@ -77,7 +77,8 @@ def cuts_of_run(
     """
     subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
     config, state = open_checkpoint(path)
-    x, y = to_float(subject.images.images), subject.images.labels
+    images = subject.images.in_memory(next(subject.model.parameters()).device)
+    x, y = to_float(images.images), images.labels
     ball = trained_ball(config, state)
     radius = ball.eps if eps is None else eps
     # Single-step methods have a step as wide as the ball.

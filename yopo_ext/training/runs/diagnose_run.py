@@ -118,10 +118,11 @@ def diagnose_run(
     config, state = open_checkpoint(path)
     weight_decay = config.get("weight_decay", 0.0)
     config = config if method is None else change_config(config, method=method)
-    x, y = to_float(subject.images.images), subject.images.labels
+    images = subject.images.in_memory(next(subject.model.parameters()).device)
+    x, y = to_float(images.images), images.labels
     own = trained_ball(config, state) if method is None else config.ball
     ball = Ball(own.eps, own.alpha, norm=own.norm)
-    data = Dataset(subject.dataset, subject.images, subject.images)
+    data = Dataset(subject.dataset, images, images)
     generator = torch.Generator(x.device).manual_seed(derive_seed(seed, "diagnosis"))
     start = _start(config, data, generator, state)
     eta, last = _perturbation(config, subject.model, data, ball, generator, start)

@@ -12,7 +12,6 @@ from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...data import Dataset, ImageSet, draw_part, to_float
 from ...evaluation.frozen_costate import Staleness, staleness
-from ...evaluation.image_source import device_of
 from ..config import Config
 from ..host import Processes, StopRequest
 from .average_statistics import AverageStatistics, norms_of
@@ -69,9 +68,9 @@ class Parts:
             step_scale: what its step size is multiplied by.
         """
         part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
-        images, labels = (values.to(device_of(model)) for values in (part.images[:], part.labels))
+        held = part.in_memory(next(model.parameters()).device)
         return staleness(
-            model, self.ingredients.first_layer, to_float(images), labels, eps=ball.eps,
+            model, self.ingredients.first_layer, to_float(held.images), held.labels, eps=ball.eps,
             alpha=step_scale * ball.alpha, n=max(self.config["n"], 1), loss=self.ingredients.objective.attack,
             norm=ball.norm,
         )  # fmt: skip
