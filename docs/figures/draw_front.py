@@ -27,7 +27,7 @@ def draw_front() -> None:
         values = row.accuracies(WEIGHTS, ATTACK)
         mean = statistics.mean(values)
         axes.errorbar([row.units], [mean], yerr=[[mean - min(values)], [max(values) - mean]], fmt="o", ecolor=GREY,
-                      color=colours[row.row], label=f"{row.row}, {row.budget} units", zorder=3)  # fmt: skip
+                      color=colours[row.row], label=row.row, zorder=3)  # fmt: skip
     along = list(best(rows, WEIGHTS, ATTACK))
     axes.step([row.units for row in along], [statistics.mean(row.accuracies(WEIGHTS, ATTACK)) for row in along],
               where="post", color="black", linewidth=1, linestyle=":", label="front")  # fmt: skip
@@ -36,7 +36,9 @@ def draw_front() -> None:
     axes.grid(color="#dddddd")
     axes.set_xlabel("cost of an image in forward passes of the network, in all")
     axes.set_ylabel("robust accuracy, %")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    drawn, names = axes.get_legend_handles_labels()  # a row of two budgets once: where its dots lie says which
+    once = dict(zip(names, drawn, strict=True))
+    axes.legend(once.values(), once.keys(), frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     machine = document["machine"]
     text = f"lines: each epoch, PGD-10; dots: the end, PGD-50, {document['images']} images; "
     text += f"{machine['cpu']}, torch {machine['torch']}"
