@@ -21,7 +21,7 @@ def row(method: str, units: float, settings: str = "") -> Row:
 
 def small_images_first(method: str) -> Row:
     """As many epochs at each size as cost what a budget's whole ones do."""
-    epochs = {str(budget): [share * budget // 30 for share in SHARES] for budget in BUDGETS}
+    epochs = {str(budget): [share * budget // BUDGETS[0] for share in SHARES] for budget in BUDGETS}
     of_budget = {budget: small_first(counts) for budget, counts in epochs.items()}
     return Row(method, {budget: sum(counts) for budget, counts in epochs.items()}, of_budget=of_budget)
 

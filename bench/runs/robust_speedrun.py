@@ -120,13 +120,15 @@ class Speedrun:
         Raises:
             SystemExit: it does not pay the fewest.
         """
-        plans = ([max(1, round(whole * share / self.shares[-1])) for share in self.shares] for whole in count(1))
-        paid = takewhile(lambda plan: pace.seconds(plan, steps) <= TRUST * self.options.budget, plans)
+
+        def plan(whole: int) -> list[int]:
+            return [max(1, round(whole * share / self.shares[-1])) for share in self.shares]
+
+        paid = takewhile(lambda epochs: pace.seconds(epochs, steps) <= TRUST * self.options.budget, map(plan, count(1)))
         found = list(islice(paid, DRY_PLANS if self.options.dry_run else None))
         if not found:
-            fewest = pace.seconds([max(1, round(share / self.shares[-1])) for share in self.shares], steps)
             raise SystemExit(f"--budget: got {self.options.budget:g} s, expected at least those of the fewest epochs, "
-                             f"{fewest:.1f}")  # fmt: skip
+                             f"{pace.seconds(plan(1), steps):.1f}")  # fmt: skip
         return found[-1]
 
     def paces(self) -> tuple[list[str], Pace, Pace, dict[str, str]]:

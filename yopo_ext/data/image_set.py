@@ -62,9 +62,9 @@ class ImageSet:
         """The same set on ``device``."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
-    def in_memory(self, device: torch.device | str) -> ImageSet:
-        """The same images in the memory of ``device``, also those of a set that stays in its file."""
-        return self.to(device)
+    def in_memory(self, device: torch.device | str | None) -> ImageSet:
+        """The same in the memory of ``device``, also what stays in a file; None: where it is, a file's on the CPU."""
+        return self if device is None else self.to(device)
 
     def take(self, count: int) -> ImageSet:
         """The first ``count`` images (all of them where there are fewer). Raises ``ValueError`` for ``count < 1``."""

@@ -76,9 +76,9 @@ class StoredImageSet(ImageSet):
         """The set itself, whatever the device."""
         return self
 
-    def in_memory(self, device: torch.device | str) -> ImageSet:
+    def in_memory(self, device: torch.device | str | None) -> ImageSet:
         """These images, read from the file as they are measured on."""
-        return ImageSet(self.images[:], self.labels, self.num_classes, self.class_names).to(device)
+        return ImageSet(self.images[:], self.labels, self.num_classes, self.class_names).in_memory(device)
 
     def _at(self, index: slice | Tensor) -> StoredImageSet:
         return replace(self, images=self.images.select(index), labels=self.labels[index])

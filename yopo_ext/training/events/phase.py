@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Phase:
-    """Since when images are perturbed, and how long the attack grows, and the images.
+    """Since when images are perturbed, and how long the attack and the images grow.
 
     Attributes:
         began: epochs done when adversarial samples began; None while they are delayed.

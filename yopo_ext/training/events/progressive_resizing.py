@@ -60,7 +60,7 @@ class ProgressiveResizing(Event):
     order = 8
 
     def __init__(self, sizes: Sequence[int], epochs: Sequence[int]) -> None:
-        self.sizes, self.epochs = (_counts(*given) for given in (("sizes", sizes), ("epochs", epochs)))
+        self.sizes, self.epochs = _counts("sizes", sizes), _counts("epochs", epochs)
         require_plan(self.sizes, self.epochs)
 
     def size_of(self, epoch: int) -> int | None:

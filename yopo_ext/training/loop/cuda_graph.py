@@ -66,13 +66,6 @@ class GraphedAdversary:
             self._replay()  # type: ignore[misc]  # which _record has set
             return {name: value.clone() for name, value in self._metrics.items()}
 
-    def _is_to_be_recorded(self, shape: torch.Size) -> bool:
-        """Whether this shape is the one to record from now on."""
-        if self._shape is None or shape[1:] != self._shape[1:]:
-            return True
-        # A run that is resumed may begin with its epoch's last mini-batch, the smaller one.
-        return self._replay is None and shape[0] > self._shape[0]
-
     def see(self, batch: Batch) -> None:
         """Tells the adversary, which notes it where the recorded pass reads it."""
         if hasattr(self.adversary, "see"):
@@ -91,6 +84,13 @@ class GraphedAdversary:
         """What `state_dict` gave."""
         if hasattr(self.adversary, "load_state_dict"):
             self.adversary.load_state_dict(state)
+
+    def _is_to_be_recorded(self, shape: torch.Size) -> bool:
+        """Whether this shape is the one to record from now on."""
+        if self._shape is None or shape[1:] != self._shape[1:]:
+            return True
+        # A run that is resumed may begin with its epoch's last mini-batch, the smaller one.
+        return self._replay is None and shape[0] > self._shape[0]
 
     def _settings_now(self) -> tuple[object, ...]:
         adversary = self.adversary

@@ -58,7 +58,6 @@ class UnitCounts:
         self._kinds: dict[str, _Kind] = {}
         self._met: set[str] = set()
         self._size = ""
-        self._share: float | None = 1.0
         self._shares: dict[str, float | None] = {"": 1.0}
 
     def begin_epoch(self) -> None:
@@ -71,7 +70,6 @@ class UnitCounts:
         self._size = "" if given.shape[1:] == whole.shape[1:] else f", {' x '.join(map(str, given.shape[1:]))}"
         if self._size not in self._shares:
             self._shares[self._size] = share_of_pass(self._model, given, whole, on_copy=self.on_copies)
-        self._share = self._shares[self._size]
 
     def counter(
         self, adversary: Adversary, rehearse: Callable[[], float | None]
@@ -102,8 +100,9 @@ class UnitCounts:
 
     def _price(self, kind: _Kind, passes: float | None) -> None:
         """Takes what was counted in passes on the images given; None: nothing was."""
-        if passes is not None and self._share is not None:
-            kind.units = passes * self._share
+        share = self._shares[self._size]
+        if passes is not None and share is not None:
+            kind.units = passes * share
 
     def _kind_of(self, adversary: Any) -> str:
         return kind_of(adversary, self._size)

@@ -12,6 +12,7 @@ from ...adversaries.method import METHODS
 from ...data import to_float
 from ...evaluation.cut_report import CutReport, cut_report
 from ...evaluation.cut_tuning import CutTuning, Setting, tune_cut
+from ...evaluation.image_source import device_of
 from ..config import Config
 from .objective import make_objective
 from .subjects import open_run
@@ -77,7 +78,7 @@ def cuts_of_run(
     """
     subject = open_run(path, data_dir=data_dir, device=device, limit=limit)
     config, state = open_checkpoint(path)
-    images = subject.images.in_memory(next(subject.model.parameters()).device)
+    images = subject.images.in_memory(device_of(subject.model))
     x, y = to_float(images.images), images.labels
     ball = trained_ball(config, state)
     radius = ball.eps if eps is None else eps

@@ -18,6 +18,7 @@ from ...adversaries.starts import STARTS, Start
 from ...ball import Ball
 from ...data import Dataset, to_float
 from ...evaluation import format_table
+from ...evaluation.image_source import device_of
 from ...input_gradient import relative_error
 from ...principle import MaximumPrinciple, maximum_principle, trajectory
 from ...random_streams import derive_seed
@@ -118,7 +119,7 @@ def diagnose_run(
     config, state = open_checkpoint(path)
     weight_decay = config.get("weight_decay", 0.0)
     config = config if method is None else change_config(config, method=method)
-    images = subject.images.in_memory(next(subject.model.parameters()).device)
+    images = subject.images.in_memory(device_of(subject.model))
     x, y = to_float(images.images), images.labels
     own = trained_ball(config, state) if method is None else config.ball
     ball = Ball(own.eps, own.alpha, norm=own.norm)

@@ -12,6 +12,7 @@ from ...adversaries import Adversary
 from ...adversaries.method import METHODS, Ingredients
 from ...data import Dataset, ImageSet, draw_part, to_float
 from ...evaluation.frozen_costate import Staleness, staleness
+from ...evaluation.image_source import device_of
 from ..config import Config
 from ..host import Processes, StopRequest
 from .average_statistics import AverageStatistics, norms_of
@@ -68,7 +69,7 @@ class Parts:
             step_scale: what its step size is multiplied by.
         """
         part, ball = draw_part(self.curve_images, STALENESS_IMAGES), self.config.ball
-        held = part.in_memory(next(model.parameters()).device)
+        held = part.in_memory(device_of(model))
         return staleness(
             model, self.ingredients.first_layer, to_float(held.images), held.labels, eps=ball.eps,
             alpha=step_scale * ball.alpha, n=max(self.config["n"], 1), loss=self.ingredients.objective.attack,
