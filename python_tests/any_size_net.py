@@ -15,9 +15,8 @@ class AnySizeNet(nn.Module):
         super().__init__()
         self.conv1, self.bn1, self.relu1 = nn.Conv2d(in_channels, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()
         self.conv2, self.bn2 = nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8)
-        self.linear = nn.Linear(8, num_classes)
-
         self.relu2, self.pool, self.flatten = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        self.linear = nn.Linear(8, num_classes)
 
     @property
     def first_layer(self):

@@ -51,6 +51,14 @@ class Runs:
             trainer.fit(StopAfter(checks))
         return trainer
 
+    def resumed(self, name: str, config: Config, checks: int):
+        """Stopped after so many looks at the stop request, taken up by another trainer, and finished."""
+        self.interrupted(name, config, checks)
+        trainer = self.trainer(name, config)
+        trainer.resume()
+        trainer.fit()
+        return trainer
+
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Runs:

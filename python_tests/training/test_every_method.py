@@ -88,10 +88,7 @@ def test_the_bag_of_tricks_resumes_bit_for_bit(runs, extras):
     config = change_config(runs.config, **extras)
     whole = runs.finished("whole", config)
     expected = everything(whole)
-    runs.interrupted("parts", config, 7)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, 7)
     assert_equal(everything(resumed), expected)
     assert ("averaging" in expected["events"]) == ("ewa_decay" in extras)
 

@@ -103,10 +103,7 @@ def test_every_method_learns_skips_and_resumes_bit_for_bit(runs, too_large, meth
     steps = 3 * 4 * whole.adversary.replays
     assert expected["events"]["averaging"]["n_averaged"] == steps - last["skipped_steps"]
     assert last["loss"] < whole.log[0]["loss"]
-    runs.interrupted("parts", config, 6)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, 6)
     assert_equal(everything(resumed), expected)
 
 

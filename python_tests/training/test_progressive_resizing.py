@@ -108,10 +108,7 @@ EXTRAS = [
 def test_it_resumes_bit_for_bit(runs, changes, checks):
     config = growing(runs, **changes)
     whole = runs.finished("whole", config)
-    runs.interrupted("parts", config, checks)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, checks)
     assert_equal(everything(resumed), everything(whole))
     assert all(record["units"] > 0 for record in whole.log)
 
@@ -334,7 +331,7 @@ def test_the_average_s_batch_norm_is_made_from_what_is_trained_on(runs):
     trainer.fit()
     average = trainer.measured_model
     assert torch.allclose(average.bn1.running_mean, average.conv1.bias, atol=1e-6)
-    assert average.bn1.running_var.abs().max() < 0.1 * trainer.model.bn1.running_var.abs().max() + 0.1
+    assert average.bn1.running_var.abs().max() < 1e-6
 
 
 def test_small_epochs_are_no_candidates_and_use_up_no_patience(runs):

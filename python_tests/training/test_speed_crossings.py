@@ -63,10 +63,7 @@ def test_replayed_steps_are_eager_ones_and_resume(runs, monkeypatch, config):
     replays = eager.adversary.replays
     # The mini-batches of the first shape, without those before the recording; a recorded one runs at once.
     assert (recorders[0].recorded, recorders[0].replayed) == (1, 6 * replays - 3)
-    runs.interrupted("parts", config, 2)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, 2)
     assert_same(everything(resumed), expected)
 
 
@@ -88,8 +85,5 @@ def test_a_compiled_run_is_the_eager_one_and_with_mixup_resumes(runs, monkeypatc
         assert_equal(whole[part], expected[part], part)
     if config.data.mixup is None:
         return
-    runs.interrupted("parts", config, 2)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, 2)
     assert_equal(everything(resumed), whole)

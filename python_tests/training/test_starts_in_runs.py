@@ -33,10 +33,7 @@ RUNS = {
 def test_a_run_resumes_bit_for_bit(runs, start):
     config = change_config(runs.config, **{"method": "fast", "start": start, **RUNS[start]})
     whole = runs.finished("whole", config)
-    runs.interrupted("parts", config, 3 if config["accumulate"] > 1 else 6)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, 3 if config["accumulate"] > 1 else 6)
     assert_equal(everything(resumed), everything(whole))
     assert_equal(resumed.adversary.state_dict(), whole.adversary.state_dict())
     assert any(one.any() for one in whole.adversary.state_dict().values())

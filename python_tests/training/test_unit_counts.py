@@ -147,10 +147,7 @@ def test_a_resumed_run_counts_on_exactly(runs, checks):
     config = change_config(config, delay=1) if checks > 5 else config
     whole = everything(runs.finished("whole", config))
     assert all(record["units"] > 0 for record in whole["log"])
-    runs.interrupted("parts", config, checks)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, checks)
     assert_equal(everything(resumed)["log"], whole["log"])
 
 
@@ -159,10 +156,7 @@ def test_a_resumed_run_counts_on_exactly(runs, checks):
 def test_units_of_watched_mini_batches_do_not_depend_on_where_a_run_was_stopped(runs, method, checks):
     config = change_config(runs.config, curve_every=3, method=method, cosine_every=2)
     whole = runs.finished("whole", config)
-    runs.interrupted("parts", config, checks)
-    resumed = runs.trainer("parts", config)
-    resumed.resume()
-    resumed.fit()
+    resumed = runs.resumed("parts", config, checks)
     assert_equal(units(resumed), units(whole))
 
 
