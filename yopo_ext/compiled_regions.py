@@ -6,6 +6,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+#: Before torch 2.12 a compiled region does not notice that its weights' requires_grad has changed: the pass for the
+#: weights ran what was compiled for the attack, and no gradient reached them (pytorch/pytorch#139476).
+GUARDS_MISS_REQUIRES_GRAD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 12)
+
 
 def unwrap_compiled(module: nn.Module) -> nn.Module:
     """The module that torch.compile wrapped, or the module itself."""
@@ -19,6 +23,15 @@ def has_compiled_parts(model: nn.Module) -> bool:
     return any(
         unwrap_compiled(part) is not part or getattr(part, "_compiled_call_impl", None) is not None
         for part in model.modules()
+    )
+
+
+def runs_compiled(model: nn.Module) -> bool:
+    """Whether it has compiled parts, or a module with a compiled function as its method, of a class or its own."""
+    return has_compiled_parts(model) or any(
+        callable(function) and hasattr(function, "_torchdynamo_orig_callable")
+        for part in model.modules()
+        for function in (type(part).forward, *vars(part).values())
     )
 
 

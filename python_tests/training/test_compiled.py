@@ -23,6 +23,8 @@ def counted_backend(graphs):
         ("yopo", "digits-cnn"),
         ("trades-yopo", "digits-cnn"),
         ("free", "digits-cnn"),
+        ("n-fgsm", "digits-cnn"),
+        ("pgd-2", "digits-cnn, features.maxpool"),
         ("yopo", "digits-cnn, features.maxpool"),
         ("yopo", batch_norm_net.NAME),
         ("yopo-attack", batch_norm_net.NAME),

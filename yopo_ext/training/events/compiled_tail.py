@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..loop.trainer import Trainer
     from ..runs.parts import Parts
 
+Function = Callable[[Tensor], Tensor]
+
 #: One for each shape and kind of pass: attack and weights, whole mini-batches and an epoch's last one, each size of
 #: image. Beyond torch's own limit, 8, what comes next would run without compilation.
 RECOMPILES = 64
@@ -54,9 +56,10 @@ class CompiledTail(Event):
     order = 0
 
     def __init__(self, model: nn.Module, first_layer: Sequence[nn.Module] = ()) -> None:
-        self._eager: Callable[[Tensor], Tensor] = model.tail  # type: ignore[assignment]
-        self._before, rest = divided_tail(model, first_layer)
-        self._compiled = torch.compile(rest, dynamic=False, **_with_more_recompiles())
+        self._model = model
+        self._eager: Function = model.tail  # type: ignore[assignment]
+        self._before, self._rest = divided_tail(model, first_layer)
+        self._regions: dict[tuple[bool, ...], Function] = {}
         self._training = False
         model.tail = self  # type: ignore[assignment]  # neither a module nor a tensor
 
@@ -65,14 +68,24 @@ class CompiledTail(Event):
             return self._eager(x)
         for module in self._before:
             x = module(x)
-        return self._compiled(x)
+        return self._compiled()(x)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledTail:
         """Of a network that is copied, which is not compiled."""
         copied = copy.copy(self)
-        copied._compiled = copied._eager = copy.deepcopy(self._eager, memo)
-        copied._before = ()
+        copied._eager = copy.deepcopy(self._eager, memo)
+        copied._training = False
         return copied
+
+    def _compiled(self) -> Function:
+        """The region of passes that want these weights' gradients; torch may not tell them apart.
+
+        See `GUARDS_MISS_REQUIRES_GRAD`.
+        """
+        trained = tuple(parameter.requires_grad for parameter in self._model.parameters())
+        if trained not in self._regions:
+            self._regions[trained] = torch.compile(_alone(self._rest), dynamic=False, **_with_more_recompiles())
+        return self._regions[trained]
 
     def on_start(self, trainer: Trainer) -> None:
         trainer.units.on_copies = True
@@ -82,6 +95,16 @@ class CompiledTail(Event):
 
     def on_batches_end(self, trainer: Trainer) -> None:
         self._training = False
+
+
+def _alone(function: Function) -> Function:
+    """The function with code of its own, by which torch keeps what it compiled."""
+
+    def region(x: Tensor) -> Tensor:
+        return function(x)
+
+    region.__code__ = region.__code__.replace()
+    return region
 
 
 def _with_more_recompiles() -> dict[str, Any]:
