@@ -17,7 +17,8 @@ Metrics = dict[str, Tensor]
 #: capture(function, generator) -> (replay, what function returned): records it without running it.
 Capture = Callable[[Callable[[], Metrics], torch.Generator], tuple[Callable[[], None], Metrics]]
 
-#: Mini-batches that run eagerly first: they make the gradients' memory and let libraries choose their kernels.
+#: Mini-batches that run eagerly first: they make the gradients' memory and let libraries choose their kernels. With all
+#: their replays, so that what they cost can be counted.
 WARM_UP = 3
 
 
@@ -44,16 +45,17 @@ class GraphedAdversary:
         self._capture = capture_on_device if capture is None else capture
         self._shape: torch.Size | None = None
         self._settings = self._settings_now()
-        self._eager_left = WARM_UP
+        self._warm_up = WARM_UP * adversary.replays
+        self._eager_left = self._warm_up
         self._replay: Callable[[], None] | None = None
 
     def accumulate(self, x: Tensor, y: Tensor) -> Metrics:
         """As the adversary's, for the images x (B, C, H, W) and targets y."""
         if self._is_to_be_recorded(x.shape):
-            self._shape, self._eager_left, self._replay = x.shape, WARM_UP, None
+            self._shape, self._eager_left, self._replay = x.shape, self._warm_up, None
         moved = self._replay is not None and _differ(self._memory_now(), self._memory)
         if moved or _differ(self._settings_now(), self._settings):
-            self._settings, self._eager_left, self._replay = self._settings_now(), WARM_UP, None
+            self._settings, self._eager_left, self._replay = self._settings_now(), self._warm_up, None
         if x.shape != self._shape or self._eager_left > 0:
             self._eager_left -= x.shape == self._shape
             self.adversary.stopwatch = self.stopwatch
