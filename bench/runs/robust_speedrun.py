@@ -2,9 +2,10 @@
 """One preset of the robust speedrun: trials, a training of so many seconds, attacks (`robust_speedrun.sh` calls it).
 
 Seconds are those of `yopo train`: of all epochs, from the first mini-batch on, without measuring. Recording the CUDA
-graph and compiling out of the disk's cache are in them: the second trial says how long that takes. The first one says
-how long compiling takes without the cache, which is not in them. Every stage is a process of its own; what is known is
-written after each.
+graph and compiling out of the disk's cache are in them: a trial of whole epochs says how long that takes. The one
+before it, of few steps, says how long compiling takes without the cache, which is not in them. A first one runs
+eagerly: a speed that comes to another loss from the same start is not taken. Every stage is a process of its own; what
+is known is written after each.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from yopo_ext.training.files import write_text_atomically
 #: The first that works is taken.
 SPEEDS = (["--compile", "--cuda-graph"], ["--cuda-graph"], ["--compile"], [])
 TRIAL_EPOCHS, TRIAL_STEPS = 3, 20
+#: How far a trial's loss may be from the eager one's, of that: half precision and chance are far below.
+SAME_LOSS = 0.05
 #: Share of the budget that is planned: a run is not as even as its trial.
 TRUST = 0.98
 TRAIN_IMAGES, TEST_IMAGES = 50_000, 1000
@@ -63,6 +66,14 @@ class Pace:
     def seconds(self, epochs: Sequence[int], steps: int) -> float:
         """Of so many epochs at each size, of so many steps each."""
         return self.start + steps * sum(map(mul, epochs, self.steps))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial tells: its pace, and the last epoch's loss."""
+
+    pace: Pace
+    loss: float
 
 
 class Speedrun:
@@ -102,17 +113,17 @@ class Speedrun:
         self.yopo("train", "--preset", self.options.preset, *given, "--out", str(self.folder / name))
         return points(self.folder / name, POINT)
 
-    def trial(self, name: str, speed: list[str]) -> Pace:
-        """A few mini-batches of the run to come."""
-        steps = DRY_STEPS if self.options.dry_run else TRIAL_STEPS
+    def trial(self, name: str, speed: list[str], steps: int) -> Trial:
+        """A few epochs of so many steps, at each size."""
         epochs = [TRIAL_EPOCHS] * len(self.shares)
         few = f"--limit-train {steps * self.batch_size} --curve-every {sum(epochs)} --curve-images 8 --curve-steps 1 "
         few += "--limit-eval 8 --eval-steps 1"
-        seconds = [line["seconds"] for line in self.train(name, *speed, *few.split(), *of_epochs(epochs))]
+        lines = self.train(name, *speed, *few.split(), *of_epochs(epochs))
+        seconds = [line["seconds"] for line in lines]
         # The last epoch at each size is as fast as they get.
         ends = range(TRIAL_EPOCHS - 1, len(seconds), TRIAL_EPOCHS)
         pace = [(seconds[end] - seconds[end - 1]) / steps for end in ends]
-        return Pace(max(0.0, seconds[-1] - TRIAL_EPOCHS * steps * sum(pace)), pace)
+        return Trial(Pace(max(0.0, seconds[-1] - TRIAL_EPOCHS * steps * sum(pace)), pace), lines[-1]["loss"])
 
     def planned(self, pace: Pace, steps: int) -> list[int]:
         """The epochs at each size that the budget pays, in the proportion of `SHARES` where there are several.
@@ -131,20 +142,33 @@ class Speedrun:
                              f"{pace.seconds(plan(1), steps):.1f}")  # fmt: skip
         return found[-1]
 
-    def paces(self) -> tuple[list[str], Pace, Pace, dict[str, str]]:
-        """The speed that works, its paces without and with the disk's cache, and what was wrong before."""
+    def paces(self, steps: int) -> tuple[list[str], Pace, Pace, dict[str, str]]:
+        """The speed that works, its paces without and with the disk's cache, and what was wrong before.
+
+        The latter is that of whole epochs of so many steps, of which each has something to do at its end too.
+        """
+        few = DRY_STEPS if self.options.dry_run else TRIAL_STEPS
         failures: dict[str, str] = {}
-        for number, speed in enumerate(self.speeds):
-            try:
-                return speed, self.trial(f"cold-{number}", speed), self.trial(f"warm-{number}", speed), failures
-            except subprocess.CalledProcessError as error:
-                failures[" ".join(speed)] = f"status {error.returncode}"
-        raise SystemExit(f"no training works: see {self.log}")
+        try:
+            eager = self.trial("eager", [], few)
+            for number, speed in enumerate(self.speeds):
+                try:
+                    cold = self.trial(f"cold-{number}", speed, few)
+                except subprocess.CalledProcessError as error:
+                    failures[" ".join(speed)] = f"status {error.returncode}"
+                    continue
+                if abs(cold.loss - eager.loss) > SAME_LOSS * eager.loss:
+                    failures[" ".join(speed)] = f"loss {cold.loss:.3f} in a trial, where it is {eager.loss:.3f} eagerly"
+                    continue
+                return speed, cold.pace, self.trial(f"warm-{number}", speed, steps).pace, failures
+        except subprocess.CalledProcessError as error:
+            failures["eager"] = f"status {error.returncode}"
+        raise SystemExit(f"no training works ({failures}): see {self.log}")
 
     def run(self) -> None:
         """All stages; writes after each."""
         options, steps = self.options, self.train_images // self.batch_size
-        speed, cold, warm, failures = self.paces()
+        speed, cold, warm, failures = self.paces(steps)
         epochs = self.planned(warm, steps)
         found = {
             "date": str(date.today()), "machine": describe_machine("cpu" if options.dry_run else "cuda"),
