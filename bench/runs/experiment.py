@@ -25,6 +25,8 @@ POINT = (
     "epoch", "seconds", "units", "units_total", "loss", "clean", "curve_robust", "gradient_cosine", "warning",
     "restarted",
 )  # fmt: skip
+#: In a run's folder: the command and the machine that made it.
+MADE = "made.json"
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ class Experiment:
         names = dict.fromkeys(budget for row in self.rows.values() for budget in row.epochs)
         object.__setattr__(self, "budgets", tuple(names))
 
-    def training(self, row: Row, budget: str, seed: int, device: str = "cpu") -> list[str]:
+    def training(self, row: Row, budget: str, seed: int, device: str = "cpu", extra: str = "") -> list[str]:
         """The command, but for the folders."""
         own = [*row.settings.split(), *row.of_budget.get(budget, "").split(), "--epochs", str(row.epochs[budget])]
-        return ["train", "--method", row.method, *self.recipe.split(), *own, "--seed", str(seed), "--device", device]
+        where = ["--seed", str(seed), "--device", device, *extra.split()]
+        return ["train", "--method", row.method, *self.recipe.split(), *own, *where]
 
     def measuring(self, attack: str, weights: str, device: str = "cpu") -> list[str]:
         """Options of `yopo evaluate RUN`."""
@@ -86,8 +89,7 @@ def run(experiment: Experiment) -> None:
     """The experiment's command."""
     options = _parser(experiment).parse_args()
     found = json.loads(options.json.read_text()) if options.json.is_file() else {"cells": []}
-    found |= {"machine": describe_machine(options.device), "recipe": experiment.recipe, "images": experiment.images}
-    found |= {"attacks": dict(experiment.attacks)}
+    found |= {"recipe": experiment.recipe, "images": experiment.images, "attacks": dict(experiment.attacks)}
     for seed in options.seeds:
         for budget in options.budgets:
             for name in options.rows:
@@ -99,14 +101,17 @@ def run(experiment: Experiment) -> None:
 
 def _cell(experiment: Experiment, name: str, budget: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Trains and measures, or reads what is there."""
-    command = experiment.training(experiment.rows[name], budget, seed, options.device)
+    command = experiment.training(experiment.rows[name], budget, seed, options.device, options.extra)
     folder = options.runs / f"{budget}-{name}-{seed}"
     _train(folder, [*command, *([] if options.data_dir is None else ["--data-dir", options.data_dir])])
+    if not (folder / MADE).is_file():
+        made = {"command": " ".join(["yopo", *command]), "machine": describe_machine(options.device)}
+        write_text_atomically(folder / MADE, json.dumps(made, indent=1) + "\n")
     return {
         "row": name,
         "budget": budget,
         "seed": seed,
-        "command": " ".join(["yopo", *command]),
+        **json.loads((folder / MADE).read_text()),
         "measured": _measured(experiment, folder, options),
         "curve": points(folder, POINT),
     }
@@ -121,6 +126,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     parser.add_argument("--attacks", nargs="+", choices=experiment.attacks, default=list(experiment.attacks))
     parser.add_argument("--weights", nargs="+", choices=experiment.weights, default=experiment.weights)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--extra", default="", help="more options of `yopo train`")
     parser.add_argument("--runs", type=Path, default=Path("runs") / experiment.name)
     parser.add_argument("--json", type=Path, default=ROOT / "bench/results" / f"{experiment.name}.json")
     return parser
