@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -70,14 +71,15 @@ def options_in(script):
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value[:40])
 def test_commands_exist(page, line):
     # Variables that a command is given stand before it.
-    program, *arguments = itertools.dropwhile(lambda word: "=" in word, line.split())
+    program, *arguments = itertools.dropwhile(lambda word: "=" in word, shlex.split(line))
     if program == "yopo":
         preset = getattr(build_parser().parse_args(arguments), "preset", None)
         assert preset is None or preset in PRESETS
     elif program == "python":
         script = ROOT / arguments[0]
         assert script.is_file()
-        assert {word for word in arguments if word.startswith("--")} <= options_in(script)
+        words = (word for word in arguments if " " not in word)  # what is in quotes is another command's
+        assert {word for word in words if word.startswith("--")} <= options_in(script)
     elif program == "pytest":
         assert (ROOT / arguments[0]).is_dir()
     elif program == "torchrun":
@@ -181,6 +183,7 @@ TABLES = {
     "_front.md": "front_table.tables()",
     "_cosines.md": "overfitting_tables.cosines()",
     "_overfitting.md": "overfitting_tables.trainings()",
+    "_mnist-full-length.md": "mnist_full_length_table.table()",
     "_what-n-buys.md": "what_n_buys_table.tables()",
     "_maximum-principle.md": "principle_table.table()",
     "_cuts.md": "cuts_table.table()",

@@ -112,6 +112,7 @@ def _cell(experiment: Experiment, name: str, budget: str, seed: int, options: ar
         "budget": budget,
         "seed": seed,
         **json.loads((folder / MADE).read_text()),
+        "final": json.loads((folder / "summary.json").read_text()),
         "measured": _measured(experiment, folder, options),
         "curve": points(folder, POINT),
     }

@@ -7,6 +7,7 @@ import statistics
 
 from front import best, front, reached
 from matplotlib import colormaps, pyplot
+from results import machines
 from style import GREY, caption
 
 WEIGHTS, ATTACK = "average", "pgd-50"
@@ -39,10 +40,8 @@ def draw_front() -> None:
     drawn, names = axes.get_legend_handles_labels()  # a row of two budgets once: where its dots lie says which
     once = dict(zip(names, drawn, strict=True))
     axes.legend(once.values(), once.keys(), frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    machine = document["machine"]
     text = f"lines: each epoch, PGD-10; dots: the end, PGD-50, {document['images']} images; "
-    text += f"{machine['cpu']}, torch {machine['torch']}"
-    caption(axes, text)
+    caption(axes, text + machines(document["cells"]))
 
 
 DRAWINGS = {"front": draw_front}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import statistics
 
 from front import FRONT, Reached, front, reached
-from results import HERE
+from results import HERE, machines
 
 PAGE = HERE.parent / "_front.md"
 HEADER = (
@@ -25,8 +25,7 @@ def tables() -> str:
         of_budget.sort(key=lambda row: -statistics.mean(row.accuracies("average", "pgd-50")))
         lines = [f"| {' | '.join(HEADER)} |", "|---|" + "---:|" * (len(HEADER) - 1), *map(_line, of_budget)]
         parts.append(f"{budget} units an image:\n\n" + "\n".join(lines))
-    machine = document["machine"]
-    parts.append(f"({machine['cpu']}, torch {machine['torch']}, one thread; bench/results/{FRONT.name})")
+    parts.append(f"({machines(document['cells'])}; bench/results/{FRONT.name})")
     return "\n\n".join(parts)
 
 

@@ -56,5 +56,15 @@ def gpu_provenance(result: dict) -> str:
     return f"{machine['gpu']}, driver {machine['driver']}, torch {machine['torch']}, {result['date']}"
 
 
+def machines(cells: list[dict]) -> str:
+    """What made an experiment's cells: the GPUs, or the CPUs of which each training had one thread."""
+    made = (cell["machine"] for cell in cells)
+    names = (
+        f"{one['gpu']}, torch {one['torch']}" if "gpu" in one else f"{one['cpu']}, one thread, torch {one['torch']}"
+        for one in made
+    )
+    return "; ".join(dict.fromkeys(names))
+
+
 def black_box() -> dict:
     return json.loads(BLACK_BOX.read_text())["networks"]

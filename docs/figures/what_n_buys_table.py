@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from results import BENCH, HERE
+from results import BENCH, HERE, machines
 
 MEASURED = BENCH / "results" / "what-n-buys.json"
 PAGE = HERE.parent / "_what-n-buys.md"
@@ -26,8 +26,7 @@ def tables() -> str:
             f"| {prefix} | {' | '.join(_reached(cells.get((eps, prefix, n))) for n in STEPS)} |" for prefix in prefixes
         ]
         parts.append("\n".join([head, "|---" + "|---:" * len(STEPS) + "|", *lines]))
-    machine = document["machine"]
-    parts.append(f"({machine['cpu']}, torch {machine['torch']}, one thread; bench/results/{MEASURED.name})")
+    parts.append(f"({machines(document['cells'])}; bench/results/{MEASURED.name})")
     return "\n\n".join(parts)
 
 
