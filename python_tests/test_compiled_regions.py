@@ -8,11 +8,12 @@ import torch
 from passes import batch, relu_net, seeded
 from torch import nn
 
-from yopo_ext import Ball, frozen_parameters
-from yopo_ext.adversaries import NFGSM, PGD, TRADES, YOPOAttack
-from yopo_ext.compiled_regions import runs_compiled
+from yopo_ext import Ball, costate, frozen_parameters
+from yopo_ext.adversaries import NFGSM, PGD, TRADES, Free, YOPOAttack
+from yopo_ext.compiled_regions import GUARDS_MISS_REQUIRES_GRAD, runs_compiled
 from yopo_ext.frozen_parameters import without_weight_gradients
 from yopo_ext.models import SmallCNN
+from yopo_ext.training.events import compiled_tail
 from yopo_ext.training.events.compiled_tail import CompiledTail
 
 BALL = Ball(0.06, 0.02)
@@ -53,7 +54,22 @@ def by_its_class(model):
     return Decorated(*model)
 
 
-WAYS = [whole, in_place, its_forward, a_part, a_parts_forward, by_its_class]
+class WithCompiledMethod(nn.Sequential):
+    def forward(self, x):
+        return self.rest(self[0](x))
+
+    @compiled
+    def rest(self, x):
+        for part in list(self)[1:]:
+            x = part(x)
+        return x
+
+
+def by_a_method_of_its_class(model):
+    return WithCompiledMethod(*model)
+
+
+WAYS = [whole, in_place, its_forward, a_part, a_parts_forward, by_its_class, by_a_method_of_its_class]
 ADVERSARIES = {
     "pgd": lambda model: PGD(model, BALL, 2, generator=seeded()),
     "n-fgsm": lambda model: NFGSM(model, BALL, generator=seeded()),
@@ -128,3 +144,62 @@ def test_a_compiled_tail_does_not_rely_on_its_guards(monkeypatch):
     assert len(kept) == 2
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+class Breaking(nn.Module):
+    """A convolution, then parts between which a number is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3, stride=3), nn.Linear(64, 3)
+
+    def forward(self, x):
+        return self.tail(self.conv(x))
+
+    def tail(self, x):
+        if not torch.isfinite(x).all():
+            raise ValueError
+        return self.head(x.relu().flatten(1))
+
+
+@pytest.mark.parametrize("guards_miss_it", [True, False])
+def test_a_tail_of_parts_is_refused_where_they_would_not_notice(monkeypatch, guards_miss_it):
+    monkeypatch.setattr(compiled_tail, "GUARDS_MISS_REQUIRES_GRAD", guards_miss_it)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    if not guards_miss_it and GUARDS_MISS_REQUIRES_GRAD:
+        pytest.skip("a torch of which it is true")
+    for make in (
+        lambda model: Free(model, BALL, 2),  # whose passes all want the weights' gradients
+        lambda model: NFGSM(model, BALL, generator=seeded()),
+    ):
+        torch._dynamo.reset()
+        model = Breaking()
+        CompiledTail(model).on_batches_start(None)
+        adversary = make(model)
+        x, y = torch.rand(3, 1, 12, 12), torch.arange(3)
+        if guards_miss_it and isinstance(adversary, NFGSM):
+            with pytest.raises(ValueError, match="compile: what follows the first layer is not one graph"):
+                adversary.accumulate(x, y)
+        else:
+            adversary.accumulate(x, y)
+            assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("guards_miss_it", [None, True])
+def test_a_first_layer_of_compiled_modules_gets_its_gradients(monkeypatch, guards_miss_it):
+    """Its check freezes its parameters while it runs."""
+    if guards_miss_it is not None:
+        for module in (frozen_parameters, costate):
+            monkeypatch.setattr(module, "GUARDS_MISS_REQUIRES_GRAD", guards_miss_it)
+    found = []
+    for wrap in (lambda module: module, compiled):
+        torch._dynamo.reset()
+        torch.manual_seed(0)
+        model = nn.Sequential(wrap(nn.Conv2d(1, 4, 3)), wrap(nn.BatchNorm2d(4)), nn.Flatten(), nn.Linear(4 * 36, 3))
+        adversary = YOPOAttack(model, (model[0], model[1]), BALL, 1, 2, generator=seeded())
+        for _ in range(2):
+            model.zero_grad()
+            adversary.accumulate(torch.rand(4, 1, 8, 8, generator=seeded()), torch.arange(4) % 3)
+        found.append([parameter.grad for parameter in model.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

@@ -27,11 +27,13 @@ def has_compiled_parts(model: nn.Module) -> bool:
 
 
 def runs_compiled(model: nn.Module) -> bool:
-    """Whether it has compiled parts, or a module with a compiled function as its method, of a class or its own."""
+    """Whether it has compiled parts, or a module with a compiled function among its own attributes or its classes'."""
+    parts = list(model.modules())
+    classes = {owner for kind in set(map(type, parts)) for owner in kind.__mro__ if issubclass(owner, nn.Module)}
     return has_compiled_parts(model) or any(
-        callable(function) and hasattr(function, "_torchdynamo_orig_callable")
-        for part in model.modules()
-        for function in (type(part).forward, *vars(part).values())
+        callable(attribute) and hasattr(attribute, "_torchdynamo_orig_callable")
+        for owner in (*parts, *classes)
+        for attribute in vars(owner).values()
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .autocast_cache import autocast_cache
 from .batch_statistics import Moments, StatisticsCatcher
-from .compiled_regions import refuse_compilation
+from .compiled_regions import GUARDS_MISS_REQUIRES_GRAD, refuse_compilation, runs_compiled
 from .first_layer import FirstLayer
 from .inference_mode import out_of_inference_mode
 from .module_sequence import Modules
@@ -190,8 +190,11 @@ def cut_at_first_layer(first_layer: Modules | FirstLayer, *, past: Tensor | None
     modules = layer.modules
     switch = _GradSwitch(modules) if past is None else _ParameterSwitch(modules, past)
     handles = []
+    # What is compiled with frozen parameters would be gone on with.
+    eager = past is not None and GUARDS_MISS_REQUIRES_GRAD and any(map(runs_compiled, modules))
+    stance = torch.compiler.set_stance("force_eager") if eager else nullcontext()
     # Both are restored where a module raises between switching off and on.
-    with torch.set_grad_enabled(torch.is_grad_enabled()), autocast_cache(torch.is_autocast_cache_enabled()):
+    with stance, torch.set_grad_enabled(torch.is_grad_enabled()), autocast_cache(torch.is_autocast_cache_enabled()):
         try:
             for module in modules:
                 handles.append(module.register_forward_pre_hook(switch.off))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,6 @@ POINT = (
     "epoch", "seconds", "units", "units_total", "loss", "clean", "curve_robust", "gradient_cosine", "warning",
     "restarted",
 )  # fmt: skip
-#: In a run's folder: the command and the machine that made it.
-MADE = "made.json"
 
 
 @dataclass(frozen=True)
@@ -103,19 +102,40 @@ def _cell(experiment: Experiment, name: str, budget: str, seed: int, options: ar
     """Trains and measures, or reads what is there."""
     command = experiment.training(experiment.rows[name], budget, seed, options.device, options.extra)
     folder = options.runs / f"{budget}-{name}-{seed}"
+    made = _made(folder, " ".join(["yopo", *command]), options.device)
     _train(folder, [*command, *([] if options.data_dir is None else ["--data-dir", options.data_dir])])
-    if not (folder / MADE).is_file():
-        made = {"command": " ".join(["yopo", *command]), "machine": describe_machine(options.device)}
-        write_text_atomically(folder / MADE, json.dumps(made, indent=1) + "\n")
     return {
         "row": name,
         "budget": budget,
         "seed": seed,
-        **json.loads((folder / MADE).read_text()),
+        **made,
         "final": json.loads((folder / "summary.json").read_text()),
         "measured": _measured(experiment, folder, options),
         "curve": points(folder, POINT),
     }
+
+
+def _made(folder: Path, command: str, device: str) -> dict[str, Any]:
+    """The command and the machine that made the run in the folder, or are going to: kept beside it from its beginning.
+
+    Raises:
+        SystemExit: it is not known, or another command made it; where does not matter.
+    """
+    kept = folder.with_name(f"{folder.name}.made.json")
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = {"command": command, "machine": describe_machine(device)}
+        write_text_atomically(kept, json.dumps(made, indent=1) + "\n")
+    elif not kept.is_file():
+        raise SystemExit(f"{folder}: is there without {kept.name}, which says what made it")
+    made = json.loads(kept.read_text())
+    if _anywhere(made["command"]) != _anywhere(command):
+        raise SystemExit(f"{folder}: was made by {made['command']!r}, expected {command!r}")
+    return made
+
+
+def _anywhere(command: str) -> str:
+    return re.sub(r" --device \S+", "", command)
 
 
 def _parser(experiment: Experiment) -> argparse.ArgumentParser:

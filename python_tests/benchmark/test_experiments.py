@@ -69,3 +69,13 @@ def test_cells_are_made_once_and_go_on(scripts, tmp_path, monkeypatch):
     (longer / "summary.json").unlink()
     run()
     assert calls[3:] == [["train", "--resume", str(longer)]]
+
+    # What made a cell is said by its beginning, wherever it is collected and however it was stopped.
+    made = tmp_path / "two-b-0.made.json"
+    made.write_text(made.read_text().replace("--device cpu", "--device cuda"))
+    assert run()[-1]["command"].endswith("--device cuda")
+    with pytest.raises(SystemExit, match=r"one-a-0: was made by 'yopo train .*', expected 'yopo train .* --lr 0\.3'"):
+        run("--extra", "--lr 0.3")
+    made.unlink()
+    with pytest.raises(SystemExit, match=r"two-b-0: is there without two-b-0\.made\.json, which says what made it"):
+        run("--rows", "b", "--budgets", "two")

@@ -126,7 +126,7 @@ def test_each_size_is_recorded(runs, monkeypatch, method):
     monkeypatch.setattr(compose, "_as_asked", as_asked)
     graphed = runs.finished("graphed", config)
     assert recorders[0].recorded == 3
-    assert recorders[0].replayed == 3 * (6 * graphed.adversary.replays - 3)
+    assert recorders[0].replayed == 3 * (6 - 3) * graphed.adversary.replays
     for name in ("model", "log"):
         assert_equal(everything(graphed)[name], everything(eager)[name], name)
 

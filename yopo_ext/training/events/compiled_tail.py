@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ...compiled_regions import GUARDS_MISS_REQUIRES_GRAD
 from ...first_layer import FirstLayer
 from ...models.divided_tail import divided_tail
 from ...options import Options, option
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from ..runs.parts import Parts
 
 Function = Callable[[Tensor], Tensor]
-
-#: One for each shape and kind of pass: attack and weights, whole mini-batches and an epoch's last one, each size of
-#: image. Beyond torch's own limit, 8, what comes next would run without compilation.
-RECOMPILES = 64
 
 
 @dataclass(frozen=True)
@@ -49,17 +45,21 @@ class CompiledTail(Event):
             too, and the model has to say of which layers its tail is made (``tail_layers``).
 
     Raises:
-        ValueError: it does not, or the first layer ends inside of one of these layers' modules.
+        ValueError: it does not, or the first layer ends inside of one of these layers' modules. With torch before 2.12
+            also while training, where the tail is not one graph and passes want different weights' gradients.
     """
 
     name = "compiled_tail"
     order = 0
 
     def __init__(self, model: nn.Module, first_layer: Sequence[nn.Module] = ()) -> None:
+        from torch._dynamo.exc import Unsupported  # the compiler, which a run without it does not import
+
+        self._unsupported = Unsupported
         self._model = model
         self._eager: Function = model.tail  # type: ignore[assignment]
         self._before, self._rest = divided_tail(model, first_layer)
-        self._regions: dict[tuple[bool, ...], Function] = {}
+        self._regions: dict[tuple[tuple[bool, ...], torch.Size], Function] = {}
         self._training = False
         model.tail = self  # type: ignore[assignment]  # neither a module nor a tensor
 
@@ -68,7 +68,14 @@ class CompiledTail(Event):
             return self._eager(x)
         for module in self._before:
             x = module(x)
-        return self._compiled()(x)
+        try:
+            return self._compiled(x.shape)(x)
+        except self._unsupported as reason:
+            raise ValueError(
+                "compile: what follows the first layer is not one graph, and before torch 2.12 its parts would not "
+                "notice which pass wants the weights' gradients: expected a newer torch, or no compilation "
+                f"({str(reason).splitlines()[0]})"
+            ) from reason
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledTail:
         """Of a network that is copied, which is not compiled."""
@@ -77,15 +84,19 @@ class CompiledTail(Event):
         copied._training = False
         return copied
 
-    def _compiled(self) -> Function:
-        """The region of passes that want these weights' gradients; torch may not tell them apart.
+    def _compiled(self, shape: torch.Size) -> Function:
+        """The region of passes of this shape that want these weights' gradients; torch may not tell the latter apart.
 
-        See `GUARDS_MISS_REQUIRES_GRAD`.
+        Where it may not, regions have to be whole as soon as there are passes of two kinds: of parts, the functions
+        inside are compiled by their own code.
         """
         trained = tuple(parameter.requires_grad for parameter in self._model.parameters())
-        if trained not in self._regions:
-            self._regions[trained] = torch.compile(_alone(self._rest), dynamic=False, **_with_more_recompiles())
-        return self._regions[trained]
+        if (trained, shape) not in self._regions:
+            differ = not any(trained) or any(other != trained for other, _ in self._regions)
+            self._regions[trained, shape] = torch.compile(
+                _alone(self._rest), dynamic=False, fullgraph=GUARDS_MISS_REQUIRES_GRAD and differ
+            )
+        return self._regions[trained, shape]
 
     def on_start(self, trainer: Trainer) -> None:
         trainer.units.on_copies = True
@@ -98,19 +109,13 @@ class CompiledTail(Event):
 
 
 def _alone(function: Function) -> Function:
-    """The function with code of its own, by which torch keeps what it compiled."""
+    """The function with code of its own, by which torch keeps what it compiled, up to its limit of shapes and kinds."""
 
     def region(x: Tensor) -> Tensor:
         return function(x)
 
     region.__code__ = region.__code__.replace()
     return region
-
-
-def _with_more_recompiles() -> dict[str, Any]:
-    """Older torch takes its limit from a global setting alone, which is left alone."""
-    known = "recompile_limit" in inspect.signature(torch.compile).parameters
-    return {"recompile_limit": RECOMPILES} if known else {}
 
 
 def _build(options: CompiledTailOptions, parts: Parts) -> CompiledTail | None:
