@@ -3,9 +3,9 @@
 
     python bench/runs/mnist_full_length.py --data-dir DIR [--rows YOPO-5-10 Free-5 PGD-10]
 
-Units an image and epoch, as counted: YOPO-5-10 17.3, for its first layer gets both gradients, Free-5 15, PGD-10 23. That
-is about 75 minutes on two quiet cores with AVX-512, with AVX2 some three hours to judge by first mini-batches, and half
-a minute on an H100 with --device cuda --extra "--cuda-graph --drop-last".
+Units an image and epoch, as counted: YOPO-5-10 17.3, for its first layer gets both gradients, Free-5 15, PGD-10 23.
+That is about 75 minutes on two quiet cores with AVX-512, with AVX2 some three hours to judge by first mini-batches, and
+half a minute on an H100 with --device cuda --extra "--cuda-graph --drop-last".
 """
 
 from __future__ import annotations
