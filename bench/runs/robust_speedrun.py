@@ -151,18 +151,16 @@ class Speedrun:
         failures: dict[str, str] = {}
         try:
             eager = self.trial("eager", [], few)
-            for number, speed in enumerate(self.speeds):
-                try:
-                    cold = self.trial(f"cold-{number}", speed, few) if speed else eager
-                except subprocess.CalledProcessError as error:
-                    failures[" ".join(speed)] = f"status {error.returncode}"
-                    continue
-                if abs(cold.loss - eager.loss) > SAME_LOSS * eager.loss:
-                    failures[" ".join(speed)] = f"loss {cold.loss:.3f} in a trial, where it is {eager.loss:.3f} eagerly"
-                    continue
-                return speed, cold.pace, self.trial(f"warm-{number}", speed, steps).pace, failures
         except subprocess.CalledProcessError as error:
-            failures["eager"] = f"status {error.returncode}"
+            raise SystemExit(f"training fails with status {error.returncode}: see {self.log}") from error
+        for number, speed in enumerate(self.speeds):
+            try:
+                cold = self.trial(f"cold-{number}", speed, few) if speed else eager
+                if not (why := departs(cold, eager)):
+                    return speed, cold.pace, self.trial(f"warm-{number}", speed, steps).pace, failures
+            except subprocess.CalledProcessError as error:
+                why = f"status {error.returncode}"
+            failures[" ".join(speed)] = why
         raise SystemExit(f"no training works ({failures}): see {self.log}")
 
     def run(self) -> None:
@@ -212,6 +210,12 @@ class Speedrun:
     def write(self, found: dict[str, Any]) -> None:
         """Into the JSON beside the log."""
         write_text_atomically(self.log.with_suffix(".json"), json.dumps(found, indent=1) + "\n")
+
+
+def departs(trial: Trial, eager: Trial) -> str:
+    """What is wrong with a trial's loss beside the eager one's; nothing where they are the same."""
+    same = abs(trial.loss - eager.loss) <= SAME_LOSS * eager.loss
+    return "" if same else f"loss {trial.loss:.3f} in a trial, where it is {eager.loss:.3f} eagerly"
 
 
 def of_epochs(epochs: Sequence[int]) -> list[str]:

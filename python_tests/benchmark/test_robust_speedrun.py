@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from itertools import accumulate
@@ -91,6 +92,7 @@ def test_a_run_fits_its_budget(played):
     [
         (1.04, ["--compile", "--cuda-graph"], {}),
         (1.2, ["--cuda-graph"], {"--compile --cuda-graph": "loss 1.200 in a trial, where it is 1.000 eagerly"}),
+        (math.nan, ["--cuda-graph"], {"--compile --cuda-graph": "loss nan in a trial, where it is 1.000 eagerly"}),
     ],
 )
 def test_a_speed_that_learns_something_else_is_not_taken(played, loss, speed, failed):
