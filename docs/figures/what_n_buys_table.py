@@ -19,7 +19,7 @@ def tables() -> str:
     document = json.loads(MEASURED.read_text(encoding="utf-8"))
     cells = {_where(cell["row"]): cell for cell in document["cells"]}
     parts = []
-    for eps in dict.fromkeys(eps for eps, _, _ in cells):
+    for eps in sorted({eps for eps, _, _ in cells}):
         head = f"| ε {eps}/255 | {' | '.join(f'n = {n}' for n in STEPS)} |"
         prefixes = dict.fromkeys(prefix for radius, prefix, _ in cells if radius == eps)
         lines = [
