@@ -5,7 +5,7 @@ Seconds are those of `yopo train`: of all epochs, from the first mini-batch on, 
 graph and compiling out of the disk's cache are in them: a trial of whole epochs says how long that takes. The one
 before it, of few steps, says how long compiling takes without the cache, which is not in them. A first one runs
 eagerly: a speed that comes to another loss from the same start is not taken. Every stage is a process of its own; what
-is known is written after each.
+is known is written after each. Where an earlier run on this machine had the same shapes, --paces takes its plan.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ DRY_ATTACKS = {
     "autoattack": "--attacks autoattack",
 }
 TARGET = {"pgd-50-10": 50.0, "autoattack": 46.0, "seconds": 60.0}
+#: What the trials tell, and what it is for.
+PLAN = ("speed", "failed_speeds", "pace_without_cache", "pace", "epochs", "epochs_at_sizes")
 POINT = ("epoch", "seconds", "units", "units_total", "lr", "loss", "clean", "fgsm", "curve_robust", "warning")
 
 
@@ -163,17 +165,41 @@ class Speedrun:
             failures[" ".join(speed)] = why
         raise SystemExit(f"no training works ({failures}): see {self.log}")
 
+    def plan(self, steps: int) -> dict[str, Any]:
+        """By trials, or an earlier run's: the speed, its paces and the epochs that the budget pays."""
+        if self.options.paces is not None:
+            return self.earlier(self.options.paces)
+        speed, cold, warm, failures = self.paces(steps)
+        epochs = self.planned(warm, steps)
+        return dict(zip(PLAN, (speed, failures, asdict(cold), asdict(warm), sum(epochs), epochs), strict=True))
+
+    def earlier(self, file: Path) -> dict[str, Any]:
+        """The plan of a run that is in this file.
+
+        Raises:
+            SystemExit: it was another one's: preset, budget, machine or number of sizes.
+        """
+        kept = json.loads(file.read_text())
+        ours = {**self.provenance(), "sizes": len(self.shares)}
+        theirs = {**kept, "sizes": len(kept["epochs_at_sizes"])}
+        for name in ("preset", "budget_s", "machine", "dry_run", "sizes"):
+            if theirs[name] != ours[name]:
+                raise SystemExit(f"--paces: {file} is of {name} {theirs[name]!r}, expected {ours[name]!r}")
+        return {**{name: kept[name] for name in PLAN}, "paces_of": file.name}
+
+    def provenance(self) -> dict[str, Any]:
+        """What is run where."""
+        options = self.options
+        return {
+            "date": str(date.today()), "machine": describe_machine("cpu" if options.dry_run else "cuda"),
+            "preset": options.preset, "dry_run": options.dry_run, "budget_s": options.budget, "target": TARGET,
+        }  # fmt: skip
+
     def run(self) -> None:
         """All stages; writes after each."""
         options, steps = self.options, self.train_images // self.batch_size
-        speed, cold, warm, failures = self.paces(steps)
-        epochs = self.planned(warm, steps)
-        found = {
-            "date": str(date.today()), "machine": describe_machine("cpu" if options.dry_run else "cuda"),
-            "preset": options.preset, "dry_run": options.dry_run, "budget_s": options.budget, "target": TARGET,
-            "speed": speed, "failed_speeds": failures, "pace_without_cache": asdict(cold), "pace": asdict(warm),
-            "epochs": sum(epochs), "epochs_at_sizes": epochs,
-        }  # fmt: skip
+        found = self.provenance() | self.plan(steps)
+        speed, epochs = found["speed"], found["epochs_at_sizes"]
         self.write(found)
         log = self.train("run", *speed, *of_epochs(epochs), *self.measuring())
         seconds = log[-1]["seconds"]
@@ -232,6 +258,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/speedrun"), help="for the JSON and the log")
     parser.add_argument("--target", type=Path, default=Path("out/speedrun"), help="for the runs' folders")
     parser.add_argument("--extra", default="", help="more options of `yopo train`")
+    parser.add_argument("--paces", type=Path, help="JSON of an earlier run of these shapes on this machine: no trials")
     parser.add_argument("--small-first", action="store_true", help="shrink the images of the first epochs")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with a tiny network and few images")
     options = parser.parse_args()

@@ -8,7 +8,8 @@
 #
 # DATA_DIR: with CIFAR-10. OUT: gets a JSON and a log a preset, written after each stage. TARGET: the runs' folders
 # (out/speedrun). SMALL_FIRST=1: images are small in the first epochs. EXTRA: more options of `yopo train`, as
-# "--method fast --lr 0.3". ATTACKS: "pgd-50-10 autoattack".
+# "--method fast --lr 0.3". PACES: the JSON of an earlier run here whose method and shapes were the same: no trials.
+# ATTACKS: "pgd-50-10 autoattack".
 # PYTHON: python3, with yopo_ext or its dependencies, and pyautoattack for AutoAttack (a folder of it in PYTHONPATH will do).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,5 +21,5 @@ read -ra attacks <<<"${ATTACKS:-pgd-50-10 autoattack}"
 for preset in "${presets[@]}"; do
     "${PYTHON:-python3}" "$here/robust_speedrun.py" "$preset" --data-dir "${DATA_DIR:?the folder with CIFAR-10}" \
         --budget "${BUDGET_S:-60}" --out "${OUT:-$target}" --target "$target" --attacks "${attacks[@]}" \
-        ${DRY_RUN:+--dry-run} ${SMALL_FIRST:+--small-first} --extra "${EXTRA:-}"
+        ${DRY_RUN:+--dry-run} ${SMALL_FIRST:+--small-first} ${PACES:+--paces "$PACES"} --extra "${EXTRA:-}"
 done

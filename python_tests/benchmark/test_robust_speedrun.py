@@ -63,7 +63,8 @@ def played(tmp_path, monkeypatch):
         nonlocal first_loss
         first_loss = loss_of_the_first
         given = {"preset": "cifar10-speedrun", "data_dir": tmp_path, "budget": 60.0, "out": tmp_path, "dry_run": False,
-                 "small_first": False, "extra": "--method fast", "attacks": list(robust_speedrun.ATTACKS)}  # fmt: skip
+                 "small_first": False, "paces": None, "extra": "--method fast",
+                 "attacks": list(robust_speedrun.ATTACKS)}  # fmt: skip
         for name in ("eager", "cold-0", "cold-1", "warm-0", "warm-1", "run"):
             (tmp_path / "runs" / name).mkdir(parents=True, exist_ok=True)
         Played.calls.clear()
@@ -115,3 +116,29 @@ def test_small_images_are_paid_at_their_own_pace(played):
 def test_a_budget_below_an_epoch_is_refused(played):
     with pytest.raises(SystemExit, match=r"--budget: got 5 s, expected at least those of the fewest epochs, 6\.1"):
         played(budget=5.0)
+
+
+def test_the_plan_of_an_earlier_run_needs_no_trials(played, tmp_path):
+    found, _ = played(small_first=True)
+    paces = tmp_path / "earlier.json"
+    paces.write_text(json.dumps(found))
+    again, calls = played(small_first=True, paces=paces, extra="--method fast --lr 0.3")
+    assert [call.command for call in calls] == ["train", "evaluate", "evaluate"]
+    assert (again["epochs_at_sizes"], again["speed"]) == (found["epochs_at_sizes"], found["speed"])
+    assert (again["settings"]["lr"], again["paces_of"]) == (0.3, "earlier.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"budget": 30.0}, r"is of budget_s 60\.0, expected 30\.0"),
+        ({"preset": "cifar10-speedrun-small"}, "is of preset 'cifar10-speedrun', expected 'cifar10-speedrun-small'"),
+        ({"small_first": True}, "is of sizes 1, expected 3"),
+    ],
+)
+def test_the_plan_of_another_run_is_refused(played, tmp_path, changes, why):
+    found, _ = played()
+    paces = tmp_path / "earlier.json"
+    paces.write_text(json.dumps(found))
+    with pytest.raises(SystemExit, match=f"--paces: .*earlier.json {why}"):
+        played(paces=paces, **changes)
