@@ -37,10 +37,13 @@ class UnitCounter:
         self._mode = MultiplyAdds()
         self._hooks: list[Any] = []
         self._before = 0
+        self._calls = self._calls_before = 0
+        self._each_time = True
         #: multiply-adds and images of the model's last call
         self._pass: tuple[int, int] | None = None
 
     def __enter__(self) -> UnitCounter:
+        self._calls_before = self._calls
         self._hooks = [
             self.model.register_forward_pre_hook(self._begin, prepend=True),
             self.model.register_forward_hook(self._end, with_kwargs=True),
@@ -52,6 +55,7 @@ class UnitCounter:
         self._mode.__exit__(*raised)
         for hook in self._hooks:
             hook.remove()
+        self._each_time &= self._calls > self._calls_before
 
     @property
     def multiply_adds(self) -> int:
@@ -62,6 +66,12 @@ class UnitCounter:
     def has_seen_a_pass(self) -> bool:
         """Whether the network was called, with images and multiply-adds: else there is nothing to count in."""
         return self._pass is not None and min(self._pass) > 0
+
+    @property
+    def has_seen_each_pass(self) -> bool:
+        """As `has_seen_a_pass`, of each time that the block was entered: a CUDA graph may be recorded in one of them,
+        which shows its passes, and replayed in the next, which shows none."""
+        return self._each_time and self.has_seen_a_pass
 
     def per_image(self, images: int) -> float:
         """Units an image, of a mini-batch of so many >= 1 that the block was about.
@@ -84,6 +94,7 @@ class UnitCounter:
         self._before = self.multiply_adds
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        self._calls += 1
         given = next(_tensors((*args, *kwargs.values())), None)
         if given is not None and given.dim() > 0:
             self._pass = self.multiply_adds - self._before, len(given)

@@ -35,6 +35,8 @@ from yopo_ext.training.files import write_text_atomically
 #: The first that works is taken.
 SPEEDS = (["--compile", "--cuda-graph"], ["--cuda-graph"], ["--compile"], [])
 TRIAL_EPOCHS, TRIAL_STEPS = 3, 20
+#: A schedule of so few steps would reach its peak before the network can stand it.
+TRIAL_LR = 0.02
 #: How far a trial's loss may be from the eager one's, of that: half precision and chance are far below.
 SAME_LOSS = 0.05
 #: Share of the budget that is planned: a run is not as even as its trial.
@@ -119,7 +121,7 @@ class Speedrun:
         """A few epochs of so many steps, at each size."""
         epochs = [TRIAL_EPOCHS] * len(self.shares)
         few = f"--limit-train {steps * self.batch_size} --curve-every {sum(epochs)} --curve-images 8 --curve-steps 1 "
-        few += "--limit-eval 8 --eval-steps 1"
+        few += f"--limit-eval 8 --eval-steps 1 --lr {TRIAL_LR}"
         lines = self.train(name, *speed, *few.split(), *of_epochs(epochs))
         seconds = [line["seconds"] for line in lines]
         # The last epoch at each size is as fast as they get.

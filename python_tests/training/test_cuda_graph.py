@@ -11,6 +11,7 @@ from yopo_ext import Ball
 from yopo_ext.adversaries import PGD, YOPO, Free, FreeYOPO, YOPOAttack
 from yopo_ext.stopwatch import Stopwatch
 from yopo_ext.training.loop.cuda_graph import WARM_UP, GraphedAdversary
+from yopo_ext.training.loop.unit_counts import UnitCounts
 
 DEEPER = "YOPO whose first layer reaches deeper"
 
@@ -84,6 +85,35 @@ def test_no_mini_batch_is_eager_in_part():
             graphed.accumulate(*batch(4, step))
             recorded.append(recorder.recorded)
     assert recorded == [0] * (WARM_UP * graphed.replays) + [1] * graphed.replays
+
+
+@pytest.mark.parametrize("kind", [YOPO, Free, FreeYOPO])
+@pytest.mark.parametrize("an_epoch", [1, 2, 3, 5])
+def test_units_are_those_of_eager_steps_wherever_the_recording_falls(kind, an_epoch):
+    """A recording shows its passes and a replay none: with few mini-batches an epoch both fall into a counted one."""
+
+    def record(function, generator):
+        metrics = function()
+        return (lambda: None), metrics
+
+    eager, inner = (adversary_of(kind, relu_net()) for _ in range(2))
+    graphed = GraphedAdversary(inner, torch.Generator(), record)
+    assert counted_epochs(graphed, an_epoch) == counted_epochs(eager, an_epoch)
+
+
+def counted_epochs(adversary, mini_batches, epochs=6):
+    """What each epoch's record says, as `MiniBatch` has it counted."""
+    units, log = UnitCounts(getattr(adversary, "adversary", adversary).model), []
+    for epoch in range(epochs):
+        units.begin_epoch()
+        for step in range(mini_batches):
+            counter = units.counter(adversary, lambda: None)
+            for _ in range(adversary.replays):
+                with counter:
+                    adversary.accumulate(*batch(4, epoch + step))
+            units.add(adversary, counter, 4, 4)
+        log.append(units.record(log))
+    return log
 
 
 @pytest.mark.parametrize("kind", [Free, FreeYOPO])

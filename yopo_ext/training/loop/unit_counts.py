@@ -95,7 +95,7 @@ class UnitCounts:
         kind.images += joint
         if isinstance(counter, UnitCounter):
             kind.counted += 1
-            if counter.has_seen_a_pass and images:  # not in a CUDA graph's replay
+            if counter.has_seen_each_pass and images:  # not in a CUDA graph's replay
                 self._price(kind, counter.per_image(images))
 
     def _price(self, kind: _Kind, passes: float | None) -> None:
