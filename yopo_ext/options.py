@@ -193,7 +193,8 @@ def check_options(values: Any) -> None:
         one.check(getattr(values, name))
     for name, one in declared.items():
         value = getattr(values, name)
-        if one.beside and value != one.default and not (other := getattr(values, one.beside)):
+        asks = value != one.default and (value or one.default is not None)  # 0 where None is the default: none of it
+        if one.beside and asks and not (other := getattr(values, one.beside)):
             expected = f"{one.beside} too" if declared[one.beside].several else f"{one.beside} above 0"
             raise ValueError(f"{name}: got {value!r} with {one.beside} {other!r}, expected {expected}")
 

@@ -12,6 +12,8 @@ from experiment import Experiment, Row, run
 from small_first import SHARES, small_first
 
 BUDGETS = (30, 90)
+#: Batch norm's statistics of the average: averaged as the weights are, or recomputed, as is the default behind ∂H.
+AVERAGED, ITS_OWN = "--ewa-bn-batches 0", "--ewa-bn-batches 4"
 
 
 def row(method: str, units: float, settings: str = "") -> Row:
@@ -40,7 +42,8 @@ EXPERIMENT = Experiment(
         "N-FGSM, small images first": small_images_first("n-fgsm"),
         "PGD-2": row("pgd-2", 7, "--alpha 8/255"),
         "Free-4": row("free-4", 12),
-        "YOPO-5-3": row("yopo-5-3", 15, "--alpha 2/255"),
+        "YOPO-5-3": row("yopo-5-3", 15, f"--alpha 2/255 {AVERAGED}"),
+        "YOPO-5-3, own statistics": row("yopo-5-3", 15, f"--alpha 2/255 {ITS_OWN}"),
         "PGD-10": row("pgd-10", 23, "--alpha 2/255"),
         "previous epoch, consistent": row(
             "fast", 5, "--start previous-epoch --consistency 10 --consistency-outputs detached"
@@ -55,7 +58,8 @@ EXPERIMENT = Experiment(
         # The prefix has 41 % of this network's multiply-adds, and a step goes through it forth and back.
         "YOPO-attack-1-3, first block": row("yopo-attack-1-3", 2 + 5 * 0.41 + 3, "--cut block1.layer.0"),
         "Free-YOPO-2-1": row("free-yopo-2-1", 6),
-        "Free-YOPO-2-1, ∂H": row("free-yopo-2-1", 6, "--first-layer-grad hamiltonian"),
+        "Free-YOPO-2-1, ∂H": row("free-yopo-2-1", 6, f"--first-layer-grad hamiltonian {AVERAGED}"),
+        "Free-YOPO-2-1, ∂H, own statistics": row("free-yopo-2-1", 6, f"--first-layer-grad hamiltonian {ITS_OWN}"),
     },
     {
         "pgd-50": "--attacks clean pgd --losses ce margin --steps 50 --alpha 2/255",

@@ -10,10 +10,11 @@ import draw_cuts
 import draw_front
 import draw_ideas
 import draw_speed
+import draw_speedrun
 import draw_trainings
 from style import save
 
-FILES = (draw_ideas, draw_speed, draw_trainings, draw_cuts, draw_front, draw_black_box)
+FILES = (draw_ideas, draw_speed, draw_speedrun, draw_trainings, draw_cuts, draw_front, draw_black_box)
 
 if __name__ == "__main__":
     drawings = {name: draw for file in FILES for name, draw in file.DRAWINGS.items()}

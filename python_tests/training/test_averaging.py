@@ -186,7 +186,26 @@ def test_a_checkpoint_as_a_file_of_weights_holds_the_average(runs, file):
 def test_recomputing_needs_an_average_and_batch_norm(runs):
     with pytest.raises(ValueError, match=r"ewa_bn_batches: got 2 with ewa_decay 0\.0, expected ewa_decay above 0"):
         change_config(runs.config, ewa_bn_batches=2)
+    assert change_config(runs.config, ewa_bn_batches=0)["ewa_bn_batches"] == 0  # as runs of older versions say
     assert runs.run(ewa_decay=0.9, ewa_bn_batches=2).trainer.events[0].refresh is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "recomputes"),
+    [
+        ({"method": "fast"}, None),
+        ({"method": "yopo-2-2", "first_layer_grad": "backprop"}, None),
+        ({"method": "free-yopo-2-1"}, None),
+        ({"method": "yopo-2-2"}, 4),
+        ({"method": "yopo-2-2", "first_layer_grad": "both"}, 4),
+        ({"method": "free-yopo-2-1", "first_layer_grad": "hamiltonian"}, 4),
+        ({"method": "yopo-2-2", "ewa_bn_batches": 0}, None),
+        ({"method": "yopo-2-2", "ewa_bn_batches": 1}, 1),
+    ],
+)
+def test_behind_a_first_layer_that_descends_h_statistics_are_recomputed(runs, changes, recomputes):
+    refresh = runs.run(model=batch_norm_net.NAME, ewa_decay=0.9, **changes).trainer.events[0].refresh
+    assert (refresh and refresh.batches) == recomputes
 
 
 def test_the_last_weights_beside_their_average(runs, capsys):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: refresh(average, trainer): gives the average's batch norms statistics of its own.
 Refresh = Callable[[nn.Module, "Trainer"], None]
 
+#: Mini-batches where none are given and averaged statistics would not be the average's: a first layer that descends ∂H
+#: moves so far while it is averaged that the mean of its weights has a fraction of the variance that theirs had.
+OF_ITS_OWN = 4
+
 _MODULE, _UPDATES, _WARMUP = "module.", "n_averaged", "warmup"
 
 
@@ -36,10 +40,13 @@ class AveragingOptions(Options):
         "the average starts short: its decay after t steps is at most (1 + t) / (10 + t); else it is the same always",
         beside="ewa_decay",
     )
-    ewa_bn_batches: int = option(
-        0, "recompute the average's batch norm on so many mini-batches of the method's after each epoch; 0: average it",
-        least=0, beside="ewa_decay",
-    )  # fmt: skip
+    ewa_bn_batches: int | None = option(
+        None,
+        "recompute the average's batch norm on so many mini-batches of the method's after each epoch; 0: average it; "
+        "where not given, 4 if the first layer descends ∂H, else 0",
+        least=0,
+        beside="ewa_decay",
+    )
 
 
 class Averaging(Event):
@@ -118,7 +125,11 @@ def _can_be_averaged(tensor: Tensor) -> bool:
 def _build(options: AveragingOptions, parts: Parts) -> Averaging | None:
     if not options.ewa_decay:
         return None
-    refresh = parts.average_statistics(options.ewa_bn_batches)
+    batches = options.ewa_bn_batches
+    if batches is None:
+        descends = getattr(parts.crafting, "first_layer_grad", "backprop") != "backprop"
+        batches = OF_ITS_OWN if descends else 0
+    refresh = parts.average_statistics(batches)
     return Averaging(parts.model, options.ewa_decay, warmup=options.ewa_warmup, refresh=refresh)
 
 
