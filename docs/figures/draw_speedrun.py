@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The picture speedrun: it plots bench/results/robust-speedrun-h100.json, which bench/runs/robust_speedrun.sh measures."""
+"""The picture speedrun: bench/results/robust-speedrun-h100.json, which bench/runs/robust_speedrun.sh measures."""
 
 from __future__ import annotations
 
